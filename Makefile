@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make eval` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+CORES ?= all
+
+.PHONY: setup eval ablation test quick lint format bench clean
+
+setup: .venv/.installed
+
+# The packages of the group no-deps have stale pins of their own, so they go in last and alone.
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --group no-deps
+	touch $@
+
+eval: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) eval
+
+ablation: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) ablation
+
+test: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+quick: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -m quick
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: setup
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv .snakemake results

@@ -1,0 +1,45 @@
+# SyncDiff: from raw video to a scored talking-head model.
+#
+#   corpus -> plan -> faces -> priors, speech -> shards -> autoencoder -> latents -> train -> sample -> evaluate -> report
+#                                                  `-> syncnet -------------------------------^
+#
+# Everything lies under <results>/<corpus>/; docs/architecture.md draws it.
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/faces.smk"
+include: "workflow/rules/priors.smk"
+include: "workflow/rules/speech.smk"
+include: "workflow/rules/shards.smk"
+include: "workflow/rules/autoencoder.smk"
+include: "workflow/rules/syncnet.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/evaluate.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule eval:
+    default_target: True
+    input:
+        f"{OUT}/table.csv",
+        f"{OUT}/report.html",
+
+
+# The experiments of config/ablation.yaml, trained and scored into the same table.
+rule ablation:
+    input:
+        [f"{OUT}/runs/{name}/scores.parquet" for name in ABLATION],
+        rules.eval.input,
+
+
+# The shards of every split, for those who only want the data.
+rule shards:
+    input:
+        [file for split in SHARDS for file in files(split, "shards", "stats.json")],

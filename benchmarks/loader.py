@@ -1,0 +1,128 @@
+"""Training samples per second and core: windows out of latent shards, beside reading each sample from its files.
+
+python benchmarks/loader.py; writes benchmarks/results/loader.json. The shards are synthetic (16x16x4 latents, fbank
+features). The named alternative is the way of Wav2Lip's loader, whose own report is 236 samples/s: per sample, JPEG
+crops from a folder, the clip's whole sound, and its features; neither mask nor autoencoder is counted there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from syncdiff.artifacts import write_text
+from syncdiff.media.audio import SAMPLES_PER_FRAME, read_wav, wav_bytes
+from syncdiff.shards.tar import npy, to_json, write_shard
+from syncdiff.shards.windows import Pool, windows
+from syncdiff.speech.filterbank import stacked_filterbank
+
+RESULT = Path(__file__).parent / "results" / "loader.json"
+CLIPS, FRAMES, SIDE, CROP, WINDOW, BATCH = 400, 75, 16, 64, 13, 64
+REPORTED_BY_WAV2LIP = 236
+
+
+def main() -> None:
+    """Time both ways three times in turn, in one thread, and keep each one's best."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        shards = latent_shards(Path(folder))
+        files = clip_files(Path(folder))
+        loading = best(lambda: len(Pool(shards, "fbank")))
+        stream = windows(shards, "fbank", WINDOW, BATCH, seed=0)
+        next(stream)  # the pool is in memory
+        from_shards = best(lambda: sum(len(batch["latents"]) for batch in islice(stream, 250)))
+        from_files = best(lambda: read_samples(files, 300))
+    result = {
+        "samples_per_s_from_shards": round(from_shards),
+        "frames_per_s_loaded_into_memory": round(loading),
+        "samples_per_s_from_files": round(from_files),
+        "samples_per_s_reported_for_wav2lip": REPORTED_BY_WAV2LIP,
+        "setting": {"latents": [4, SIDE, SIDE], "clips": CLIPS, "frames": FRAMES, "window": WINDOW, "batch": BATCH},
+        "machine": machine(),
+        "versions": {name: version(name) for name in ("numpy", "torch", "webdataset", "opencv-python-headless")},
+    }
+    write_text(RESULT, json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def latent_shards(folder: Path) -> list[Path]:
+    """Write two shards of random latents, poses and features."""
+    random = np.random.default_rng(0)
+    tars = [folder / "00000.tar", folder / "00001.tar"]
+    for tar in tars:
+        samples = []
+        for clip in range(CLIPS // len(tars)):
+            arrays = {
+                "latents": random.standard_normal((FRAMES, 4, SIDE, SIDE)).astype(np.float16),
+                "masked": random.standard_normal((FRAMES, 4, SIDE, SIDE)).astype(np.float16),
+                "pose": random.integers(0, 256, (FRAMES, 8, 8, 3), dtype=np.uint8),
+                "fbank": random.standard_normal((FRAMES, 104)).astype(np.float32),
+            }
+            members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
+            samples.append({"__key__": f"{clip:05d}", "json": to_json({}), **members})
+        write_shard(tar, samples)
+    return tars
+
+
+def clip_files(folder: Path) -> list[Path]:
+    """Write twenty clips as folders of JPEG crops beside audio.wav; which of them are read does not change the time."""
+    random = np.random.default_rng(0)
+    clips = [folder / f"clip{i}" for i in range(20)]
+    for clip in clips:
+        clip.mkdir()
+        (clip / "audio.wav").write_bytes(wav_bytes(random.integers(-9999, 9999, FRAMES * SAMPLES_PER_FRAME, np.int16)))
+        for t in range(FRAMES):
+            smooth = cv2.resize(random.integers(0, 256, (8, 8, 3), dtype=np.uint8), (CROP, CROP))
+            cv2.imwrite(str(clip / f"{t}.jpg"), smooth)
+    return clips
+
+
+def read_samples(clips: list[Path], n_samples: int) -> int:
+    """Read samples one by one from files: target, identity and previous frame, and a window of filterbank rows."""
+    random = np.random.default_rng(0)
+    for _ in range(n_samples):
+        clip = clips[random.integers(len(clips))]
+        t = int(random.integers(WINDOW, FRAMES - WINDOW))
+        names = [t, int(random.integers(FRAMES)), t - 1]
+        pictures = np.stack([cv2.imread(str(clip / f"{name}.jpg")) for name in names])
+        fbank = stacked_filterbank(read_wav(clip / "audio.wav"), FRAMES)[t - WINDOW // 2 : t + WINDOW // 2 + 1]
+        torch.from_numpy(pictures).float(), torch.from_numpy(fbank)
+    return n_samples
+
+
+def best(work: Callable[[], int]) -> float:
+    """Return the highest rate of three runs of `work`, which returns how many it did."""
+    rates = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = work()
+        rates.append(done / (time.perf_counter() - start))
+    return max(rates)
+
+
+def machine() -> dict[str, str | int | float]:
+    """Return what the figures depend on."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": models[0].split(":")[1].strip() if models else platform.processor(),
+        "cores": os.cpu_count() or 0,
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    main()

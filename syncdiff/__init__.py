@@ -1,0 +1,1 @@
+"""SyncDiff: speech-to-lip synthesis by latent diffusion, as a reproducible pipeline."""

@@ -1,0 +1,153 @@
+"""What all stages share: atomic outputs, the ledger of clips, parallel work over clips, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from syncdiff.errors import ClipRejected, UserError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LEDGER_COLUMNS = ["clip", "stage", "status", "reason"]
+LOG_EVERY_S = 10.0
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` on success, delete it on any exception.
+
+    The temporary name keeps the suffix, because encoders choose their container by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write a data frame as parquet, atomically; the same frame gives the same bytes."""
+    with atomic(path) as temporary:
+        frame.to_parquet(temporary, index=False, engine="pyarrow", compression="zstd")
+
+
+def read_parquet(path: Path | str) -> pd.DataFrame:
+    """Read a parquet file; a missing or damaged one is a `UserError` that names it."""
+    try:
+        return pd.read_parquet(path, engine="pyarrow")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
+    except Exception as error:
+        raise UserError(f"{path}: not a readable parquet file ({error}); delete it and run again") from None
+
+
+class Ledger:
+    """One row per clip that entered a stage: clip, stage, status (`ok`, `rejected`, `failed`), reason, and extras.
+
+    `rejected` is a true statement about the clip, `failed` an error while working on it.
+    """
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, clip: str, status: str = "ok", reason: str = "", **extra: Any) -> None:
+        """Add the row of one clip."""
+        self.rows.append({"clip": clip, "stage": self.stage, "status": status, "reason": reason, **extra})
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as a data frame in the order they were added."""
+        columns = dict.fromkeys([*LEDGER_COLUMNS, *(key for row in self.rows for key in row)])
+        return pd.DataFrame(self.rows, columns=list(columns))
+
+    def write(self, path: Path | str) -> None:
+        """Write the ledger as parquet, atomically."""
+        write_parquet(path, self.frame())
+
+    def summary(self) -> str:
+        """Return, for example, `faces: 12 in, 10 ok, 2 rejected, 0 failed`."""
+        counts = {status: sum(row["status"] == status for row in self.rows) for status in ("ok", "rejected", "failed")}
+        return f"{self.stage}: {len(self.rows)} in, " + ", ".join(f"{n} {status}" for status, n in counts.items())
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """What became of one clip: a `value`, or a `status` other than `ok` with its `reason`."""
+
+    status: str
+    reason: str = ""
+    value: R | None = None
+
+
+def attempt(work: Callable[[T], R], clip: T) -> Outcome[R]:
+    """Call `work(clip)`; a `ClipRejected` or any other exception becomes an outcome instead of a crash."""
+    try:
+        return Outcome("ok", value=work(clip))
+    except ClipRejected as error:
+        return Outcome("rejected", reason=str(error))
+    except UserError:
+        raise
+    except Exception as error:  # one bad clip never stops a corpus
+        return Outcome("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def each_clip(
+    work: Callable[[T], R], clips: Sequence[T], workers: int = 1, label: str = "clips"
+) -> Iterator[tuple[T, Outcome[R]]]:
+    """Run `work` over clips in `workers` processes and yield (clip, outcome) in the clips' own order.
+
+    `work` must be picklable (a module's function or a `functools.partial` of one). Progress goes to stderr.
+    """
+    if workers <= 1 or len(clips) <= 1:
+        yield from ((clip, attempt(work, clip)) for clip in progress(clips, label))
+        return
+    with ProcessPoolExecutor(min(workers, len(clips)), mp_context=get_context("forkserver")) as pool:
+        outcomes = pool.map(attempt, [work] * len(clips), clips)
+        yield from zip(clips, progress(outcomes, label, total=len(clips)), strict=True)
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal, and with a plain line every ten seconds in a log."""
+    total = len(items) if total is None and isinstance(items, Sequence) else total
+    return _bar(items, label, total) if sys.stderr.isatty() else _log_lines(items, label, total)
+
+
+def _bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield from bar.track(items, total=total, description=label)
+
+
+def _log_lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if time.monotonic() - last > LOG_EVERY_S:
+            last = time.monotonic()
+            print(f"{label}: {done}/{total or '?'} after {last - start:.0f} s", file=sys.stderr, flush=True)
+    print(f"{label}: {done} done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)

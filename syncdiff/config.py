@@ -1,0 +1,318 @@
+"""Every key of config.yaml: its type, range, default and meaning. An unknown key is an error that names the nearest.
+
+config.yaml and workflow/schemas/config.schema.json are generated from these models (`syncdiff config`); a test fails
+when they drift. Grades in the descriptions: [P] paper, [S] second-hand, [I] inferred or free choice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from syncdiff.errors import UserError
+
+
+class Section(BaseModel):
+    """A group of keys; unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class DemoCorpus(Section):
+    """The rendered corpus."""
+
+    identities: int = Field(28, ge=3, description="people who do not exist; the last sixth is only in test")
+    clips_per_identity: int = Field(6, ge=1, description="clips of each of them")
+    seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
+    size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
+
+
+class Corpus(Section):
+    """Where the clips come from."""
+
+    kind: Literal["demo", "lrs2", "lrs3", "folder"] = Field("demo", description="the layout on disk")
+    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="folder name under results; default: the kind")
+    root: str | None = Field(None, description="folder that holds mvlrs_v1/, lrs3_v0.4/ or the videos (not for demo)")
+    pretrain: bool = Field(True, description="lrs2, lrs3: train on the pretrain split too, where it is there")
+    val_fraction: float = Field(0.05, ge=0, lt=1, description="lrs3, folder: share of speakers (top folders) in val")
+    test_fraction: float = Field(0.1, ge=0, lt=1, description="folder: share of top folders in test")
+    demo: DemoCorpus = DemoCorpus()
+
+
+class Plan(Section):
+    """Which clips enter, and how they are grouped."""
+
+    min_seconds: float = Field(1.0, ge=0, description="shorter clips are rejected")
+    max_seconds: float | None = Field(None, gt=0, description="longer clips are rejected; null: no limit")
+    min_fps: float = Field(20.0, gt=0, description="slower clips are rejected: repeated frames have no lip motion")
+    max_fps: float = Field(120.0, gt=0, description="faster clips are rejected: such a rate is a broken header")
+    frames_per_shard: int = Field(25_000, ge=1, description="aim for the size of a shard, in frames at 25 fps")
+
+
+class Faces(Section):
+    """From video to aligned crops."""
+
+    backend: Literal["mediapipe", "face_alignment"] = Field("mediapipe", description="landmarker")
+    detector: Literal["sfd", "blazeface", "yunet"] = Field("sfd", description="face_alignment's face detector")
+    weights: str | None = Field(None, description="face_alignment: folder with its weights; null: its own download")
+    size: int = Field(64, ge=32, le=512, multiple_of=16, description="side of the aligned crop in pixels")
+    smoothing_frames: int = Field(5, ge=1, le=25, description="width of the landmark smoother; 1 switches it off")
+    max_gap_frames: int = Field(5, ge=0, description="frames without a face that are interpolated over")
+    min_track_frames: int = Field(25, ge=5, description="shorter face tracks are rejected")
+
+
+class Priors(Section):
+    """The fixed part of the three visual priors."""
+
+    pose_size: int = Field(8, ge=1, le=64, description="r: the pose frame is reduced to r x r pixels [I]")
+
+
+class Speech(Section):
+    """What the denoiser hears."""
+
+    encoder: Literal["avhubert", "mel"] = Field("avhubert", description="avhubert [P]; mel: Wav2Lip's, for ablation")
+    checkpoint: str | None = Field(None, description="AV-HuBERT checkpoint, fairseq .pt or converted .safetensors")
+    frozen_layers: int = Field(0, ge=0, le=24, description="N: layers below stay frozen; 9 of 12 is the best row [S]")
+    layers: int = Field(2, ge=1, le=24, description="without checkpoint: encoder layers trained from scratch")
+    dim: int = Field(128, ge=16, multiple_of=16, description="without checkpoint: width of the encoder")
+    heads: int = Field(4, ge=1, description="without checkpoint: attention heads")
+    window_frames: int = Field(13, ge=1, le=101, description="video frames of speech around the target frame [I]")
+
+    @property
+    def feature_set(self) -> str:
+        """Name of the features that are stored: `fbank`, `mel`, or `avhubert<N>`, the hidden states after layer N."""
+        if self.encoder == "mel":
+            return "mel"
+        return f"avhubert{self.frozen_layers}" if self.frozen_layers else "fbank"
+
+
+class Optimizer(Section):
+    """One training run; every stage that trains has its own."""
+
+    steps: int = Field(1000, ge=1, description="optimiser steps")
+    batch_size: int = Field(32, ge=1, description="samples in a step, over all processes")
+    learning_rate: float = Field(5e-4, gt=0, description="peak of AdamW's learning rate")
+    warmup_steps: int = Field(50, ge=0, description="linear warm-up, then a cosine to zero")
+    grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints that a rerun resumes from")
+
+
+class Autoencoder(Optimizer):
+    """diffusers' AutoencoderKL."""
+
+    pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
+    channels: list[int] = Field([16, 32, 64], min_length=1, description="width per resolution; factor 2^(n-1)")
+    latent_channels: int = Field(4, ge=1, le=32, description="channels of the latents")
+    kl_weight: float = Field(1e-5, ge=0, description="weight of the KL term")
+    mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
+
+
+class SyncNet(Optimizer):
+    """The scorer of LSE-C and LSE-D."""
+
+    weights: str | None = Field(None, description="published syncnet_v2.model; null: train one on the corpus")
+    width: float = Field(0.25, gt=0, le=1, description="channels relative to the published network, when trained here")
+    image_size: Literal[64, 112, 224] = Field(112, description="input side in pixels, when trained here")
+
+
+class Denoiser(Section):
+    """diffusers' UNet2DConditionModel and the pose bottleneck."""
+
+    channels: list[int] = Field([64, 128], min_length=1, description="width per resolution of the latents [I]")
+    layers_per_block: int = Field(1, ge=1, le=4, description="residual blocks per resolution [I]")
+    head_dim: int = Field(32, ge=8, description="width of an attention head [I]")
+    pose_frame: Literal["bottleneck", "full", "none"] = Field(
+        "bottleneck", description="the third prior: through the bottleneck [P], whole, or left out (ablations)"
+    )
+    bottleneck_dim: int = Field(16, ge=1, description="numbers that the learned bottleneck keeps of a pose frame [I]")
+    pose_noise: float = Field(0.1, ge=0, description="noise on the pose frame in training, in pixel std of [-1, 1] [I]")
+    pose_dropout: float = Field(0.1, ge=0, le=1, description="share of samples trained without the pose frame [I]")
+    speech_dropout: float = Field(0.1, ge=0, le=1, description="share trained without speech, for guidance [I]")
+
+
+class Diffusion(Section):
+    """The noise schedule."""
+
+    train_timesteps: int = Field(1000, ge=10, description="T [I: DiffTalk]")
+    beta_start: float = Field(0.0015, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
+    beta_end: float = Field(0.0195, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
+    prediction: Literal["epsilon", "v_prediction", "sample"] = Field("v_prediction", description="UNet target [I]")
+    min_snr_gamma: float = Field(5.0, gt=0, description="loss weight min(SNR, gamma), Hang et al. 2023 [I]")
+    mouth_weight: float = Field(4.0, ge=0, description="extra weight of the loss under the mask [I]")
+
+
+class Train(Optimizer):
+    """The denoiser's training."""
+
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="exponential moving average of the weights")
+    mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
+
+
+class Sample(Section):
+    """Sampling, autoregressive over frames."""
+
+    sampler: Literal["ddim", "dpm_solver++"] = Field("dpm_solver++", description="solver")
+    steps: int = Field(8, ge=1, le=1000, description="denoising steps a frame")
+    guidance: float = Field(1.0, ge=0, description="classifier-free guidance over speech; 1 switches it off")
+    batch_clips: int = Field(16, ge=1, description="clips denoised side by side")
+    max_clips: int | None = Field(None, ge=1, description="only the first so many clips of a shard; null: all")
+
+
+class Evaluate(Section):
+    """Scores."""
+
+    protocols: list[Literal["paired", "cross", "silent"]] = Field(
+        ["paired", "cross", "silent"], min_length=1, description="which audio drives the face"
+    )
+    inception: str | None = Field(None, description="pt_inception-2015-12-05 weights for FID; null: a named stand-in")
+    external: dict[str, str] = Field({}, description="method name: folder of its videos, laid out as <clip>.mp4")
+    bootstrap: int = Field(200, ge=10, description="resamples of clips behind each interval")
+
+
+class Experiment(Section):
+    """What an experiment changes; keys left out keep their value."""
+
+    speech: dict[str, Any] = {}
+    denoiser: dict[str, Any] = {}
+    diffusion: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    sample: dict[str, Any] = {}
+    seed: int | None = None
+
+
+class Config(Section):
+    """All of config.yaml."""
+
+    results: str = Field("results", description="output folder")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a CUDA GPU where there is one")
+    seed: int = Field(0, ge=0, description="of everything random")
+    corpus: Corpus = Corpus()
+    plan: Plan = Plan()
+    faces: Faces = Faces()
+    priors: Priors = Priors()
+    speech: Speech = Speech()
+    autoencoder: Autoencoder = Autoencoder()
+    syncnet: SyncNet = SyncNet()
+    denoiser: Denoiser = Denoiser()
+    diffusion: Diffusion = Diffusion()
+    train: Train = Train()
+    sample: Sample = Sample()
+    evaluate: Evaluate = Evaluate()
+    experiments: dict[str, Experiment] = Field({}, description="ablations: name: the sections that it changes")
+
+    @property
+    def corpus_name(self) -> str:
+        """Folder name of the corpus under `results`."""
+        return self.corpus.name or self.corpus.kind
+
+    @property
+    def splits(self) -> list[str]:
+        """Split names in the order in which they are planned."""
+        pretrain = ["pretrain"] if self.corpus.kind in ("lrs2", "lrs3") and self.corpus.pretrain else []
+        return [*pretrain, "train", "val", "test"]
+
+    def experiment(self, name: str) -> Config:
+        """Return the config of one experiment: `syncdiff` is the config itself, others change what they name."""
+        if name == "syncdiff":
+            return self
+        changes = self.experiments[name].model_dump(exclude_defaults=True)
+        return parse_config(merge(self.model_dump(mode="json", exclude={"experiments"}), changes))
+
+
+def load_config(source: str | Path) -> Config:
+    """Read a YAML file, or a JSON object given inline (`{"corpus": {"kind": "demo"}}`)."""
+    text = str(source)
+    if text.lstrip().startswith("{"):
+        return parse_config(json.loads(text))
+    path = Path(source)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such config file") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values or {}, dict):
+        raise UserError(f"{path}: expected `key: value` lines at the top level")
+    return parse_config(values or {})
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Validate a plain dict; the first fault becomes a one-line `UserError` that names the key and the fix."""
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError("config: " + "; ".join(_explain(dict(fault)) for fault in error.errors()[:3])) from None
+    for name in config.experiments:
+        if name in ("real", "reconstruction", "frozen", "syncdiff", *config.evaluate.external):
+            raise UserError(f"config: experiments.{name}: this name is taken by another row of the table; rename it")
+        config.experiment(name)
+    if config.corpus.kind != "demo" and not config.corpus.root:
+        raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
+    return config
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def _explain(fault: dict[str, Any]) -> str:
+    *parents, key = fault["loc"]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{where}: {fault['msg'].lower()} (got {fault['input']!r})"
+    known = list(_section_at(parents).model_fields)
+    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    anywhere = [path for path in _all_keys(Config) if path.endswith(f".{key}")]
+    hint = f"did you mean {'.'.join([*map(str, parents), *nearest])}?" if nearest else f"known here: {', '.join(known)}"
+    return f"{where}: unknown key; " + (f"did you mean {anywhere[0]}?" if anywhere and not nearest else hint)
+
+
+def _section_at(parents: list[Any]) -> type[Section]:
+    section: type[Section] = Config
+    for part in parents:
+        if part not in section.model_fields:
+            return Experiment
+        annotation = section.model_fields[part].annotation
+        section = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else Experiment
+    return section
+
+
+def _all_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _all_keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def default_yaml() -> str:
+    """Return config.yaml: every key with its default, and its meaning as a comment."""
+    head = "# The default configuration: the demo corpus. Written by `syncdiff config` from syncdiff/config.py.\n"
+    return head + "\n".join(_yaml_lines(Config(), indent=0)) + "\n"
+
+
+def json_schema() -> str:
+    """Return the JSON schema of config.yaml."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def _yaml_lines(section: Section, indent: int) -> Iterator[str]:
+    margin = " " * indent
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield f"{'' if indent else chr(10)}{margin}{name}:  # {(type(value).__doc__ or '').splitlines()[0]}"
+            yield from _yaml_lines(value, indent + 2)
+        else:
+            yield f"{margin}{name}: {json.dumps(value)}  # {field.description}"

@@ -1,0 +1,1 @@
+"""Corpora: where clips come from, and the plan that puts them into shards."""

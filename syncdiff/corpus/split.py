@@ -1,0 +1,35 @@
+"""What a corpus lists, and how whole speakers are held out of training by a hash of their names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+
+class ListedClip(NamedTuple):
+    """One clip that a corpus names, before anyone has looked at its file."""
+
+    clip: str  # id: path below the corpus root
+    split: str  # pretrain, train, val or test
+    video: str  # path of the file
+    reason: str = ""  # why it is refused already, if it is
+
+    @property
+    def transcript(self) -> Path:
+        """Path of the transcript beside the video, whether or not there is one."""
+        return Path(self.video).with_suffix(".txt")
+
+
+def rank_by_hash(names: Iterable[str]) -> list[str]:
+    """Return the names in an order that is arbitrary but the same everywhere: by SHA-256."""
+    return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
+
+
+def n_held_out(n_groups: int, fraction: float) -> int:
+    """Return how many of `n_groups` speakers make up `fraction` in [0, 1): at least one, and never all of them."""
+    if fraction == 0 or n_groups < 2:
+        return 0
+    return min(max(1, round(fraction * n_groups)), n_groups - 1)

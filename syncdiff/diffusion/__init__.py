@@ -1,0 +1,1 @@
+"""The diffusion process over latents: schedule, loss, samplers."""

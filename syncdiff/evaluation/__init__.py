@@ -1,0 +1,1 @@
+"""Scores: lip-sync (LSE-C, LSE-D, offset), fidelity (FID, SSIM, PSNR), mouth motion (LMD, correlation)."""

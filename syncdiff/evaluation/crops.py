@@ -1,0 +1,126 @@
+"""The pictures that SyncNet is shown: Wav2Lip's two protocols (evaluation/scores_LSE), and the reference's JPEG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from scipy.signal import medfilt
+
+from syncdiff.config import Faces
+from syncdiff.media.audio import read_audio
+from syncdiff.media.container import FPS, open_media, video_stream
+from syncdiff.media.video import read_frames
+
+Crop = Literal["none", "face"]
+
+# Landmarks end at the brows, the detector's box above them: median of YuNet (trained on WIDER FACE, as S3FD) over
+# 13 clips, within 0.23 to 0.37; the other three sides agree within 0.02.
+FOREHEAD = 0.31  # in heights of the landmarks' box
+# run_pipeline.py of joonson/syncnet_python
+SMOOTHING_FRAMES = 13
+CROP_SCALE = 0.4
+GREY = 110
+
+
+def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Open a video for `sync.score`: its sound (n,) int16, and a stream of (size, size, 3) uint8 RGB at 25 fps.
+
+    `none` resizes the whole frame, as calculate_scores_LRS.py. `face` crops around the largest consistent face, as
+    run_pipeline.py before calculate_scores_real_videos.py, with this project's tracker instead of S3FD and with tracks
+    from 6 frames on instead of 100; frames outside the track are left out, with their sound.
+
+    Raises:
+        ClipRejected: unreadable, without sound, or (`face`) without a face.
+    """
+    if crop == "face":
+        start, boxes = face_boxes(read_frames(video))
+        pictures = (
+            crop_face(frame, box, size)
+            for frame, box in zip(islice(read_frames(video), start, None), boxes, strict=False)
+        )
+        return read_audio(video, start / FPS), through_jpeg(pictures, "yuvj420p") if jpeg else pictures
+    frames = read_frames(video)
+    if jpeg:
+        frames = through_jpeg(frames, _jpeg_format(video))
+    return read_audio(video), (cv2.resize(frame, (size, size)) for frame in frames)
+
+
+def face_boxes(frames: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
+    """Track the speaker: index of the first frame with the face, and per frame (T, 3) centre x, y and half side.
+
+    The box is the detector's, smoothed by a median over 13 frames. Pixels of the source.
+
+    Raises:
+        ClipRejected: no face.
+    """
+    from syncdiff.faces.landmarks import bounding_box, open_landmarker
+    from syncdiff.faces.track import scene_cuts, speaker, thumbnail
+
+    thumbnails: list[np.ndarray] = []
+
+    def watched() -> Iterator[np.ndarray]:
+        for frame in frames:
+            thumbnails.append(thumbnail(frame))
+            yield frame
+
+    settings = Faces()
+    faces = list(open_landmarker(settings).track(watched()))
+    segment = speaker(faces, list(scene_cuts(thumbnails)), settings.max_gap_frames, min_track_frames=6)
+    x0, y0, x1, y1 = bounding_box(segment.landmarks).T
+    y0 = y0 - FOREHEAD * (y1 - y0)
+    half_side = np.maximum(x1 - x0, y1 - y0) / 2
+    boxes = np.stack([(x0 + x1) / 2, (y0 + y1) / 2, half_side], axis=1).astype(np.float64)  # (T, 3)
+    return segment.start, medfilt(boxes, (SMOOTHING_FRAMES, 1))
+
+
+def crop_face(frame: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+    """Cut the square around a face's box (centre x, y, half side), more of it below than above; grey beyond the edges.
+
+    Args:
+        frame: (H, W, 3) uint8.
+
+    Returns:
+        (size, size, 3) uint8
+    """
+    x, y, half = box
+    pad = int(half * (1 + 2 * CROP_SCALE))
+    padded = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY))
+    x, y = x + pad, y + pad
+    wide = half * (1 + CROP_SCALE)
+    face = padded[int(y - half) : int(y + half * (1 + 2 * CROP_SCALE)), int(x - wide) : int(x + wide)]
+    return cv2.resize(face, (size, size))
+
+
+def through_jpeg(frames: Iterable[np.ndarray], pixel_format: str) -> Iterator[np.ndarray]:
+    """Pass (H, W, 3) uint8 RGB frames through what `ffmpeg -f image2 %06d.jpg` writes by default.
+
+    libav's own encoder with its rate control (200 kb/s at 25 fps, quantiser from 2 up), not a JPEG of fixed quality.
+    Another version of ffmpeg converts colours with other rounding and does not match to the digit.
+    """
+    encoder: av.VideoCodecContext | None = None
+    for index, frame in enumerate(frames):
+        if encoder is None:
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.height, encoder.width, encoder.pix_fmt = *frame.shape[:2], pixel_format
+            encoder.time_base, encoder.thread_count = Fraction(1, FPS), 1
+        picture = VideoFrame.from_ndarray(frame, format="rgb24")
+        picture = picture.reformat(format=pixel_format, interpolation="BICUBIC")
+        picture.pts, picture.time_base = index, encoder.time_base
+        for packet in encoder.encode(picture):  # intra only: one packet a frame
+            decoded = cv2.imdecode(np.frombuffer(bytes(packet), np.uint8), cv2.IMREAD_COLOR)
+            yield cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def _jpeg_format(video: Path) -> str:
+    """Chroma as ffmpeg chooses it: 4:2:0 for a 4:2:0 source, 4:4:4 for RGB and 4:4:4."""
+    with open_media(video) as container:
+        source = video_stream(container).codec_context.pix_fmt or ""
+    return "yuvj420p" if "420" in source else "yuvj422p" if "422" in source else "yuvj444p"

@@ -1,0 +1,308 @@
+"""Judge one clip: its pictures under each protocol, against the real ones and against sound."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from syncdiff.artifacts import Outcome, attempt
+from syncdiff.config import Faces
+from syncdiff.errors import ClipRejected
+from syncdiff.evaluation.fidelity import fid_features, psnr, ssim
+from syncdiff.evaluation.metrics import OPENING, PIXELS
+from syncdiff.evaluation.mouth import lmd, mouth_corr, mouth_opening
+from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
+from syncdiff.faces.align import warp
+from syncdiff.faces.landmarks import Landmarker, open_landmarker
+from syncdiff.media.video import read_frames
+from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, for_inference, load_syncnet, mfcc
+from syncdiff.protocols import Driving
+from syncdiff.shards.tar import Sample, unnpy
+
+TAIL_FRAMES = 5  # other people's methods may make so many frames more or fewer; Wav2Lip drops some at the end
+MIN_FACES = 0.9  # share of frames in which a face must be found
+
+
+class Settings(NamedTuple):
+    """What the judges are made from."""
+
+    syncnet: Path
+    inception: str | None
+    faces: Faces
+    device: str
+    threads: bool  # whether torch may use more than one
+
+
+class Judges(NamedTuple):
+    """The networks behind the figures, and the names under which these are printed."""
+
+    net: SyncNet
+    sync_scorer: str
+    whole_frames: bool  # SyncNet sees whole frames, as in Wav2Lip's LRS protocol, or aligned crops
+    features: Callable[[np.ndarray], np.ndarray]
+    fid_scorer: str
+    landmarker: Landmarker
+    mouth_scorer: str
+    crop_size: int
+
+
+@cache
+def judges_of(settings: Settings) -> Judges:
+    """Load the networks, once per process.
+
+    Raises:
+        UserError: weights are not there, or are those of another model.
+    """
+    if not settings.threads:
+        torch.set_num_threads(1)
+    device = torch.device(settings.device)
+    loaded = load_syncnet(settings.syncnet)
+    features, fid_scorer = fid_features(settings.inception, device)
+    return Judges(
+        net=for_inference(loaded.net, device),
+        sync_scorer=loaded.scorer,
+        whole_frames=loaded.crop != "aligned",
+        features=features,
+        fid_scorer=fid_scorer,
+        landmarker=open_landmarker(settings.faces, settings.device),
+        mouth_scorer=f"{settings.faces.backend} landmarks",
+        crop_size=settings.faces.size,
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip: its members, and by protocol its video (None: the source) and the sound that it is scored against."""
+
+    sample: Sample
+    videos: Mapping[str, Path | None]
+    sounds: Mapping[str, Driving | None]  # None: `cross` found no other clip
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The sample's JSON."""
+        return json.loads(self.sample["json"])
+
+    @property
+    def clip(self) -> str:
+        """The clip's id."""
+        return self.about["clip"]
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """Landmarks of the real clip, (T, 68, 2)."""
+        return unnpy(self.sample["landmarks.npy"])
+
+    @property
+    def transforms(self) -> np.ndarray:
+        """From the source to the aligned crop, (T, 2, 3)."""
+        return unnpy(self.sample["transform.npy"])
+
+
+class Pictures(NamedTuple):
+    """What the judges see of one video."""
+
+    crops: np.ndarray  # (T, S, S, 3) uint8, aligned by the real clip's transforms
+    features: np.ndarray  # (T, D) for FID
+    lips: Tensor  # (T - 5, 1024) SyncNet's embeddings; the reference leaves out the last window
+    faces: list[list[np.ndarray]]  # per frame, the (68, 2) landmarks of all faces; not looked for under `cross`
+    note: str  # "73 of 75 frames", or ""
+
+
+class ClipScores(NamedTuple):
+    """The rows of one clip, and what the figures of the whole set need of it."""
+
+    rows: list[dict[str, Any]]
+    real: np.ndarray  # (T, D) features of the real crops
+    generated: dict[str, np.ndarray]  # protocol -> (T, D)
+
+
+def judge_clip(settings: Settings, job: Job) -> ClipScores:
+    """Score one clip under all its protocols; each video is looked at once.
+
+    Raises:
+        ClipRejected: the source video cannot be read any more.
+    """
+    judges = judges_of(settings)
+    real = _real_crops(job, judges.crop_size)
+    seen = {video: attempt(partial(look, judges, job), video) for video in dict.fromkeys(job.videos.values())}
+    rows = []
+    for protocol, video in job.videos.items():
+        case = Case(judges, job, protocol, real, seen)
+        for group in groups_of(judges, protocol, job.videos):
+            rows += rows_of(job.clip, protocol, group, _then(seen[video], partial(group.judge, case)))
+    features = {video: outcome.value.features for video, outcome in seen.items() if outcome.value is not None}
+    real_features = features[None] if None in features else judges.features(real)
+    return ClipScores(rows, real_features, {name: features[v] for name, v in job.videos.items() if v in features})
+
+
+def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
+    """Go through a video once, one frame in memory, and keep what the judges need.
+
+    Raises:
+        ClipRejected: missing, unreadable, or with another number or size of frames than the clip.
+    """
+    protocols = [protocol for protocol, own in job.videos.items() if own == video]
+    n_frames = max((sound.n_frames for name in protocols if (sound := job.sounds[name])), default=len(job.transforms))
+    size = judges.net.image_size
+    crops: list[np.ndarray] = []
+    shown: list[np.ndarray] = []
+
+    def passing() -> Iterator[np.ndarray]:
+        for frame, transform in zip(_frames(job, video, n_frames), job.transforms, strict=False):
+            crops.append(warp(frame, transform, judges.crop_size))
+            shown.append(cv2.resize(frame if judges.whole_frames else crops[-1], (size, size)))
+            yield frame
+
+    faces = [[face] for face in job.landmarks]  # of the source, as the stage `faces` found them
+    if video is not None and protocols != ["cross"]:
+        faces = list(judges.landmarker.track(passing()))
+    else:
+        deque(passing(), maxlen=0)
+    note = "" if len(crops) == n_frames else f"{len(crops)} of {n_frames} frames"
+    aligned = np.stack(crops)
+    return Pictures(aligned, judges.features(aligned), embed_lips(shown[:-1], judges.net), faces, note)
+
+
+def _frames(job: Job, video: Path | None, n_frames: int) -> Iterator[np.ndarray]:
+    """Yield the frames of the clip's segment, from its source or from a method's video of the same size."""
+    about = job.about
+    if video is None:
+        yield from islice(read_frames(about["video"]), about["first_frame"], about["first_frame"] + n_frames)
+        return
+    if not video.is_file():
+        raise ClipRejected("no video of this clip")
+    height, width = about["height"], about["width"]
+    n_found = 0
+    for frame in read_frames(video):
+        if not (0 <= frame.shape[0] - height <= 1 and 0 <= frame.shape[1] - width <= 1):  # odd sides were padded
+            raise ClipRejected(f"frames of {frame.shape[1]}x{frame.shape[0]}, the source has {width}x{height}")
+        if n_found < n_frames:
+            yield frame[:height, :width]
+        n_found += 1
+    if abs(n_found - n_frames) > TAIL_FRAMES:
+        raise ClipRejected(f"{n_found} frames, expected {n_frames}")
+
+
+def _real_crops(job: Job, size: int) -> np.ndarray:
+    frames = _frames(job, None, len(job.transforms))
+    return np.stack([warp(frame, transform, size) for frame, transform in zip(frames, job.transforms, strict=True)])
+
+
+class Case(NamedTuple):
+    """One clip under one protocol."""
+
+    judges: Judges
+    job: Job
+    protocol: str
+    real: np.ndarray  # (T, S, S, 3) uint8
+    seen: Mapping[Path | None, Outcome[Pictures]]
+
+
+class Group(NamedTuple):
+    """Figures that come out of one judgement, which can fail where others succeed."""
+
+    metrics: tuple[str, ...]
+    scorer: str
+    judge: Callable[[Case, Pictures], Sequence[float | np.ndarray]]
+
+
+def groups_of(judges: Judges, protocol: str, videos: Mapping[str, Path | None]) -> list[Group]:
+    """Return the figures of a protocol; `videos` says whether the method made other ones from silence."""
+    groups = [Group(("lse_c", "lse_d", "sync_offset"), judges.sync_scorer, _sync)]
+    if protocol == "paired":
+        groups.append(Group(("ssim", "psnr"), PIXELS, _fidelity))
+        groups.append(Group(("lmd", "mouth_corr", OPENING), judges.mouth_scorer, _mouth))
+    if protocol == "silent" and videos.get("paired") not in (None, videos["silent"]):
+        groups.append(Group(("mouth_std_ratio",), judges.mouth_scorer, _silence))
+    return groups
+
+
+def _sync(case: Case, pictures: Pictures) -> Sequence[float]:
+    sound = case.job.sounds[case.protocol]
+    if sound is None:
+        raise ClipRejected("no other clip in the shard to drive it")
+    lips = pictures.lips[: max(sound.n_frames - WINDOW_FRAMES, 0)]
+    if not len(lips):
+        raise ClipRejected("too short for SyncNet: it needs 6 frames")
+    scores = lse(lips, embed_audio(mfcc(sound.audio), len(lips), case.judges.net))
+    return scores.lse_c, scores.lse_d, scores.offset
+
+
+def _fidelity(case: Case, pictures: Pictures) -> Sequence[float]:
+    real = case.real[: len(pictures.crops)]
+    return ssim(real, pictures.crops), psnr(real, pictures.crops)
+
+
+def _mouth(case: Case, pictures: Pictures) -> Sequence[float | np.ndarray]:
+    real = case.job.landmarks[: len(pictures.faces)]
+    generated = follow(pictures.faces, real)
+    return lmd(real, generated), mouth_corr(real, generated), mouth_opening(generated)
+
+
+def _silence(case: Case, pictures: Pictures) -> Sequence[float]:
+    paired = case.seen[case.job.videos["paired"]]
+    if paired.value is None:
+        raise ClipRejected(f"paired video: {paired.reason}")
+    in_silence, with_sound = (
+        mouth_opening(follow(seen.faces, case.job.landmarks[: len(seen.faces)])).std()
+        for seen in (pictures, paired.value)
+    )
+    return [float(in_silence / with_sound)]
+
+
+def follow(found: Sequence[list[np.ndarray]], real: np.ndarray) -> np.ndarray:
+    """Choose in each frame the face nearest to the real one; gaps are filled linearly in time.
+
+    Args:
+        found: per frame, the (68, 2) landmarks of all faces.
+        real: (T, 68, 2) landmarks of the real clip.
+
+    Returns:
+        (T, 68, 2) float32
+
+    Raises:
+        ClipRejected: no face in more than a tenth of the frames.
+    """
+    known = [index for index, faces in enumerate(found) if faces]
+    if len(known) < MIN_FACES * len(found):
+        raise ClipRejected(f"no face in {len(found) - len(known)} of {len(found)} frames")
+    nearest = [min(found[i], key=lambda face, at=real[i]: np.abs(face - at).mean()) for i in known]  # type: ignore[misc]
+    flat = np.stack(nearest).reshape(len(known), -1)  # (K, 136)
+    filled = [np.interp(np.arange(len(found)), known, coordinate) for coordinate in flat.T]
+    return np.stack(filled, axis=1).reshape(-1, 68, 2).astype(np.float32)
+
+
+def _then(seen: Outcome[Pictures], judge: Callable[[Pictures], Sequence[float | np.ndarray]]) -> Outcome[Any]:
+    """Judge what was seen; a note about the frames goes with a success, the fault of the video with a failure."""
+    if seen.value is None:
+        return seen
+    judged = attempt(judge, seen.value)
+    return Outcome(judged.status, judged.reason or seen.value.note, judged.value)
+
+
+def rows_of(clip: str, protocol: str, group: Group, outcome: Outcome[Any]) -> Iterator[dict[str, Any]]:
+    """Yield a tidy row for each figure; a trace over the frames is kept as `series`, with its mean as value."""
+    values = outcome.value or [float("nan")] * len(group.metrics)
+    for metric, value in zip(group.metrics, values, strict=True):
+        yield {
+            "protocol": protocol,
+            "clip": clip,
+            "metric": metric,
+            "scorer": group.scorer,
+            "value": float(np.mean(value)),
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "series": value.tolist() if isinstance(value, np.ndarray) else None,
+        }

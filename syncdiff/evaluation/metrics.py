@@ -1,0 +1,70 @@
+"""The figures of the table: their names, how they are printed, and the columns of a file of scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+PIXELS = "-"  # scorer of a figure that no network is behind
+SCORE_COLUMNS = ["method", "protocol", "clip", "metric", "scorer", "value", "status", "reason"]
+SET_COLUMNS = ["ci_low", "ci_high"]  # of figures of a whole set, whose clip is "": their intervals come with them
+OPENING = "mouth_opening"  # its rows carry a trace over the frames in the column `series`; not a figure of the table
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a figure is printed."""
+
+    label: str
+    better: str  # "↑" higher, "↓" lower, "" neither
+    digits: int
+    meaning: str
+
+    @property
+    def heading(self) -> str:
+        """Label and direction."""
+        return f"{self.label} {self.better}".strip()
+
+
+METRICS = {
+    "lse_c": Metric("LSE-C", "↑", 2, "SyncNet's confidence: median minus minimum of the distance over 31 shifts"),
+    "lse_d": Metric("LSE-D", "↓", 2, "SyncNet's distance between lips and sound at the best shift"),
+    "sync_offset": Metric("Offset", "", 1, "best shift in frames; positive: the sound is late"),
+    "fid": Metric("FID", "↓", 2, "Fréchet distance between the aligned crops of the set and those of the real clips"),
+    "ssim": Metric("SSIM", "↑", 3, "structural similarity of aligned crops"),
+    "psnr": Metric("PSNR", "↑", 2, "dB, aligned crops"),
+    "lmd": Metric("LMD", "↓", 2, "distance between mouth landmarks, real against generated"),
+    "mouth_corr": Metric("Mouth r", "↑", 2, "Pearson correlation of the mouth opening, real against generated"),
+    "mouth_std_ratio": Metric("Motion", "↓", 2, "std of the mouth opening in silence, over that with the clip's sound"),
+}
+
+METHODS = ["real", "reconstruction", "frozen", "syncdiff"]
+METHOD_LABELS = {
+    "real": "real video",
+    "reconstruction": "autoencoder round trip",
+    "frozen": "frozen mouth",
+    "syncdiff": "SyncDiff",
+}
+PROTOCOLS = {
+    "paired": "Driven by the clip's own audio: fidelity and sync against the real video.",
+    "cross": "Driven by another clip's audio. Real video here is video with shuffled audio: the floor of LSE-C.",
+    "silent": "Driven by silence, scored against it: a high LSE-C means that lips were copied, not made from sound.",
+}
+
+
+def method_label(method: str) -> str:
+    """Return the name under which a method is printed: experiments and external ones keep their own."""
+    return METHOD_LABELS.get(method, method)
+
+
+def in_order(frame: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Sort rows with columns method, protocol and metric as the table is read; an unknown method comes last."""
+    ranks = {
+        "method": {name: rank for rank, name in enumerate(dict.fromkeys([*METHODS, *methods]))},
+        "protocol": {name: rank for rank, name in enumerate(PROTOCOLS)},
+        "metric": {name: rank for rank, name in enumerate(METRICS)},
+    }
+    ranked = {column: frame[column].map(rank).fillna(len(rank)) for column, rank in ranks.items()}
+    order = pd.DataFrame(ranked).assign(name=frame["method"]).sort_values(["protocol", "method", "name", "metric"])
+    return frame.loc[order.index].reset_index(drop=True)

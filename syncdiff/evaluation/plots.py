@@ -1,0 +1,171 @@
+"""The figures of the report, as SVG whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from syncdiff.evaluation.bootstrap import mean_interval
+from syncdiff.evaluation.metrics import OPENING, method_label
+from syncdiff.media.video import FPS
+
+INK = "#1f2430"  # the page replaces it by the text colour of its theme
+MUTED = "#8b93a1"
+ACCENT = "#3b74e8"
+COLOURS = {"real": INK, "reconstruction": "#2a9d8f", "frozen": MUTED, "syncdiff": ACCENT}
+MORE_COLOURS = ("#d9822b", "#a55cc2", "#c8504f", "#6d8f2f", "#1f9bcf", "#b0785a")
+STYLE = {
+    "svg.hashsalt": "syncdiff",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+}
+WIDTH = 10.4  # inches
+SMOOTHING = 0.9  # of the exponential average over logged losses
+
+
+def to_svg(figure: Figure) -> str:
+    """Render a figure: the same data give the same text."""
+    text = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the losses of each training run over its steps: as logged (faint) and smoothed.
+
+    Args:
+        logs: run -> table with the columns step, learning_rate, loss and others.
+    """
+    figure, grid = _panels(len(logs), columns=3, height=2.3)
+    for axes, (name, log) in zip(grid, logs.items(), strict=False):
+        names = [column for column in log.columns if column not in ("step", "learning_rate")]
+        for column, colour in zip(names, [ACCENT, *MORE_COLOURS], strict=False):
+            smooth = log[column].ewm(alpha=1 - SMOOTHING).mean()
+            axes.plot(log["step"], log[column], color=colour, alpha=0.2, linewidth=0.7)
+            axes.plot(log["step"], smooth, color=colour, linewidth=1.4, label=f"{column} {smooth.iloc[-1]:.3g}")
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.set(title=name, xlabel="step")
+        axes.legend(fontsize=8, loc="best")
+    return figure
+
+
+def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -> Figure:
+    """Draw LSE-C clip by clip: a dot each, the mean and its interval above them.
+
+    Args:
+        scores: tidy rows of all methods.
+        methods: in the order of the rows; `real` and `syncdiff` also under the other protocols.
+        seed: of the bootstrap.
+    """
+    rows = [(method, "paired") for method in methods]
+    rows += [(method, protocol) for protocol in ("cross", "silent") for method in ("real", "syncdiff")]
+    lse_c = scores[scores["metric"] == "lse_c"].dropna(subset=["value"])
+    values = {row: lse_c[(lse_c["method"] == row[0]) & (lse_c["protocol"] == row[1])]["value"] for row in rows}
+    values = {row: clips for row, clips in values.items() if len(clips) and row != ("real", "silent")}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.7 + 0.34 * len(values)), layout="constrained")
+        axes = figure.add_subplot()
+    for y, ((method, _), clips) in enumerate(values.items()):
+        _strip(axes, y, clips.to_numpy(float), colour_of(method, methods), seed)
+    axes.set_yticks(range(len(values)), [_row_label(*row) for row in values], color=INK)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("LSE-C, by " + ", ".join(sorted(lse_c["scorer"].unique())))
+    return figure
+
+
+def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[str]) -> Figure:
+    """Draw the mouth opening over time under the clip's own sound, real against generated.
+
+    Args:
+        scores: tidy rows of all methods; those of the mouth opening carry a `series`.
+        clips: one panel each.
+        methods: one line each.
+    """
+    traces = scores[(scores["metric"] == OPENING) & (scores["protocol"] == "paired") & scores["series"].notna()]
+    figure, grid = _panels(len(clips), columns=2, height=1.75)
+    for axes, clip in zip(grid, clips, strict=False):
+        for method in methods:
+            for series in traces[(traces["clip"] == clip) & (traces["method"] == method)]["series"]:
+                width = 1.8 if method in ("real", "syncdiff") else 1.0
+                colour = colour_of(method, methods)
+                axes.plot(
+                    np.arange(len(series)) / FPS, series, color=colour, linewidth=width, label=method_label(method)
+                )
+        axes.set(title=clip, xlabel="s")
+        axes.margins(x=0)
+    if len(clips):
+        grid[0].legend(ncols=4, fontsize=8, loc="upper right", borderaxespad=0)
+    return figure
+
+
+def ledger_bars(counts: pd.DataFrame) -> Figure:
+    """Draw how many clips each stage let through, refused and failed on.
+
+    Args:
+        counts: rows with stage, split, ok, rejected, failed.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.8 + 0.28 * len(counts)), layout="constrained")
+        axes = figure.add_subplot()
+    left = np.zeros(len(counts))
+    for status, colour in (("ok", ACCENT), ("rejected", "#d9822b"), ("failed", "#c8504f")):
+        axes.barh(range(len(counts)), counts[status], left=left, height=0.6, color=colour, label=status)
+        left += counts[status].to_numpy(float)
+    axes.set_yticks(range(len(counts)), [f"{row.stage} · {row.split}" for row in counts.itertuples()], color=INK)
+    axes.invert_yaxis()
+    axes.set_xlabel("clips")
+    axes.legend(ncols=3, loc="lower right", fontsize=8)
+    return figure
+
+
+def colour_of(method: str, methods: Sequence[str]) -> str:
+    """Return the colour of a method; the experiments and external ones take theirs in order."""
+    others = [name for name in methods if name not in COLOURS]
+    return COLOURS.get(method) or MORE_COLOURS[others.index(method) % len(MORE_COLOURS)]
+
+
+def _panels(n: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    rows = max(1, -(-n // columns))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+        return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(n)]
+
+
+def _strip(axes: Axes, y: float, values: np.ndarray, colour: str, seed: int) -> None:
+    spread = 0.22 * np.cos(np.pi * np.arange(len(values)) * 0.618)  # apart, and the same every time
+    axes.scatter(np.sort(values), y + spread, s=9, color=colour, alpha=0.35, linewidths=0)
+    low, high = mean_interval(values, 1000, seed)
+    axes.plot([low, high], [y, y], color=colour, linewidth=2.5, solid_capstyle="round")
+    axes.plot([values.mean()], [y], "o", color=colour, markersize=6)
+
+
+def _row_label(method: str, protocol: str) -> str:
+    sound = {"paired": "", "cross": ", another clip's audio", "silent": ", driven by silence"}
+    return method_label(method) + sound[protocol]

@@ -1,0 +1,132 @@
+"""Score one method: all test clips under all protocols, in one tidy file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from syncdiff.artifacts import Outcome, each_clip, read_parquet, write_parquet
+from syncdiff.config import Config
+from syncdiff.evaluation.bootstrap import interval, resample
+from syncdiff.evaluation.fidelity import frechet_distance
+from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judges_of, rows_of
+from syncdiff.evaluation.metrics import SCORE_COLUMNS
+from syncdiff.evaluation.videos import video_folders, video_of
+from syncdiff.protocols import drive, partner
+from syncdiff.shards.tar import read_shard
+
+MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
+
+
+def score_method(
+    config: Config,
+    method: str,
+    shards: Sequence[Path],
+    videos: Path | None,
+    syncnet: Path,
+    out: Path,
+    device: torch.device,
+    workers: int = 1,
+) -> None:
+    """Write the scores of one method as tidy parquet: a row per protocol, clip and metric, clip "" for the whole set.
+
+    LSE hears the sound that drives the protocol, decoded from the shard, and under `silent` the clip's own sound:
+    against silence every LSE-C is near zero, against the clip's own sound it is high only where lips were copied from
+    the video. SSIM and PSNR compare aligned crops; FID all crops of the method with all real crops of the same clips.
+
+    Args:
+        config: with `evaluate.protocols`, `evaluate.inception`, `evaluate.bootstrap`, `sample.max_clips`.
+        method: `real`, `reconstruction`, `frozen`, `syncdiff`, an experiment, or a key of `evaluate.external`.
+        shards: joined shards of the test split, with their index beside them.
+        videos: folder with <protocol>/<clip>.mp4, or <clip>.mp4 alone for an external method; None for `real`.
+        syncnet: weights for `load_syncnet`.
+        out: parquet with the columns method, protocol, clip, metric, scorer, value, status, reason; ci_low, ci_high,
+            n_expected, n_scored of the whole set; and `series`, the trace behind a mouth opening.
+        device: of the networks.
+        workers: processes, over clips.
+
+    Raises:
+        UserError: a shard, the weights or the folder of an external method is not there.
+    """
+    settings = Settings(syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1)
+    folders = video_folders(config, method, videos)
+    rows: list[dict[str, Any]] = []
+    features: dict[str, Pairs] = {protocol: [] for protocol in folders}
+    for shard in shards:
+        jobs = _jobs(shard, folders, config.sample.max_clips)
+        for job, outcome in each_clip(partial(judge_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
+            if outcome.value is None:
+                rows += _lost(settings, job.clip, folders, outcome)
+                continue
+            rows += outcome.value.rows
+            for protocol, generated in outcome.value.generated.items():
+                features[protocol].append((outcome.value.real, generated))
+        for clip, outcome in _lost_in_packing(shard):
+            rows += _lost(settings, clip, folders, outcome)
+    n_clips = len({row["clip"] for row in rows})
+    sets = [fid_row(config, pairs) | {"protocol": protocol} for protocol, pairs in features.items()]
+    rows += [row | {"scorer": judges_of(settings).fid_scorer, "clip": "", "n_expected": n_clips} for row in sets]
+    columns = [*SCORE_COLUMNS, "ci_low", "ci_high", "n_expected", "n_scored", "series"]
+    frame = pd.DataFrame(rows, columns=columns).assign(method=method)
+    write_parquet(out, frame.astype({"n_expected": "Int64", "n_scored": "Int64"}))
+    _say(method, frame)
+
+
+def _jobs(shard: Path, folders: Mapping[str, Path | None], max_clips: int | None) -> list[Job]:
+    samples = [{name: sample[name] for name in MEMBERS} for sample in islice(read_shard(shard), max_clips)]
+    jobs = []
+    for index, sample in enumerate(samples):
+        clip, other = json.loads(sample["json"])["clip"], partner(index, samples)
+        videos = {protocol: folder and video_of(folder, clip) for protocol, folder in folders.items()}
+        sounds = {protocol: drive("cross" if protocol == "cross" else "paired", sample, other) for protocol in folders}
+        jobs.append(Job(sample, videos, sounds))
+    return jobs
+
+
+def _lost_in_packing(shard: Path) -> Iterator[tuple[str, Outcome[Any]]]:
+    """Clips whose face was found, and that did not come into the shard."""
+    index = read_parquet(shard.with_suffix(".parquet"))
+    for row in index[index["status"] != "ok"].to_dict("records"):
+        yield row["clip"], Outcome(row["status"], row["reason"])
+
+
+def _lost(
+    settings: Settings, clip: str, folders: Mapping[str, Path | None], outcome: Outcome[Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row without a value for every figure of a clip that could not be scored."""
+    for protocol in folders:
+        for group in groups_of(judges_of(settings), protocol, folders):
+            yield from rows_of(clip, protocol, group, outcome)
+
+
+def fid_row(config: Config, pairs: Pairs) -> dict[str, Any]:
+    """Return FID over all clips with its interval; a resample draws the same clips on both sides."""
+    row = {"metric": "fid", "n_scored": len(pairs)}
+    if not pairs:
+        return row | {"value": float("nan"), "status": "failed", "reason": "no video of this method could be read"}
+    draws = resample(len(pairs), config.evaluate.bootstrap, config.seed)
+    low, high = interval(np.array([_frechet([pairs[clip] for clip in draw]) for draw in draws]))
+    return row | {"value": _frechet(pairs), "status": "ok", "reason": "", "ci_low": low, "ci_high": high}
+
+
+def _frechet(pairs: Pairs) -> float:
+    real, generated = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return frechet_distance(real, generated)
+
+
+def _say(method: str, frame: pd.DataFrame) -> None:
+    """Print how many clips were scored, and why the others were not."""
+    clips = frame[frame["clip"] != ""]
+    lost = clips[clips["status"] != "ok"].drop_duplicates(["protocol", "clip", "reason"])
+    print(f"score {method}: {clips['clip'].nunique()} clips, {lost['clip'].nunique()} with a figure missing")
+    for (protocol, reason), rows in lost.groupby(["protocol", "reason"], sort=False):
+        print(f"  {protocol}: {len(rows)} x {reason}")

@@ -1,0 +1,168 @@
+"""LSE-D, LSE-C and the audio offset of a video, to the digit of joonson/syncnet_python (SyncNetInstance.py).
+
+Wav2Lip's LSE (evaluation/scores_LSE) is this arithmetic on the whole frame, or on the tracked face: see `crops.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from syncdiff.artifacts import attempt, progress
+from syncdiff.errors import ClipRejected
+from syncdiff.evaluation.crops import Crop, scored_pictures
+from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncdiff.models.syncnet import (
+    EMBEDDING_DIM,
+    WINDOW_FRAMES,
+    SyncNet,
+    audio_windows,
+    for_inference,
+    load_syncnet,
+    mfcc,
+)
+
+MAX_SHIFT = 15  # video frames by which the sound is shifted, both ways
+AUDIO_WINDOWS_PER_PASS = 256
+LIP_WINDOWS_PER_PASS = {"cpu": 12, "cuda": 96}  # at 224 pixels; on a CPU the first maps then stay in its cache
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class SyncScore(NamedTuple):
+    """What SyncNet says of one video."""
+
+    offset: int  # video frames by which the sound is late against the lips; negative: early
+    lse_d: float  # smallest mean distance over the shifts; lower is better
+    lse_c: float  # median minus minimum over the shifts; higher is better
+    n_windows: int
+
+
+def score(frames: Iterable[np.ndarray], audio: np.ndarray, net: SyncNet) -> SyncScore:
+    """Score pictures against sound, in memory that grows only with the embeddings (8 kB a frame).
+
+    Args:
+        frames: (S, S, 3) uint8 RGB each, at 25 fps, S the network's `image_size`.
+        audio: (n,) int16 mono at 16 kHz, from the time of the first picture.
+        net: of `for_inference`.
+
+    Raises:
+        ClipRejected: too short for one window.
+    """
+    n_frames = len(audio) // SAMPLES_PER_FRAME
+    # min(n_frames, n_samples / 640) - 5 windows: the reference leaves out the last one.
+    lip = embed_lips((frame for frame, _ in pairwise(islice(frames, n_frames))), net)
+    if not len(lip):
+        seconds = len(audio) / SAMPLE_RATE
+        raise ClipRejected(
+            f"too short for SyncNet: it needs 6 frames at 25 fps and 0.24 s of sound (has {seconds:.2f} s)"
+        )
+    return lse(lip, embed_audio(mfcc(audio), len(lip), net))
+
+
+def embed_lips(frames: Iterable[np.ndarray], net: SyncNet) -> Tensor:
+    """Embed every window of five of (S, S, 3) uint8 RGB frames: (n - 4, 1024) float32 on the CPU."""
+    weight = next(net.parameters())
+    per_pass = round(LIP_WINDOWS_PER_PASS[weight.device.type] * (224 / net.image_size) ** 2)
+    embeddings = [torch.empty(0, EMBEDDING_DIM)]
+    with _exact():
+        for chunk in _overlapping(frames, per_pass + WINDOW_FRAMES - 1):
+            bgr = torch.from_numpy(np.stack(chunk)).to(weight).flip(-1)  # (T, S, S, 3): 0..255 are exact in bfloat16
+            embeddings.append(net.lip(bgr.permute(3, 0, 1, 2)[None])[0].float().cpu())
+    return torch.cat(embeddings)
+
+
+def embed_audio(features: np.ndarray, n_windows: int, net: SyncNet) -> Tensor:
+    """Embed the sound of the first `n_windows` lip windows: (M, 13) MFCC to (n_windows, 1024) float32 on the CPU."""
+    windows = np.ascontiguousarray(audio_windows(features)[:n_windows])
+    with _exact():
+        passes = torch.from_numpy(windows).to(next(net.parameters())).split(AUDIO_WINDOWS_PER_PASS)
+        return torch.cat([net.audio(part).float().cpu() for part in passes])
+
+
+def lse(lip: Tensor, audio: Tensor) -> SyncScore:
+    """Compare lip and audio embeddings, (N, 1024) each, over the 31 shifts."""
+    distances = mean_distances(lip, audio)
+    best = int(distances.argmin())
+    lowest = float(distances[best])
+    return SyncScore(MAX_SHIFT - best, lowest, float(distances.median()) - lowest, len(lip))
+
+
+def mean_distances(lip: Tensor, audio: Tensor) -> Tensor:
+    """Return the mean distance at each shift, (31,); index s compares lip window v with audio window v + s - 15.
+
+    Beyond its ends the audio is zeros, as in the reference.
+    """
+    padded = F.pad(audio, (0, 0, MAX_SHIFT, MAX_SHIFT))
+    shifted = padded.unfold(0, len(lip), 1).mT  # view (31, N, 1024)
+    return torch.stack([F.pairwise_distance(lip, at_shift, eps=1e-6).mean() for at_shift in shifted])
+
+
+def score_videos(
+    videos: Sequence[Path],
+    syncnet: Path,
+    crop: Crop = "none",
+    jpeg: bool = False,
+    dtype: Literal["fp32", "bf16"] = "fp32",
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Score video files; a video that cannot be scored is listed under `failed`, never dropped silently.
+
+    Args:
+        videos: files with picture and sound.
+        syncnet: weights for `load_syncnet`.
+        crop: `none`, Wav2Lip's LRS protocol, or `face`, its real-videos protocol: see `crops.scored_pictures`.
+        jpeg: pass the pictures through the reference's JPEG.
+        dtype: arithmetic of the network.
+        device: of torch.
+
+    Returns:
+        {"videos": [{"video", "offset", "lse_d", "lse_c", "n_windows"}], "mean": {"offset", "lse_d", "lse_c",
+        "n_expected", "n_scored"}, "failed": [{"video", "reason"}], "scorer", "crop"}. The means are unweighted, as
+        Wav2Lip's, and None where nothing was scored.
+    """
+    loaded = load_syncnet(syncnet)
+    net = for_inference(loaded.net, device, DTYPES[dtype])
+
+    def score_file(video: Path) -> SyncScore:
+        audio, frames = scored_pictures(video, net.image_size, crop, jpeg)
+        return score(frames, audio, net)
+
+    scored, failed = [], []
+    for video in progress(videos, "score"):
+        outcome = attempt(score_file, video)
+        if outcome.value is not None:
+            scored.append({"video": str(video), **outcome.value._asdict()})
+        else:
+            failed.append({"video": str(video), "reason": outcome.reason})
+    mean = {key: _mean([row[key] for row in scored]) for key in ("offset", "lse_d", "lse_c")}
+    counts = {"n_expected": len(videos), "n_scored": len(scored)}
+    return {"videos": scored, "mean": {**mean, **counts}, "failed": failed, "scorer": loaded.scorer, "crop": crop}
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """No gradients, and no TF32: it would change the third digit of a score on a GPU."""
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+def _overlapping(frames: Iterable[np.ndarray], length: int) -> Iterator[list[np.ndarray]]:
+    """Yield chunks of up to `length` frames, each beginning with the last four of the one before."""
+    frames = iter(frames)
+    chunk = list(islice(frames, length))
+    while len(chunk) >= WINDOW_FRAMES:
+        yield chunk
+        overlap = chunk[1 - WINDOW_FRAMES :]
+        chunk = overlap + list(islice(frames, length - len(overlap)))

@@ -1,0 +1,80 @@
+"""face-alignment's landmarker, the field's default: any of three detectors, then 2DFAN-4."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from face_alignment import FaceAlignment, LandmarksType
+
+from syncdiff.errors import UserError
+
+# The names under which face-alignment 1.5.0 looks for its weights, and others that they go by.
+FAN_WEIGHTS: dict[str, list[str]] = {"2DFAN4-11f355bf06.pth.tar": []}
+DETECTOR_WEIGHTS: dict[str, dict[str, list[str]]] = {
+    "sfd": {"s3fd-619a316812.pth": []},
+    "blazeface": {"blazeface.pth": [], "anchors.npy": ["blazeface_anchors.npy"]},
+    "yunet": {"face_detection_yunet_2023mar.onnx": []},
+}
+
+
+class FanLandmarker:
+    """Detection and 2DFAN-4 on every picture by itself."""
+
+    def __init__(self, detector: str, weights: str | None, device: str) -> None:
+        """Load the networks.
+
+        Args:
+            detector: `sfd`, `blazeface` or `yunet`.
+            weights: folder that holds the weights; None: the package downloads them.
+            device: `auto`, `cpu`, `cuda` or `cuda:1`.
+
+        Raises:
+            UserError: weights are missing or cannot be loaded; names the files.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        needed = FAN_WEIGHTS | DETECTOR_WEIGHTS[detector]
+        try:
+            with _weights_from(weights, needed):
+                self._network = FaceAlignment(LandmarksType.TWO_D, face_detector=detector, device=device, compile=False)
+        except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0].split(". ")[0]
+            hint = f"put {' and '.join(needed)} into a folder and name it in faces.weights"
+            raise UserError(f"faces.weights: face-alignment cannot load its weights ({reason}); {hint}") from None
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """See `Landmarker.track`."""
+        for frame in frames:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "No faces were detected."
+                faces = self._network.get_landmarks_from_image(frame)
+            yield [np.asarray(face, np.float32) for face in faces or []]
+
+
+@contextmanager
+def _weights_from(folder: str | None, needed: dict[str, list[str]]) -> Iterator[None]:
+    """Let torch.hub's cache, where face-alignment looks for weights, be links to the user's files for a while."""
+    if folder is None:
+        yield
+        return
+    cache = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as temporary:
+        links = Path(temporary, "checkpoints")
+        links.mkdir()
+        for name, others in needed.items():
+            found = next((path for path in (Path(folder, other) for other in (name, *others)) if path.is_file()), None)
+            if found is None:
+                raise UserError(f"{Path(folder, name)}: no such file; faces.weights must hold {' and '.join(needed)}")
+            (links / name).symlink_to(found.resolve())
+        torch.hub.set_dir(temporary)
+        try:
+            yield
+        finally:
+            torch.hub.set_dir(cache)

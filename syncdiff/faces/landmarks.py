@@ -1,0 +1,46 @@
+"""Landmarkers: every face in every picture as the 68 iBUG points, by MediaPipe or by face-alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from syncdiff.config import Faces
+
+
+class Landmarker(Protocol):
+    """Finds the landmarks of all faces in a stream of pictures."""
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """Yield the faces of each picture, in no particular order; nothing is remembered from an earlier call.
+
+        Args:
+            frames: (H, W, 3) uint8 RGB each, all of one size.
+
+        Yields:
+            For each picture a list of (68, 2) float32 iBUG points: x right, y down, in pixels of the picture, whole
+            numbers at the centres of pixels.
+        """
+        ...
+
+
+def open_landmarker(faces: Faces, device: str = "cpu") -> Landmarker:
+    """Return the landmarker that the config names; `device` is the config's (`auto`, `cpu`, `cuda`, `cuda:1`).
+
+    Raises:
+        UserError: face-alignment's weights are not there.
+    """
+    if faces.backend == "mediapipe":
+        from syncdiff.faces.facemesh import FaceMeshLandmarker
+
+        return FaceMeshLandmarker()
+    from syncdiff.faces.fan import FanLandmarker
+
+    return FanLandmarker(faces.detector, faces.weights, device)
+
+
+def bounding_box(face: np.ndarray) -> np.ndarray:
+    """Return the box around landmarks: (..., 68, 2) to (..., 4) as x0, y0, x1, y1."""
+    return np.concatenate([face.min(axis=-2), face.max(axis=-2)], axis=-1)

@@ -1,0 +1,100 @@
+"""Sound: 16 kHz mono on the clip's timeline, exactly 640 samples a frame of video."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from av.audio.frame import AudioFrame
+from av.filter import Graph
+
+from syncdiff.errors import ClipRejected
+from syncdiff.media.container import FPS, first_frame, frame_time, open_media, video_stream
+
+SAMPLE_RATE = 16_000
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
+
+
+def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
+    """Read a file's sound from `start_s` seconds after its first picture (of a file without one: its first sample).
+
+    Sound that begins earlier is trimmed, sound that begins later is padded with silence, gaps are filled.
+
+    Returns:
+        (n,) int16 mono at 16 kHz.
+
+    Raises:
+        ClipRejected: no audio stream, or it cannot be decoded.
+    """
+    zero = _first_picture_time(path)
+    with open_media(path) as container:
+        if not container.streams.audio:
+            raise ClipRejected("no audio stream")
+        frames = container.decode(container.streams.audio[0])
+        first = next(frames, None)
+        if first is None:
+            raise ClipRejected("no sound in the audio stream")
+        audio = _resample(first, frames)  # (n,) from the first sample
+        begins = frame_time(first)
+        start = (begins if zero is None else zero) + Fraction(start_s)
+    late = round((begins - start) * SAMPLE_RATE)  # samples of silence before the sound; negative: sound to trim
+    return np.pad(audio[max(-late, 0) :], (max(late, 0), 0))
+
+
+def fit_audio(audio: np.ndarray, n_frames: int) -> np.ndarray:
+    """Cut `audio` (n,), or pad it with zeros, to the (640 * n_frames,) samples of `n_frames` pictures."""
+    n_samples = n_frames * SAMPLES_PER_FRAME
+    return np.pad(audio[:n_samples], (0, max(n_samples - len(audio), 0)))
+
+
+def wav_bytes(audio: np.ndarray) -> bytes:
+    """Return (n,) int16 mono at 16 kHz as the bytes of a WAV file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def read_wav(data: bytes | Path) -> np.ndarray:
+    """Read what `wav_bytes` made: (n,) int16."""
+    audio, _ = soundfile.read(io.BytesIO(data) if isinstance(data, bytes) else data, dtype="int16")
+    return audio
+
+
+def _first_picture_time(path: Path | str) -> Fraction | None:
+    with open_media(path) as container:
+        try:
+            stream = video_stream(container)
+        except ClipRejected:
+            return None
+        return frame_time(first_frame(container, stream))
+
+
+def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> np.ndarray:
+    """Convert decoded frames to (n,) int16 mono at 16 kHz; `async` fills gaps between their timestamps with silence."""
+    graph = Graph()
+    graph.link_nodes(
+        graph.add_abuffer(
+            sample_rate=first.sample_rate, format=first.format, layout=first.layout.name, time_base=first.time_base
+        ),
+        graph.add("aresample", f"{SAMPLE_RATE}:async=1"),
+        graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={SAMPLE_RATE}"),
+        graph.add("abuffersink"),
+    ).configure()
+    pieces = [piece for frame in chain([first], rest, [None]) for piece in _filter(graph, frame)]
+    return np.concatenate([np.zeros(0, np.int16), *pieces])
+
+
+def _filter(graph: Graph, frame: AudioFrame | None) -> Iterator[np.ndarray]:
+    """Push one frame (None: the end) and yield what comes out, (n,) int16 each."""
+    graph.push(frame)
+    while True:
+        try:
+            yield graph.pull().to_ndarray()[0]
+        except (av.BlockingIOError, av.EOFError):
+            return

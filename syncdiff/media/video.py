@@ -1,0 +1,195 @@
+"""Pictures: probe a file, stream it at 25 fps, keep aligned crops in memory, write mp4 files."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import av
+import ffmpeg
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from syncdiff.artifacts import atomic
+from syncdiff.errors import ClipRejected
+from syncdiff.media.audio import SAMPLE_RATE, wav_bytes
+from syncdiff.media.container import FPS, first_frame, frame_rate, frame_time, open_media, upright, video_stream
+
+CROP_CRF = 5  # with the preset below: 43 dB, about one grey level of error
+VIDEO_CRF = 17  # x264's "visually lossless"
+BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}  # no dates or versions in the file
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file's headers and its first picture say."""
+
+    width: int  # pixels, upright
+    height: int
+    fps: float
+    n_frames: int  # pictures in the file, at its own rate
+    duration_s: float
+    audio_rate: int | None  # Hz; None: no audio stream
+    audio_start_s: float  # relative to the first picture; negative: the sound begins earlier
+    codec: str
+
+
+def probe(path: Path | str) -> Probe:
+    """Read the headers and decode one picture.
+
+    Raises:
+        ClipRejected: the file cannot be read, or has no picture.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container)
+        first = first_frame(container, stream)
+        height, width = upright(first).shape[:2]
+        n_frames, duration = _extent(container, stream)
+        audio = next(iter(container.streams.audio), None)
+        audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
+        return Probe(
+            width=width,
+            height=height,
+            fps=float(frame_rate(stream)),
+            n_frames=n_frames,
+            duration_s=float(duration),
+            audio_rate=audio.sample_rate if audio else None,
+            audio_start_s=float(audio_start - frame_time(first)) if audio else 0.0,
+            codec=stream.codec_context.name,
+        )
+
+
+def read_frames(source: Path | str | bytes) -> Iterator[np.ndarray]:
+    """Stream pictures at 25 fps from time zero, one in memory at a time.
+
+    Each instant shows the picture nearest in time; one that is held for longer than a frame gives way to the next half
+    a frame before that one's time, as in ffmpeg's fps filter.
+
+    Args:
+        source: a file, or the bytes of one.
+
+    Yields:
+        (H, W, 3) uint8 RGB, upright; a repeated picture is the same array, so do not write into it.
+
+    Raises:
+        ClipRejected: no video stream, or it cannot be decoded.
+    """
+    slot = 0  # index on the 25 fps timeline of the next picture to yield; times below are in these units
+    picture: np.ndarray | None = None
+    zero = shown = end = Fraction(0)
+    with open_media(source) as container:
+        stream = video_stream(container)
+        for frame in container.decode(stream):
+            if picture is None:
+                zero = frame_time(frame) * FPS
+            start = end if frame.pts is None else frame_time(frame) * FPS - zero
+            while picture is not None and slot < max((shown + start) / 2, start - Fraction(1, 2)):
+                yield picture
+                slot += 1
+            picture, shown, end = upright(frame), start, start + _duration(frame, stream) * FPS
+        if picture is None:
+            raise ClipRejected("cannot be decoded: no picture in the video stream")
+        for _ in range(slot, max(round(end), 1)):
+            yield picture
+
+
+def encode_crops(frames: Iterable[np.ndarray]) -> bytes:
+    """Encode square crops as an H.264 yuv444p mp4 in memory, visually lossless; the same crops give the same bytes.
+
+    Args:
+        frames: (S, S, 3) uint8 RGB each, at 25 fps; at least one.
+    """
+    frames = iter(frames)
+    first = next(frames)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        options = {"crf": str(CROP_CRF), "preset": "veryfast", "threads": "1"}
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "yuv444p"
+        for frame in chain([first], frames):
+            container.mux(stream.encode(VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def decode_crops(data: bytes) -> np.ndarray:
+    """Decode what `encode_crops` made: (T, S, S, 3) uint8 RGB."""
+    return np.stack(list(read_frames(data)))
+
+
+def write_video(
+    path: Path | str, frames: Iterable[np.ndarray], audio: np.ndarray | None = None, comment: str | None = None
+) -> None:
+    """Write an mp4 (H.264 yuv420p at 25 fps, AAC) through ffmpeg, atomically; odd sides get one more row or column.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB each, all of one size; at least one.
+        audio: (n,) int16 mono at 16 kHz.
+        comment: metadata tag, for example that the video is synthetic.
+
+    Raises:
+        RuntimeError: ffmpeg failed; its own message.
+    """
+    frames = iter(frames)
+    first = next(frames)
+    with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder, "audio.wav")
+        if audio is not None:
+            wav.write_bytes(wav_bytes(audio))
+        command = _ffmpeg_command(temporary, first.shape, wav if audio is not None else None, comment)
+        process = command.run_async(cmd=get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True, overwrite_output=True)
+        _feed(process, chain([first], frames))
+
+
+def _extent(container: InputContainer, stream: VideoStream) -> tuple[int, Fraction]:
+    """Number of pictures and duration in seconds; counts packets where the header does not say."""
+    n_frames = stream.frames
+    if not n_frames:
+        container.seek(0)
+        n_frames = sum(packet.size > 0 for packet in container.demux(stream))
+    duration = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+    return n_frames, duration or n_frames / frame_rate(stream)
+
+
+def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
+    return Fraction(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / frame_rate(stream)
+
+
+def _ffmpeg_command(path: Path, shape: tuple[int, ...], wav: Path | None, comment: str | None) -> Any:
+    height, width = shape[:2]
+    pictures = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=FPS)
+    streams = [pictures.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")]
+    options = {"vcodec": "libx264", "crf": VIDEO_CRF, "pix_fmt": "yuv420p", "threads": 1, "movflags": "+faststart"}
+    if wav is not None:
+        streams.append(ffmpeg.input(f"file:{wav}", protocol_whitelist="file,pipe").audio)
+        options |= {"acodec": "aac", "ar": SAMPLE_RATE}
+    if comment is not None:
+        options["metadata"] = f"comment={comment}"
+    return ffmpeg.output(*streams, f"file:{path}", loglevel="error", **options, **BITEXACT)
+
+
+def _feed(process: Popen[bytes], frames: Iterable[np.ndarray]) -> None:
+    """Stream frames into ffmpeg and wait for it; kill it when the frames themselves fail."""
+    assert process.stdin is not None
+    try:
+        for frame in frames:
+            process.stdin.write(frame.tobytes())
+    except BrokenPipeError:
+        pass  # ffmpeg gave up; its message follows
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    _, message = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"ffmpeg failed: {message.decode(errors='replace').strip()}")

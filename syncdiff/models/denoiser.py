@@ -1,0 +1,115 @@
+"""The denoiser: a UNet over latents, conditioned on the three visual priors and, by cross-attention, on speech."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from syncdiff.artifacts import atomic
+from syncdiff.config import Config
+from syncdiff.errors import UserError
+from syncdiff.models.bottleneck import PoseBottleneck
+from syncdiff.speech.avhubert import SpeechEncoder
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The paper's three visual priors for a batch of target frames, all in the autoencoder's scaled latents.
+
+    masked: (B, C, h, w) latents of the target frame with the mouth region hidden.
+    identity: (B, C, h, w) latents of the identity frame I_rand.
+    pose: (B, r, r, 3) in [-1, 1], the reduced temporal pose frame I_{t-1}; zeros where it is dropped.
+    previous: (B, C, h, w) latents of the whole frame I_{t-1}; only the ablation `pose_frame: full` reads it.
+    """
+
+    masked: Tensor
+    identity: Tensor
+    pose: Tensor
+    previous: Tensor
+
+    def to(self, device: torch.device) -> Priors:
+        """Return the priors on another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+
+
+class Denoiser(nn.Module):
+    """UNet2DConditionModel whose input is cat[noisy latents, masked, identity, pose plane] along the channels."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        settings = config.denoiser
+        latent_channels = config.autoencoder.latent_channels
+        self.pose_frame = settings.pose_frame
+        self.speech = SpeechEncoder(config.speech)
+        self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
+        self.unknown_speech = nn.Parameter(torch.zeros(self.speech.context_dim))
+        self.unet = UNet2DConditionModel(
+            in_channels=latent_channels * (3 if self.pose_frame == "none" else 4),
+            out_channels=latent_channels,
+            block_out_channels=tuple(settings.channels),
+            layers_per_block=settings.layers_per_block,
+            # Attention at full resolution costs most and moves nothing further than a pixel: it starts one level down.
+            down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * (len(settings.channels) - 1)),
+            up_block_types=(*["CrossAttnUpBlock2D"] * (len(settings.channels) - 1), "UpBlock2D"),
+            mid_block_type="UNetMidBlock2DCrossAttn",
+            cross_attention_dim=self.speech.context_dim,
+            attention_head_dim=tuple(max(1, width // settings.head_dim) for width in settings.channels),
+            norm_num_groups=16,
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def context(self, speech: Tensor, valid: Tensor) -> Tensor:
+        """Encode stored speech features (B, W, D) with their validity (B, W) to cross-attention context (B, W, E)."""
+        return self.speech(speech, valid)
+
+    def no_context(self, like: Tensor) -> Tensor:
+        """Return the learned context (B, W, E) that stands for "speech unknown"; silence is something else."""
+        return self.unknown_speech.expand_as(like)
+
+    def condition(self, priors: Priors) -> Tensor:
+        """Return the planes that go beside the noisy latents: (B, 2C or 3C, h, w)."""
+        planes = [priors.masked, priors.identity]
+        if self.pose_frame == "full":
+            planes.append(priors.previous)
+        elif self.pose_frame == "bottleneck":
+            planes.append(self.bottleneck(priors.pose, side=priors.masked.shape[-1]))
+        return torch.cat(planes, dim=1)
+
+    def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor, context: Tensor) -> Tensor:
+        """Predict the schedule's target for noisy latents (B, C, h, w) at timesteps (B,), priors and speech encoded."""
+        return self.unet(torch.cat([noisy, condition], dim=1), timesteps, encoder_hidden_states=context).sample
+
+    def forward(
+        self, noisy: Tensor, timesteps: Tensor, priors: Priors, speech: Tensor, valid: Tensor, known: Tensor
+    ) -> Tensor:
+        """Encode priors and speech, then `denoise`: the whole path of a training step (and what torchrun wraps).
+
+        `known` (B,) bool is False where the speech is dropped (for classifier-free guidance).
+        """
+        context = self.context(speech, valid)
+        context = torch.where(known[:, None, None], context, self.no_context(context))
+        return self.denoise(noisy, timesteps, self.condition(priors), context)
+
+
+def save_denoiser(denoiser: Denoiser, path: Path) -> None:
+    """Write the weights as safetensors, atomically."""
+    with atomic(path) as temporary:
+        save_file({name: value.contiguous() for name, value in denoiser.state_dict().items()}, temporary)
+
+
+def load_denoiser(config: Config, path: Path, device: torch.device) -> Denoiser:
+    """Build the denoiser of `config` and load its weights; another architecture's file is a `UserError`."""
+    denoiser = Denoiser(config)
+    try:
+        denoiser.load_state_dict(load_file(path))
+    except (RuntimeError, OSError, ValueError) as error:
+        fault = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{path}: not a denoiser of this config ({fault}); train it again, or mend denoiser.*"
+        ) from None
+    return denoiser.to(device).eval()

@@ -1,0 +1,93 @@
+"""The paper's three visual priors: masked frame, identity frame, temporal pose frame with its fixed reduction.
+
+The target is frame I_t of a clip of aligned crops.
+- Masked frame: I_t with the mouth region hidden; it carries head pose and background.
+- Identity frame I_rand: a random frame of the same clip.
+- Temporal pose frame: I_{t-1} in training, the synthesised one in sampling; for t = 0, the identity frame [I]. The
+  bottleneck is this module's reduction to r x r pixels, then the learned layer in `models.bottleneck`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from syncdiff.artifacts import Ledger, attempt
+from syncdiff.config import Config
+from syncdiff.media.video import decode_crops
+from syncdiff.shards.tar import Sample, npy, read_shard, to_json, write_shard
+
+HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]
+
+# The hidden region of an aligned crop, in units of its side, x right and y down: a rounded box.
+HIDDEN_LEFT, HIDDEN_TOP, HIDDEN_RIGHT, HIDDEN_BOTTOM = 0.08, 0.53, 0.92, 1.0
+CORNER_RADIUS = 0.12
+FEATHER = 0.04
+
+
+def mouth_mask(size: int) -> np.ndarray:
+    """Return the mask of the mouth region of a crop: (size, size) float32, 1 = hidden.
+
+    It is the same for every frame, so that its outline tells nothing, and covers whatever the jaw moves: lips, lower
+    cheeks, jaw line, chin and what is below, at the widest opening. It falls to 0 inside its own edge, for pasting;
+    what is hidden from the model is all that is above 0.
+    """
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    middle = (HIDDEN_LEFT + HIDDEN_RIGHT) / 2, (HIDDEN_TOP + HIDDEN_BOTTOM) / 2
+    # Distance to a rounded box, negative inside.
+    right = np.abs(x - middle[0]) - (HIDDEN_RIGHT - HIDDEN_LEFT) / 2 + CORNER_RADIUS
+    below = np.abs(y - middle[1]) - (HIDDEN_BOTTOM - HIDDEN_TOP) / 2 + CORNER_RADIUS
+    outside = np.hypot(np.maximum(right, 0), np.maximum(below, 0))
+    distance = outside + np.minimum(np.maximum(right, below), 0) - CORNER_RADIUS
+    return np.clip(-distance / FEATHER, 0, 1).astype(np.float32)
+
+
+def masked_frame(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return frames (..., S, S, 3) uint8 with grey wherever `mask` (S, S) is above 0."""
+    return np.where(mask[..., None] > 0, np.uint8(HIDDEN_GREY), frames)
+
+
+def identity_index(clip: str, n_frames: int, seed: int) -> int:
+    """Return which of a clip's frames stands for I_rand in sampling: random, but fixed by clip and seed."""
+    digest = hashlib.sha256(f"{seed}:{clip}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % n_frames
+
+
+def reduce_pose(frames: np.ndarray, r: int) -> np.ndarray:
+    """Return the fixed half of the bottleneck: frames (T, S, S, 3) uint8 averaged over areas to (T, r, r, 3) uint8."""
+    return np.stack([cv2.resize(frame, (r, r), interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:
+    """Write, for each clip of a faces shard, its identity frame's index and its reduced pose frames.
+
+    Raises:
+        UserError: the faces shard is missing or damaged.
+    """
+    ledger = Ledger("priors")
+    write_shard(out_tar, _samples(config, faces_tar, ledger))
+    ledger.write(out_ledger)
+    print(ledger.summary())
+
+
+def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
+    for face in read_shard(faces_tar):
+        outcome = attempt(partial(clip_priors, config), face)
+        ledger.add(json.loads(face["json"])["clip"], outcome.status, outcome.reason)
+        if outcome.value is not None:
+            yield outcome.value
+
+
+def clip_priors(config: Config, face: Sample) -> Sample:
+    """Return the priors of one clip as a sample: json {clip, identity} and pose.npy (T, r, r, 3) uint8."""
+    clip = json.loads(face["json"])["clip"]
+    crops = decode_crops(face["crop.mp4"])  # (T, S, S, 3)
+    identity = identity_index(clip, len(crops), config.seed)
+    pose = reduce_pose(crops, config.priors.pose_size)
+    return {"__key__": face["__key__"], "json": to_json({"clip": clip, "identity": identity}), "pose.npy": npy(pose)}

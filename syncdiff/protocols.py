@@ -1,0 +1,44 @@
+"""The evaluation protocols: which audio drives a clip. `paired`: its own, `cross`: another clip's, `silent`: none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_wav
+from syncdiff.shards.tar import Sample
+
+PROTOCOLS = ("paired", "cross", "silent")
+
+
+@dataclass(frozen=True)
+class Driving:
+    """The audio that drives a clip, 640 samples a frame, and for how many frames of the clip there is some."""
+
+    audio: np.ndarray  # (n_frames * 640,) int16
+    n_frames: int
+
+
+def partner(index: int, samples: Sequence[Sample]) -> Sample | None:
+    """Return the clip whose audio drives clip `index` in the cross protocol: the one half a shard away.
+
+    A shard is sorted by clip id, so half a shard away is, as a rule, another speaker. None: there is no other clip.
+    """
+    return samples[(index + max(1, len(samples) // 2)) % len(samples)] if len(samples) > 1 else None
+
+
+def drive(protocol: str, sample: Sample, other: Sample | None) -> Driving | None:
+    """Return what drives `sample` (a clip of a joined shard); None where `cross` finds no other clip."""
+    own = read_wav(sample["audio.wav"])
+    if protocol == "paired":
+        return _driving(own, len(own))
+    if protocol == "silent":
+        return _driving(np.zeros_like(own), len(own))
+    return _driving(read_wav(other["audio.wav"]), len(own)) if other else None
+
+
+def _driving(audio: np.ndarray, own_samples: int) -> Driving:
+    n_frames = min(len(audio), own_samples) // SAMPLES_PER_FRAME
+    return Driving(fit_audio(audio, n_frames), n_frames)

@@ -1,0 +1,113 @@
+"""Shards as WebDataset tars: the same samples give the same bytes, and a damaged file never passes for a whole one."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from braceexpand import braceexpand
+from webdataset.tariterators import group_by_keys
+from webdataset.writer import TarWriter
+
+from syncdiff.artifacts import atomic
+from syncdiff.errors import UserError
+
+END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
+
+Sample = dict[str, Any]
+"""One clip: its `__key__` (str), and the bytes of each member by extension (`json`, `pose.npy`, ...)."""
+
+
+def clip_key(clip: str) -> str:
+    """Return the key of a clip id inside tars; `urllib.parse.unquote` takes it back.
+
+    Percent-encoded except for `/`. WebDataset ends a key at its first dot and skips names like `__meta__/x`, so dots
+    and double underscores are encoded too.
+    """
+    return quote(clip, safe="/").replace(".", "%2E").replace("__", "%5F%5F")
+
+
+def npy(array: np.ndarray) -> bytes:
+    """Encode an array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def unnpy(data: bytes) -> np.ndarray:
+    """Decode the bytes of a .npy file; pickled objects are refused with a `ValueError`."""
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def to_json(values: Mapping[str, Any]) -> bytes:
+    """Encode a mapping as JSON with sorted keys, in ASCII."""
+    return json.dumps(values, sort_keys=True).encode("ascii")
+
+
+def write_shard(path: Path | str, samples: Iterable[Sample]) -> None:
+    """Write samples as a tar, atomically: if `samples` raises, nothing is left at `path`.
+
+    Members lie in the order of the samples, sorted by extension inside each, with fixed time, owner and mode. PAX
+    headers appear only where a name is longer than ustar's 100 bytes.
+
+    Raises:
+        ValueError: two samples have one key.
+    """
+    seen: set[str] = set()
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        options = {"encoder": False, "compress": False, "mtime": 0, "user": "", "group": "", "format": "PAX_FORMAT"}
+        with TarWriter(file, **options) as writer:
+            for sample in samples:
+                if sample["__key__"] in seen:
+                    raise ValueError(f"two samples have the key {sample['__key__']}")
+                seen.add(sample["__key__"])
+                writer.write(sample)
+
+
+def read_shard(path: Path | str) -> Iterator[Sample]:
+    """Yield the samples of a tar in order, one in memory at a time.
+
+    Raises:
+        UserError: the file is missing, no tar, cut short, or holds links or names that lead out of it.
+    """
+    try:
+        for sample in group_by_keys(_members(Path(path)), lcase=False):
+            del sample["__url__"]
+            yield sample
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such shard; run the stage that writes it first") from None
+    except (tarfile.TarError, OSError, ValueError) as error:
+        reason = str(error.args[0] if error.args else error)
+        raise UserError(f"{path}: damaged shard ({reason}); delete it and run the same command again") from None
+
+
+def _members(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield each member as group_by_keys wants it; every byte of the archive must be accounted for."""
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            name = PurePosixPath(member.name)
+            if not member.isreg() or name.is_absolute() or ".." in name.parts:
+                raise tarfile.TarError(f"unsafe member {member.name!r}")
+            content = tar.extractfile(member)
+            assert content is not None  # a regular file
+            yield {"fname": member.name, "data": content.read(), "__url__": str(path)}
+        _check_end(path, tar.offset)
+
+
+def _check_end(path: Path, offset: int) -> None:
+    """Two zero blocks must stand at `offset`: tarfile takes a file cut between two members for a whole one."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        if file.read(len(END_OF_ARCHIVE)) != END_OF_ARCHIVE:
+            raise tarfile.TarError("cut short or overwritten")
+
+
+def expand_shards(patterns: Iterable[str]) -> list[Path]:
+    """Return the shards of WebDataset patterns: `train/latents/{00000..00799}.tar` stands for 800 of them."""
+    return [Path(name) for pattern in patterns for name in braceexpand(pattern)]

@@ -1,0 +1,136 @@
+"""Training windows out of latent shards: a target frame, its three priors, and the speech around it.
+
+The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Steps come in
+rounds; in each, some of the shards are in memory, or all of them where they fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from syncdiff.errors import UserError
+from syncdiff.shards.tar import Sample, read_shard, unnpy
+
+ROUND_STEPS = 500  # a fixed number, so that the shards of step k are known without reading any
+ROUND_BYTES = 4 * 1024**3  # of shards in memory; of LRS2 at 256 pixels, about 7 shards or 2,000 clips
+
+Batch = dict[str, Tensor]
+Pair = tuple[Path, Path]  # a latent shard and the speech shard of the same clips
+
+
+def windows(
+    tars: Sequence[Pair],
+    feature_set: str,
+    window_frames: int,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """Yield batches without end, from step `start_step` on.
+
+    Args:
+        tars: latent shards, with the members latents.npy, masked.npy and pose.npy, each with the shard of its clips'
+            speech beside it, with the member `feature_set`.npy. Clips that only one of the two has are left out.
+        window_frames: W, rows of speech: the target frame's is row W // 2.
+        batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
+            of a step do not depend on the number of processes.
+
+    Yields:
+        latents, masked, identity, previous (B, C, h, w): latents of frame t, of the same with the mouth hidden, of a
+        random other frame of the clip, and of frame t - 1; pose (B, r, r, 3) in [-1, 1]: frame t - 1 reduced;
+        speech (B, W, D), zero where valid (B, W) is false: beyond the clip's ends. float32 all, but `valid`. The
+        first frame of a clip has the identity frame for its previous one, as in sampling.
+
+    Raises:
+        UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip.
+    """
+    for number in count(start_step // ROUND_STEPS):
+        pool = Pool(round_shards(tars, seed, number), feature_set)
+        for step in range(max(start_step, number * ROUND_STEPS), (number + 1) * ROUND_STEPS):
+            random = np.random.default_rng([seed, step])
+            frame, other = random.integers(len(pool), size=batch_size), random.random(batch_size)
+            yield pool.gather(torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world]), window_frames)
+        del pool  # before the next one is read
+
+
+def round_shards(tars: Sequence[Pair], seed: int, number: int) -> list[Pair]:
+    """Return the shards in memory in round `number`: all where they fit, else the next part of a shuffled epoch."""
+    held = max(1, ROUND_BYTES // max(_size(latents) + _size(speech) for latents, speech in tars))
+    epoch, part = divmod(number, math.ceil(len(tars) / held))
+    order = np.random.default_rng([seed, epoch]).permutation(len(tars)) if held < len(tars) else range(len(tars))
+    return [tars[i] for i in order[part * held : (part + 1) * held]]
+
+
+class Pool:
+    """All frames of some shards as flat arrays over N frames, with the ends of the clip that each frame is of.
+
+    Attributes:
+        latents, masked: (N, C, h, w) float16.
+        pose: (N, r, r, 3) uint8.
+        speech: (N, D) float32.
+        start, stop: (N,) int64, the clip's first frame and the one after its last, as indices into the pool.
+    """
+
+    def __init__(self, tars: Sequence[Pair], feature_set: str) -> None:
+        members = ["latents.npy", "masked.npy", "pose.npy", f"{feature_set}.npy"]
+        clips = [clip for latents, speech in tars for clip in _read(latents, speech, members)]
+        if not clips:
+            raise UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
+        lengths = torch.tensor([len(clip[0]) for clip in clips])
+        # One member after the other, each freed when it is joined: all of them twice would be too much.
+        joined = (torch.from_numpy(np.concatenate([clip.pop(0) for clip in clips])) for _ in members)
+        self.latents, self.masked, self.pose, self.speech = joined
+        self.stop = lengths.cumsum(0).repeat_interleave(lengths)
+        self.start = self.stop - lengths.repeat_interleave(lengths)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def gather(self, frame: Tensor, other: Tensor, window_frames: int) -> Batch:
+        """Return the batch of target frames `frame` (B,) int64; `other` (B,) in [0, 1) chooses identity frames."""
+        start, stop = self.start[frame], self.stop[frame]
+        n_frames = stop - start
+        ahead = 1 + (other * (n_frames - 1)).long()  # 1 .. n - 1: any frame but the target
+        identity = start + (frame - start + ahead) % n_frames
+        previous = torch.where(frame > start, frame - 1, identity)
+        rows = frame[:, None] + torch.arange(window_frames) - window_frames // 2  # (B, W)
+        valid = (rows >= start[:, None]) & (rows < stop[:, None])
+        speech = self.speech[torch.where(valid, rows, frame[:, None])]  # (B, W, D)
+        return {
+            "latents": self.latents[frame].float(),
+            "masked": self.masked[frame].float(),
+            "identity": self.latents[identity].float(),
+            "previous": self.latents[previous].float(),
+            "pose": self.pose[previous].float() / 127.5 - 1,
+            "speech": speech * valid[..., None],
+            "valid": valid,
+        }
+
+
+def _read(latents: Path, speech: Path, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
+    """Yield the arrays of each clip that both shards have; the last of `members` is the speech shard's."""
+    heard = {sample["__key__"]: _member(speech, sample, members[-1]) for sample in read_shard(speech)}
+    for sample in read_shard(latents):
+        if sample["__key__"] in heard:
+            yield [*(_member(latents, sample, name) for name in members[:-1]), heard[sample["__key__"]]]
+
+
+def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
+    if name not in sample:
+        raise UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again")
+    return unnpy(sample[name])
+
+
+def _size(tar: Path) -> int:
+    if not tar.is_file():
+        raise UserError(f"{tar}: no such shard; run the stage that writes it first")
+    return tar.stat().st_size

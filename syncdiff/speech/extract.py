@@ -1,0 +1,212 @@
+"""Speech features of one file, of one clip, or of a shard: exactly one row per video frame at 25 fps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from syncdiff.artifacts import Ledger, Outcome, atomic, attempt, progress
+from syncdiff.config import Config, Speech
+from syncdiff.errors import ClipRejected, UserError
+from syncdiff.media.audio import read_audio, read_wav
+from syncdiff.media.video import FPS, probe
+from syncdiff.shards.tar import Sample, npy, read_shard, to_json, write_shard
+from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
+from syncdiff.speech.filterbank import stacked_filterbank
+from syncdiff.speech.mel import mel_windows
+
+BATCH_FRAMES = 2048  # of a padded batch: bounds the memory, and is enough to fill a CPU or a GPU
+CLIPS_AT_ONCE = 64  # of a shard, sorted into batches by their length
+
+
+def feature_set(speech: Speech) -> str:
+    """Return the name of the features that a speech config reads: `fbank`, `mel`, or `avhubert<N>` after layer N."""
+    if speech.encoder == "mel":
+        return "mel"
+    return f"avhubert{speech.frozen_layers}" if speech.frozen_layers else "fbank"
+
+
+def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device: str = "auto") -> np.ndarray:
+    """Return one feature set of one clip.
+
+    Args:
+        audio: (n,) int16 mono at 16 kHz, n >= 1.
+        n_frames: video frames at 25 fps.
+        name: as `feature_set` gives it.
+        speech: names the checkpoint that `avhubert<N>` needs.
+        device: for avhubert<N>, as in the config.
+
+    Returns:
+        (n_frames, D) float32; D is 104 for fbank, 1280 for mel, the encoder's width for avhubert<N>.
+    """
+    return clip_features([(audio, n_frames)], name, speech, device)[0]
+
+
+def clip_features(
+    clips: Sequence[tuple[np.ndarray, int]], name: str, speech: Speech, device: str = "auto"
+) -> list[np.ndarray]:
+    """Return one feature set of several clips (audio, n_frames), the encoder's batched; else as `features`."""
+    if name == "mel":
+        return [mel_windows(audio, n_frames) for audio, n_frames in clips]
+    rows = [stacked_filterbank(audio, n_frames) for audio, n_frames in clips]
+    if name == "fbank":
+        return rows
+    if not speech.checkpoint:
+        raise UserError(f"config: speech.checkpoint: missing; the features {name} come from an AV-HuBERT checkpoint")
+    layer = int(name.removeprefix("avhubert"))
+    return hidden_states(_frozen_encoder(speech.checkpoint, device), rows, layer)
+
+
+def hidden_states(encoder: AVHubertEncoder, utterances: Sequence[np.ndarray], layer: int | None) -> list[np.ndarray]:
+    """Encode stacked filterbank rows, batched by length with padding masked: no clip depends on its batch (to 1e-5).
+
+    Args:
+        encoder: on the device and in the dtype to compute in.
+        utterances: (T_i, 104) each.
+        layer: counted from 1, without the final layer norm; None: the last, with it.
+
+    Returns:
+        (T_i, D) float32 each, in the order of `utterances`.
+    """
+    like = next(encoder.parameters())
+    states: dict[int, np.ndarray] = {}
+    for batch in _batches([len(rows) for rows in utterances]):
+        padded = pad_sequence([torch.from_numpy(utterances[i]) for i in batch], batch_first=True).to(like)
+        lengths = torch.tensor([len(utterances[i]) for i in batch], device=like.device)
+        valid = torch.arange(padded.shape[1], device=like.device) < lengths[:, None]  # (B, T)
+        with torch.inference_mode():
+            encoded = encoder(padded, None if valid.all() else valid, layer).float().cpu().numpy()
+        states |= {i: encoded[row, : len(utterances[i])] for row, i in enumerate(batch)}
+    return [states[i] for i in range(len(utterances))]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield indices, longest first, in groups whose padded size stays under BATCH_FRAMES (or that have one member)."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > BATCH_FRAMES:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+@lru_cache(maxsize=1)
+def _frozen_encoder(checkpoint: str, device: str) -> AVHubertEncoder:
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_encoder(checkpoint).to(automatic if device == "auto" else device)
+
+
+def extract_features(
+    audio: Path | str,
+    out: Path | str,
+    checkpoint: Path | str | None = None,
+    layer: str | None = None,
+    frames: int | None = None,
+    engine: Literal["native", "fairseq"] = "native",
+) -> np.ndarray:
+    """Write the speech features of a sound file, or of any container with sound, as (T, D) float32 .npy.
+
+    Args:
+        layer: `none`: the normalised stacked filterbank, D = 104, no checkpoint. `N`: hidden states after layer N as
+            AV-HuBERT's output_layer=N gives them, without the final layer norm. `last`: all layers and that norm.
+            None: `last` with a checkpoint, `none` without.
+        frames: T, to cut or zero-pad the filterbank to; None: the pictures at 25 fps of a file that has a video
+            stream, else as many rows as the sound fills.
+        engine: the encoder that runs; see `fairseq_compat`. Both give the same numbers to 1e-5.
+
+    Raises:
+        UserError: no sound, no checkpoint where a layer needs one, no such layer, or `frames` < 1.
+    """
+    layer = layer or ("last" if checkpoint else "none")
+    if layer != "none" and checkpoint is None:
+        raise UserError(f"--layer {layer}: needs --checkpoint, an AV-HuBERT file; without one, say --layer none")
+    rows = _filterbank_rows(audio, frames)
+    if layer != "none" and checkpoint is not None:
+        encoder = _load(checkpoint, engine)
+        [rows] = hidden_states(encoder, [rows], _layer_number(layer, encoder.config.layers))
+    with atomic(out) as temporary, temporary.open("wb") as file:
+        np.save(file, rows)
+    return rows
+
+
+def _filterbank_rows(path: Path | str, frames: int | None) -> np.ndarray:
+    if frames is not None and frames < 1:
+        raise UserError(f"--frames {frames}: must be at least 1")
+    try:
+        audio = read_audio(path)
+    except ClipRejected as error:
+        raise UserError(f"{path}: {error}; give a file with sound") from None
+    if not len(audio):
+        raise UserError(f"{path}: no sound at or after the first picture; give a file with sound")
+    return stacked_filterbank(audio, frames or _video_frames(path))
+
+
+def _load(checkpoint: Path | str, engine: str) -> AVHubertEncoder:
+    if engine == "fairseq":
+        from syncdiff.speech.fairseq_compat import load_fairseq_encoder  # takes seconds to import
+
+        return load_fairseq_encoder(checkpoint)
+    return load_encoder(checkpoint)
+
+
+def _layer_number(layer: str, n_layers: int) -> int | None:
+    if layer == "last":
+        return None
+    if not (layer.isdecimal() and 1 <= int(layer) <= n_layers):
+        raise UserError(f"--layer {layer}: say none, last, or a layer of this checkpoint, 1 to {n_layers}")
+    return int(layer)
+
+
+def _video_frames(path: Path | str) -> int | None:
+    """Return the number of pictures at 25 fps, or None for a file without a video stream."""
+    try:
+        return max(1, round(probe(path).duration_s * FPS))
+    except ClipRejected:
+        return None
+
+
+def speech_shard(config: Config, feature_sets: Sequence[str], faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:
+    """Add speech features to the clips of a shard: one member `<feature set>.npy`, (T, D) float32, for each set.
+
+    A clip whose samples are all zero is rejected: a sound track without sound teaches the mouth nothing.
+    """
+    ledger = Ledger("speech")
+    write_shard(out_tar, _samples(config, feature_sets, faces_tar, ledger))
+    ledger.write(out_ledger)
+    print(ledger.summary())
+
+
+def _samples(config: Config, feature_sets: Sequence[str], faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
+    faces = iter(progress(read_shard(faces_tar), "speech"))
+    while group := [_sound(face) for face in islice(faces, CLIPS_AT_ONCE)]:
+        for clip, outcome in group:
+            ledger.add(clip["clip"], outcome.status, outcome.reason)
+        heard = [(clip, outcome.value) for clip, outcome in group if outcome.value is not None]
+        sounds = [(audio, clip["n_frames"]) for clip, audio in heard]
+        sets = {f"{name}.npy": clip_features(sounds, name, config.speech, config.device) for name in feature_sets}
+        for i, (clip, _) in enumerate(heard):
+            arrays = {member: npy(arrays[i]) for member, arrays in sets.items()}
+            yield {"__key__": clip["key"], "json": to_json({"clip": clip["clip"]}), **arrays}
+
+
+def _sound(face: Sample) -> tuple[dict, Outcome[np.ndarray]]:
+    """Return what is known of a clip and its sound, or why it is not used; the large members are let go."""
+    about = json.loads(face["json"]) | {"key": face["__key__"]}
+    return about, attempt(_read_sound, face["audio.wav"])
+
+
+def _read_sound(wav: bytes) -> np.ndarray:
+    audio = read_wav(wav)
+    if not audio.any():
+        raise ClipRejected("digital silence: the audio track has no sound")
+    return audio

@@ -1,0 +1,61 @@
+"""The stages of the workflow: the version of each one's code, and the config keys that it reads.
+
+A rule hands its stage the slice of the config below and the version as parameters, so that Snakemake reruns exactly
+what a changed key or a raised version concerns. Raise the version when a change of code changes what a stage writes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from syncdiff.config import Config, merge
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Version of a stage's code and the (dotted) keys of config.yaml that it reads."""
+
+    version: int
+    keys: tuple[str, ...]
+
+
+MODEL_KEYS = (
+    "speech",
+    "denoiser",
+    "diffusion",
+    "priors.pose_size",
+    "autoencoder.latent_channels",
+    "faces.size",
+    "seed",
+)
+
+STAGES = {
+    "corpus": Stage(1, ("results", "corpus", "seed")),
+    "plan": Stage(1, ("results", "corpus", "plan")),
+    "faces": Stage(1, ("faces",)),
+    "priors": Stage(1, ("priors", "faces.size", "seed")),
+    "speech": Stage(1, ("speech.checkpoint",)),
+    "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
+    "autoencoder": Stage(1, ("autoencoder", "faces.size", "seed")),
+    "latents": Stage(1, ("faces.size",)),
+    "syncnet": Stage(1, ("syncnet", "faces.size", "seed")),
+    "train": Stage(1, (*MODEL_KEYS, "train")),
+    "sample": Stage(1, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "evaluate": Stage(1, ("evaluate", "faces", "sample.max_clips", "seed")),
+}
+
+
+def config_slice(config: Config, stage: str) -> str:
+    """Return, as inline JSON for `--config`, the part of the config that a stage reads."""
+    values = config.model_dump(mode="json")
+    part: dict[str, Any] = {}
+    for key in STAGES[stage].keys:
+        part = merge(part, _pick(values, key.split(".")))
+    return json.dumps(part, sort_keys=True)
+
+
+def _pick(values: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    first, *rest = path
+    return {first: _pick(values[first], rest) if rest else values[first]}

@@ -1,0 +1,146 @@
+"""The training loop that all three networks share: accelerate, EMA, clipping, checkpoints, curves, resume.
+
+Resuming is running the same command again. Everything random in step k is a function of (seed, k), so that a run that
+was stopped and resumed ends with the weights of one that was not, on the same device.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from syncdiff.artifacts import atomic, progress, write_text
+from syncdiff.config import Optimizer
+
+LOG_EVERY_STEPS = 10
+
+Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
+LossFunction = Callable[[nn.Module, Any], Losses]
+Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run is. A checkpoint with another `fingerprint` (the run's config) is not resumed from."""
+
+    folder: Path
+    settings: Optimizer
+    seed: int
+    fingerprint: str
+    device: torch.device
+    mixed_precision: str = "no"
+    ema_decay: float | None = None
+    label: str = "train"
+
+
+def fit(model: nn.Module, loss: LossFunction, batches: Batches, run: Run) -> nn.Module:
+    """Train `model` in place for `run.settings.steps` steps; return it in eval mode, with EMA weights where kept.
+
+    Writes `resume.pt`, `loss.csv` and `tensorboard/` into `run.folder`.
+    """
+    trainer = Trainer(model, run)
+    stream = batches(trainer.done)
+    for _ in progress(range(trainer.done, run.settings.steps), run.label):
+        trainer.step(loss, next(stream))
+    return trainer.finish()
+
+
+class Trainer:
+    """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
+
+    def __init__(self, model: nn.Module, run: Run) -> None:
+        self.run = run
+        settings = run.settings
+        self.accelerator = Accelerator(mixed_precision=run.mixed_precision, cpu=run.device.type == "cpu")
+        optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
+        self.model = model
+        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.ema = (
+            EMAModel(model.parameters(), run.ema_decay, use_ema_warmup=True, power=0.75) if run.ema_decay else None
+        )
+        self.curve: list[dict[str, float]] = []
+        self.done = 0
+        self._resume()
+        self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done)
+
+    def step(self, loss: LossFunction, batch: Any) -> None:
+        """Take one optimiser step; log and save when it is time."""
+        torch.manual_seed((self.run.seed * 1_000_003 + self.done) * 1009 + self.accelerator.process_index)
+        with self.accelerator.autocast():
+            losses = loss(self.wrapped, batch)
+        self.accelerator.backward(losses["loss"])
+        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.run.settings.grad_clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema:
+            self.ema.step(self.model.parameters())
+        self.done += 1
+        self._log(losses)
+        if self.done % self.run.settings.checkpoint_every == 0 or self.done == self.run.settings.steps:
+            self._save()
+
+    def finish(self) -> nn.Module:
+        """Return the model in eval mode, with the averaged weights where the run keeps them."""
+        self.writer.close()
+        if self.ema:
+            self.ema.copy_to(self.model.parameters())
+        return self.model.eval()
+
+    def _log(self, losses: Losses) -> None:
+        if self.done % LOG_EVERY_STEPS and self.done != self.run.settings.steps:
+            return
+        row = {name: float(value.detach()) for name, value in losses.items()}
+        self.curve.append({"step": self.done, "learning_rate": self.schedule.get_last_lr()[0], **row})
+        for name, value in row.items():
+            self.writer.add_scalar(name, value, self.done)
+
+    def _state(self) -> dict[str, Any]:
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, **self._ema_state()}
+
+    def _ema_state(self) -> dict[str, Any]:
+        return {"ema": self.ema} if self.ema else {}
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        state = {name: part.state_dict() for name, part in self._state().items()}
+        with atomic(self.run.folder / "resume.pt") as temporary:
+            torch.save(
+                {**state, "done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}, temporary
+            )
+        write_curve(self.run.folder / "loss.csv", self.curve)
+
+    def _resume(self) -> None:
+        checkpoint = self.run.folder / "resume.pt"
+        if not checkpoint.exists():
+            return
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if saved["fingerprint"] != self.run.fingerprint:
+            self.accelerator.print(f"{self.run.label}: {checkpoint} is of another configuration; starting afresh")
+            return
+        for name, part in self._state().items():
+            part.load_state_dict(saved[name])
+        self.done, self.curve = saved["done"], saved["curve"]
+        self.accelerator.print(f"{self.run.label}: resumed at step {self.done}")
+
+
+def write_curve(path: Path, curve: list[dict[str, float]]) -> None:
+    """Write the logged losses as CSV, atomically."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, fieldnames=list(curve[0]) if curve else ["step"], lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(curve)
+    write_text(path, text.getvalue())

@@ -1,0 +1,103 @@
+"""MediaPipe: the iBUG order, several faces, small faces, no memory of an earlier clip, no noise in the log."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from syncdiff.config import Faces
+from syncdiff.faces.landmarks import Landmarker, open_landmarker
+from syncdiff.media.video import read_frames
+
+
+@pytest.fixture(scope="module")
+def landmarker() -> Landmarker:
+    return open_landmarker(Faces())
+
+
+@pytest.fixture(scope="module")
+def clip(shared: Path) -> list[np.ndarray]:
+    return list(read_frames(next((shared / "clips" / "lrs2_mini").rglob("*.mp4"))))
+
+
+@pytest.fixture(scope="module")
+def other(shared: Path) -> list[np.ndarray]:
+    return list(read_frames(next((shared / "clips" / "lrs3_mini").rglob("*.mp4"))))[:10]
+
+
+def test_points_are_in_ibug_order(landmarker: Landmarker, clip: list[np.ndarray]) -> None:
+    (face,) = next(iter(landmarker.track(clip[:1])))
+    assert face.shape == (68, 2)
+    assert face.dtype == np.float32
+    x, y = face.T
+    assert (np.diff(x[:17]) > -2).all()  # jaw from the left of the picture to its right
+    assert y[8] == y.max()  # chin
+    assert (np.diff(x[17:27]) > 0).all()  # brows
+    assert (np.diff(y[27:31]) > 0).all()  # bridge of the nose, downwards
+    assert (np.diff(x[31:36]) > 0).all()  # nostrils
+    for first in (36, 42):  # an eye: outer or inner corner, upper lid, corner, lower lid
+        eye = slice(first, first + 6)
+        assert x[eye].argmin() == 0
+        assert x[eye].argmax() == 3
+        assert y[first + 1 : first + 3].max() < y[first + 4 : first + 6].min()
+    assert y[17:27].max() < y[36:48].min()
+    assert x[48:60].argmin() == 0
+    assert x[48:60].argmax() == 6
+    assert y[51] < y[62] <= y[66] < y[57]  # upper lip, opening, lower lip
+    assert x[60] < x[61] < x[62] < x[63] < x[64]
+    assert x[67] < x[66] < x[65]
+
+
+def test_a_clip_knows_nothing_of_the_one_before(
+    landmarker: Landmarker, clip: list[np.ndarray], other: list[np.ndarray]
+) -> None:
+    alone = list(open_landmarker(Faces()).track(clip[:12]))
+    list(landmarker.track(other))
+    after = list(landmarker.track(clip[:12]))
+    np.testing.assert_array_equal(np.array(after), np.array(alone))
+
+
+def test_every_face_is_found_small_ones_too(landmarker: Landmarker, clip: list[np.ndarray]) -> None:
+    small = cv2.resize(clip[0], (90, 90), interpolation=cv2.INTER_AREA)
+    picture = np.full((480, 640, 3), 90, np.uint8)
+    picture[300:390, 40:130] = small
+    picture[100 : 100 + clip[0].shape[0], 400 : 400 + clip[0].shape[1]] = clip[0]
+    found = list(landmarker.track([picture] * 30))
+    assert [len(faces) for faces in found] == [2] * 30
+    centres = sorted(tuple(face.mean(axis=0)) for face in found[-1])
+    assert 40 < centres[0][0] < 130
+    assert 400 < centres[1][0] < 560
+
+
+def test_a_face_that_wanders_stays_in_view(landmarker: Landmarker, clip: list[np.ndarray]) -> None:
+    height, width = clip[0].shape[:2]
+
+    def picture(x: int) -> np.ndarray:
+        canvas = np.full((height, 6 * width, 3), 90, np.uint8)
+        canvas[:, x : x + width] = clip[0]
+        return canvas
+
+    found = list(landmarker.track(picture(8 * step) for step in range(90)))
+    assert all(len(faces) == 1 for faces in found)
+    first, last = found[0][0], found[-1][0]
+    np.testing.assert_allclose(last - first, np.broadcast_to([8 * 89, 0], (68, 2)), atol=4)
+
+
+def test_no_face(landmarker: Landmarker) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    assert list(landmarker.track([noise] * 3)) == [[]] * 3
+    assert list(landmarker.track([])) == []
+
+
+def test_nothing_is_logged() -> None:
+    script = (
+        "import numpy as np; from syncdiff.config import Faces; from syncdiff.faces.landmarks import open_landmarker\n"
+        "list(open_landmarker(Faces()).track([np.zeros((64, 64, 3), np.uint8)] * 2))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -1,0 +1,101 @@
+"""Tracking: the largest consistent face, gaps, scene cuts, reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syncdiff.errors import ClipRejected
+from syncdiff.faces.track import interpolate, link_faces, scene_cuts, speaker, thumbnail
+from syncdiff.media.video import read_frames
+
+pytestmark = pytest.mark.quick
+
+NO_CUTS = np.zeros(60, bool)
+
+
+def at(face: np.ndarray, x: float = 0, scale: float = 1) -> np.ndarray:
+    return (scale * face + [x, 0]).astype(np.float32)
+
+
+def test_a_face_in_every_frame_is_one_track(face: np.ndarray) -> None:
+    faces = [[at(face, 2 * t)] for t in range(60)]
+    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    assert (segment.start, segment.note) == (0, "")
+    np.testing.assert_array_equal(segment.landmarks, np.stack([found[0] for found in faces]))
+
+
+def test_short_gaps_are_interpolated(face: np.ndarray) -> None:
+    faces = [[at(face, t)] for t in range(60)]
+    faces[20:25] = [[]] * 5
+    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    np.testing.assert_allclose(segment.landmarks, [at(face, t) for t in range(60)], atol=1e-3)
+
+
+def test_a_longer_gap_ends_the_track(face: np.ndarray) -> None:
+    faces = [[face]] * 20 + [[]] * 6 + [[face]] * 34
+    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    assert (segment.start, len(segment.landmarks)) == (26, 34)
+    assert segment.note == "kept frames 26 to 59 of 60: the largest face is not found before"
+
+
+def test_a_scene_cut_ends_the_track(face: np.ndarray) -> None:
+    cuts = NO_CUTS.copy()
+    cuts[35] = True
+    segment = speaker([[face]] * 60, cuts, max_gap_frames=5, min_track_frames=25)
+    assert (segment.start, len(segment.landmarks)) == (0, 35)
+    assert segment.note.endswith("ends at a scene cut")
+
+
+def test_the_largest_face_wins_however_faces_are_ordered(face: np.ndarray) -> None:
+    small, large = at(face, 400, 0.5), at(face)
+    faces = [[small, large] if t % 2 else [large, small] for t in range(60)]
+    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    np.testing.assert_array_equal(segment.landmarks[31], large)
+
+
+def test_a_passing_large_face_does_not_win(face: np.ndarray) -> None:
+    faces = [[face] + ([at(face, 900, 1.5)] if t < 10 else []) for t in range(60)]
+    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=5)
+    assert len(segment.landmarks) == 60
+
+
+def test_a_jump_is_another_face(face: np.ndarray) -> None:
+    tracks = link_faces([[face]] * 10 + [[at(face, 300)]] * 10, np.zeros(20, bool), max_gap_frames=5)
+    assert [(track.start, len(track.faces)) for track in tracks] == [(0, 10), (10, 10)]
+
+
+def test_reasons(face: np.ndarray) -> None:
+    with pytest.raises(ClipRejected, match="no face in any of 60 frames"):
+        speaker([[]] * 60, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    with pytest.raises(ClipRejected, match=r"longest face track has 12 frames, faces.min_track_frames is 25"):
+        speaker([[face]] * 12 + [[]] * 48, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+
+
+def test_interpolate_one_and_many(face: np.ndarray) -> None:
+    assert interpolate([face]).shape == (1, 68, 2)
+    filled = interpolate([face, None, None, None, at(face, 8), None, at(face, 9)])
+    np.testing.assert_allclose(filled[:, 0, 0] - face[0, 0], [0, 2, 4, 6, 8, 8.5, 9], atol=1e-3)
+
+
+def scene(seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(40, 200, (12, 16, 3), np.uint8)
+    return noise.repeat(20, axis=0).repeat(20, axis=1)
+
+
+def test_scene_cuts_are_found_and_flashes_pans_and_noise_are_not() -> None:
+    grain = np.random.default_rng(5).integers(-3, 4, (7, 240, 320, 3))
+    pan = [np.roll(scene(0), 3 * t, axis=1) for t in range(5)]
+    flash = [scene(0) // 2, scene(0)]
+    dark = [(4 + grain[t]).clip(0, 255).astype(np.uint8) for t in range(7)]
+    frames = [*pan, *flash, *[scene(1)] * 3, *dark, *[np.zeros_like(pan[0])] * 2]
+    cuts = np.flatnonzero(scene_cuts([thumbnail(frame) for frame in frames]))
+    np.testing.assert_array_equal(cuts, [5, 7, 10])  # back from the pan, to scene 1, to the dark
+
+
+def test_cuts_of_a_real_clip(shared: Path) -> None:
+    path = shared / "clips" / "raw" / "cuts_multi_noface_stage.mp4"
+    cuts = np.flatnonzero(scene_cuts([thumbnail(frame) for frame in read_frames(path)]))
+    assert list(cuts) == [17, 68, 176]  # by eye

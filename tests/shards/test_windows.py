@@ -1,0 +1,131 @@
+"""Training windows: each prior is the frame it should be, and step k is a function of (seed, k)."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from syncdiff.errors import UserError
+from syncdiff.shards import windows as module
+from syncdiff.shards.tar import npy, to_json, write_shard
+from syncdiff.shards.windows import round_shards, windows
+
+pytestmark = pytest.mark.quick
+
+LENGTHS = [[5, 1, 30], [12, 8]]  # frames of each clip in two shards
+N_FRAMES = torch.tensor([n_frames for lengths in LENGTHS for n_frames in lengths])
+W = 5
+
+
+@pytest.fixture
+def tars(tmp_path: Path) -> list[Path]:
+    """Shards whose every number tells its clip and frame: 100 x clip + frame; masked latents are negative."""
+    clip = 0
+    for shard, lengths in enumerate(LENGTHS):
+        samples = []
+        for n_frames in lengths:
+            code = 100.0 * clip + np.arange(n_frames)
+            latents = np.broadcast_to(code[:, None, None, None], (n_frames, 2, 3, 3)).astype(np.float16)
+            pose = np.broadcast_to(np.arange(n_frames)[:, None, None, None], (n_frames, 4, 4, 3)).astype(np.uint8)
+            fbank = np.broadcast_to(code[:, None] + 1, (n_frames, 7)).astype(np.float32)
+            arrays = {"latents": latents, "masked": -latents, "pose": pose, "fbank": fbank}
+            members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
+            samples.append({"__key__": f"c{clip}", "json": to_json({}), **members})
+            clip += 1
+        write_shard(tmp_path / f"{shard:05d}.tar", samples)
+    return sorted(tmp_path.glob("*.tar"))
+
+
+def batches(tars: list[Path], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
+    return list(islice(windows(tars, "fbank", W, 64, seed, start, **process), n))
+
+
+def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clip and frame index of each sample (B,) of latents (B, C, h, w)."""
+    code = latents[:, 0, 0, 0].round().long()
+    return code // 100, code % 100
+
+
+def test_shapes_and_types(tars: list[Path]) -> None:
+    batch = batches(tars, 1)[0]
+    shapes = {"latents": (2, 3, 3), "pose": (4, 4, 3), "speech": (W, 7), "valid": (W,)}
+    shapes |= dict.fromkeys(("masked", "identity", "previous"), (2, 3, 3))
+    assert {name: tensor.shape[1:] for name, tensor in batch.items()} == shapes
+    assert batch["valid"].dtype == torch.bool
+    assert all(tensor.dtype == torch.float32 for name, tensor in batch.items() if name != "valid")
+
+
+def test_priors_are_of_the_right_frames(tars: list[Path]) -> None:
+    for batch in batches(tars, 20):
+        clip, t = codes(batch["latents"])
+        assert torch.equal(batch["masked"], -batch["latents"])
+        identity_clip, identity = codes(batch["identity"])
+        assert torch.equal(identity_clip, clip)
+        assert ((identity != t) | (N_FRAMES[clip] == 1)).all()
+        previous_clip, previous = codes(batch["previous"])
+        assert torch.equal(previous_clip, clip)
+        assert torch.equal(previous, torch.where(t > 0, t - 1, identity))
+        assert torch.allclose(batch["pose"][:, 0, 0, 0], previous / 127.5 - 1)
+
+
+def test_identity_frames_are_spread_over_the_clip(tars: list[Path]) -> None:
+    seen = set()
+    for batch in batches(tars, 60):
+        clip, t = codes(batch["latents"])
+        chosen = (clip == 0) & (t == 2)
+        seen |= set(codes(batch["identity"])[1][chosen].tolist())
+    assert seen == {0, 1, 3, 4}
+
+
+def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Path]) -> None:
+    batch = batches(tars, 1)[0]
+    clip, t = codes(batch["latents"])
+    rows = t[:, None] + torch.arange(W) - W // 2
+    inside = (rows >= 0) & (rows < N_FRAMES[clip][:, None])
+    assert torch.equal(batch["valid"], inside)
+    assert torch.equal(batch["speech"][..., 0], torch.where(inside, 100 * clip[:, None] + rows + 1, 0).float())
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_any_step_without_the_ones_before(tars: list[Path], in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUND_STEPS", 4)
+    if not in_memory:
+        monkeypatch.setattr(module, "ROUND_BYTES", 1)
+    whole = batches(tars, 13)
+    for start in (3, 4, 9):
+        for resumed, expected in zip(batches(tars, 4, start), whole[start:], strict=False):
+            assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+    assert not torch.equal(whole[0]["latents"], whole[1]["latents"])
+    assert not torch.equal(whole[0]["latents"], batches(tars, 1, seed=4)[0]["latents"])
+
+
+def test_processes_share_the_samples_of_a_step(tars: list[Path]) -> None:
+    whole = batches(tars, 1)[0]["latents"]
+    parts = [batches(tars, 1, rank=rank, world=2)[0]["latents"] for rank in range(2)]
+    assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
+
+
+def test_every_frame_is_drawn(tars: list[Path]) -> None:
+    drawn = {code for batch in batches(tars, 40) for code in batch["latents"][:, 0, 0, 0].tolist()}
+    assert len(drawn) == sum(map(sum, LENGTHS))
+
+
+def test_rounds_go_through_all_shards_in_turn(tars: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert round_shards(tars, seed=0, number=7) == tars
+    monkeypatch.setattr(module, "ROUND_BYTES", 1)
+    epochs = [[round_shards(tars, 0, 2 * epoch + part)[0] for part in range(2)] for epoch in range(8)]
+    assert all(sorted(epoch) == tars for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 2  # both orders occur
+
+
+def test_a_missing_feature_set_names_the_shard(tars: list[Path]) -> None:
+    with pytest.raises(UserError, match=r"00000\.tar: c0 has no mel\.npy"):
+        next(windows(tars, "mel", W, 4, 0))
+
+
+def test_shards_without_clips_are_an_error(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0.tar", [])
+    with pytest.raises(UserError, match="no clip to train on"):
+        next(windows([tmp_path / "0.tar"], "fbank", W, 4, 0))

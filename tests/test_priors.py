@@ -1,0 +1,96 @@
+"""The three priors: the mask leaks nothing of the jaw, the identity frame is fixed, the reduction is an average."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from syncdiff.artifacts import read_parquet
+from syncdiff.config import parse_config
+from syncdiff.faces.align import template
+from syncdiff.faces.extract import extract_clip
+from syncdiff.media.video import decode_crops, encode_crops
+from syncdiff.priors import identity_index, masked_frame, mouth_mask, priors_shard, reduce_pose
+from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
+
+SIZES = [32, 64, 256]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("size", SIZES)
+def test_the_mask_hides_lips_and_chin_but_not_the_eyes(size: int) -> None:
+    mask = mouth_mask(size)
+    assert mask.shape == (size, size)
+    assert mask.dtype == np.float32
+    assert np.array_equal(mask, mask[:, ::-1])
+    eyes_and_nose = np.rint(template(size)[:8]).astype(int)  # corners of the eyes, ridge of the nose
+    assert (mask[eyes_and_nose[:, 1], eyes_and_nose[:, 0]] == 0).all()
+    rows = (size * np.array([0.6, 0.7, 0.8, 0.95])).astype(int)  # upper lip, lower lip, chin, chin of an open mouth
+    assert (mask[rows, size // 2] == 1).all()
+    assert mask[-1, size // 2] > 0
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("size", SIZES)
+def test_the_mask_falls_gently_inside_its_edge(size: int) -> None:
+    steps = np.abs(np.diff(mouth_mask(size), axis=0)).max()
+    assert steps <= max(1 / (0.04 * size), 0.4) + 1e-6
+
+
+@pytest.mark.quick
+def test_the_masked_frame_does_not_depend_on_what_is_hidden() -> None:
+    random = np.random.default_rng(0)
+    mask = mouth_mask(64)
+    frames = random.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    changed = np.where(mask[..., None] > 0, random.integers(0, 256, frames.shape, dtype=np.uint8), frames)
+    assert not np.array_equal(frames, changed)
+    assert np.array_equal(masked_frame(frames, mask), masked_frame(changed, mask))
+    assert np.array_equal(masked_frame(frames, mask)[:, :20], frames[:, :20])
+
+
+@pytest.mark.quick
+def test_identity_frames_differ_by_clip_and_seed() -> None:
+    chosen = [identity_index(f"main/{i}/1", 75, seed=0) for i in range(200)]
+    assert chosen == [identity_index(f"main/{i}/1", 75, seed=0) for i in range(200)]
+    assert min(chosen) >= 0
+    assert max(chosen) < 75
+    assert len(set(chosen)) > 50
+    assert chosen != [identity_index(f"main/{i}/1", 75, seed=1) for i in range(200)]
+
+
+@pytest.mark.quick
+def test_the_reduction_averages_areas() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    reduced = reduce_pose(frames, 8)
+    expected = frames.reshape(3, 8, 8, 8, 8, 3).mean(axis=(2, 4))
+    assert reduced.dtype == np.uint8
+    assert np.abs(reduced - expected).max() <= 0.5 + 1e-6
+
+
+def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
+    config = parse_config({"priors": {"pose_size": 4}})
+    crops = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    faces = [
+        {"__key__": clip_key(clip), "json": to_json({"clip": clip}), "crop.mp4": mp4}
+        for clip, mp4 in (("a", b"no mp4"), ("b", encode_crops(crops)))
+    ]
+    write_shard(tmp_path / "faces.tar", faces)
+    priors_shard(config, tmp_path / "faces.tar", tmp_path / "priors.tar", tmp_path / "priors.parquet")
+    [sample] = read_shard(tmp_path / "priors.tar")
+    assert json.loads(sample["json"]) == {"clip": "b", "identity": identity_index("b", 6, config.seed)}
+    assert np.array_equal(unnpy(sample["pose.npy"]), reduce_pose(decode_crops(faces[1]["crop.mp4"]), 4))
+    rows = read_parquet(tmp_path / "priors.parquet").set_index("clip")
+    assert rows["status"].to_dict() == {"a": "rejected", "b": "ok"}
+
+
+def test_the_mask_hides_lips_and_jaw_of_real_speakers(shared: Path) -> None:
+    config = parse_config({})
+    mask = mouth_mask(config.faces.size)
+    for video in sorted(shared.glob("clips/lrs2_mini/mvlrs_v1/main/*/*.mp4"))[:3]:
+        row = {"clip": "a", "video": str(video), "width": 160, "height": 160, "text": "", "split": "test"}
+        sample, _ = extract_clip(config.faces, "cpu", row)
+        transform, landmarks = unnpy(sample["transform.npy"]), unnpy(sample["landmarks.npy"])
+        points = np.einsum("tij,tkj->tki", transform[..., :2], landmarks) + transform[:, None, :, 2]
+        moving = np.rint(points[:, [*range(4, 13), *range(48, 68)]]).astype(int)  # jaw line below the ears, lips
+        assert (mask[moving[..., 1], moving[..., 0]] == 1).all()

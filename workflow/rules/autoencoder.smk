@@ -1,0 +1,58 @@
+# REQUIRED INPUTS: <split>/shards/<shard>.tar of the training splits, or autoencoder.pretrained
+# OUTPUTS: autoencoder/ in diffusers' layout, and <split>/latents/<shard>.tar with its ledger
+
+AUTOENCODER = CONFIG.autoencoder.pretrained or f"{OUT}/autoencoder"
+
+
+rule autoencoder:
+    input:
+        train_files("shards"),
+    output:
+        f"{OUT}/autoencoder/config.json",
+        f"{OUT}/autoencoder/diffusion_pytorch_model.safetensors",
+        report(f"{OUT}/autoencoder/loss.csv", caption="../report/curve.rst", category="Training"),
+    params:
+        config=of_stage("autoencoder"),
+        version=version("autoencoder"),
+        folder=f"{OUT}/autoencoder",
+        shards=[pattern(split, "shards") for split in TRAIN_SPLITS],
+    log:
+        f"{OUT}/logs/autoencoder.log",
+    benchmark:
+        f"{OUT}/benchmarks/autoencoder.tsv"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+        gpu=1,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff autoencoder {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+
+
+rule latents:
+    input:
+        shard=rules.shard.output.tar,
+        autoencoder=f"{AUTOENCODER}/config.json",
+    output:
+        tar=f"{OUT}/{{split}}/latents/{{shard}}.tar",
+        ledger=f"{OUT}/{{split}}/latents/{{shard}}.parquet",
+    params:
+        config=of_stage("latents"),
+        version=version("latents"),
+        autoencoder=AUTOENCODER,
+    log:
+        f"{OUT}/logs/latents/{{split}}-{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=1,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff latents {input.shard} {params.autoencoder} {output.tar} {output.ledger}"
+        " --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"

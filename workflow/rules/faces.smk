@@ -1,0 +1,26 @@
+# REQUIRED INPUTS: plan/clips.parquet and the videos that it names
+# OUTPUTS: <split>/faces/<shard>.tar (aligned crops, landmarks, transforms, 16 kHz audio) and its ledger
+
+
+rule faces:
+    input:
+        plan=rules.plan.output,
+    output:
+        tar=f"{OUT}/{{split}}/faces/{{shard}}.tar",
+        ledger=f"{OUT}/{{split}}/faces/{{shard}}.parquet",
+    params:
+        config=of_stage("faces"),
+        version=version("faces"),
+    log:
+        f"{OUT}/logs/faces/{{split}}-{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/faces/{{split}}-{{shard}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff faces {input.plan} {wildcards.split} {wildcards.shard} {output.tar} {output.ledger}"
+        " --config {params.config:q} --workers {threads} 2>&1 | tee {log}"

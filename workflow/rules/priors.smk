@@ -1,0 +1,24 @@
+# REQUIRED INPUTS: <split>/faces/<shard>.tar
+# OUTPUTS: <split>/priors/<shard>.tar (identity frame, pose bottleneck frames) and its ledger
+
+
+rule priors:
+    input:
+        faces=rules.faces.output.tar,
+    output:
+        tar=f"{OUT}/{{split}}/priors/{{shard}}.tar",
+        ledger=f"{OUT}/{{split}}/priors/{{shard}}.parquet",
+    params:
+        config=of_stage("priors"),
+        version=version("priors"),
+    log:
+        f"{OUT}/logs/priors/{{split}}-{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/priors/{{split}}-{{shard}}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff priors {input.faces} {output.tar} {output.ledger} --config {params.config:q} 2>&1 | tee {log}"

@@ -1,0 +1,57 @@
+# REQUIRED INPUTS: test/shards/<shard>.tar, the autoencoder, and an experiment's denoiser
+# OUTPUTS: runs/<method>/sampled/<shard>.parquet, the ledger of the videos in runs/<method>/videos/<protocol>/
+
+
+rule sample:
+    input:
+        shard=f"{OUT}/test/shards/{{shard}}.tar",
+        denoiser=f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
+        autoencoder=f"{AUTOENCODER}/config.json",
+    output:
+        f"{OUT}/runs/{{experiment}}/sampled/{{shard}}.parquet",
+    params:
+        config=of_experiment("sample"),
+        version=version("sample"),
+        autoencoder=AUTOENCODER,
+        videos=f"{OUT}/runs/{{experiment}}/videos",
+    log:
+        f"{OUT}/logs/sample-{{experiment}}/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/sample-{{experiment}}/{{shard}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+        gpu=1,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff sample {input.shard} {params.videos} {output} --denoiser {input.denoiser}"
+        " --autoencoder {params.autoencoder} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+
+
+# The rows to compare with: the autoencoder's round trip, and a mouth that does not move.
+rule baseline:
+    input:
+        shard=f"{OUT}/test/shards/{{shard}}.tar",
+        autoencoder=f"{AUTOENCODER}/config.json",
+    output:
+        f"{OUT}/runs/{{baseline}}/sampled/{{shard}}.parquet",
+    params:
+        config=of_stage("sample"),
+        version=version("sample"),
+        autoencoder=AUTOENCODER,
+        videos=f"{OUT}/runs/{{baseline}}/videos",
+    log:
+        f"{OUT}/logs/sample-{{baseline}}/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/sample-{{baseline}}/{{shard}}.tsv"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff baseline {wildcards.baseline} {input.shard} {params.videos} {output}"
+        " --autoencoder {params.autoencoder} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"

@@ -1,0 +1,28 @@
+# REQUIRED INPUTS: faces, priors and speech of a shard
+# OUTPUTS: <split>/shards/<shard>.tar (WebDataset, one sample a clip), its index, and stats.json, which is written last
+
+
+rule shard:
+    input:
+        faces=rules.faces.output.tar,
+        priors=rules.priors.output.tar,
+        speech=f"{OUT}/{{split}}/speech/{FEATURES}/{{shard}}.tar",
+    output:
+        tar=f"{OUT}/{{split}}/shards/{{shard}}.tar",
+        index=f"{OUT}/{{split}}/shards/{{shard}}.parquet",
+        stats=f"{OUT}/{{split}}/shards/{{shard}}.stats.json",
+    params:
+        config=of_stage("shards"),
+        version=version("shards"),
+    log:
+        f"{OUT}/logs/shards/{{split}}-{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/shards/{{split}}-{{shard}}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff shards {input.faces} {input.priors} {input.speech} {output.tar} {output.index} {output.stats}"
+        " --config {params.config:q} 2>&1 | tee {log}"

@@ -1,0 +1,31 @@
+# REQUIRED INPUTS: <split>/faces/<shard>.tar (its audio), and speech.checkpoint for AV-HuBERT's hidden states
+# OUTPUTS: <split>/speech/<features>/<shard>.tar, exactly one row per video frame, and its ledger
+
+
+def speech_checkpoint(wildcards):
+    """The AV-HuBERT checkpoint, where the features come out of it."""
+    return [CONFIG.speech.checkpoint] if wildcards.features.startswith("avhubert") else []
+
+
+rule speech:
+    input:
+        faces=rules.faces.output.tar,
+        checkpoint=speech_checkpoint,
+    output:
+        tar=f"{OUT}/{{split}}/speech/{{features}}/{{shard}}.tar",
+        ledger=f"{OUT}/{{split}}/speech/{{features}}/{{shard}}.parquet",
+    params:
+        config=of_stage("speech"),
+        version=version("speech"),
+    log:
+        f"{OUT}/logs/speech/{{split}}-{{features}}-{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/speech/{{split}}-{{features}}-{{shard}}.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff speech {wildcards.features} {input.faces} {output.tar} {output.ledger}"
+        " --config {params.config:q} 2>&1 | tee {log}"

@@ -1,0 +1,30 @@
+# REQUIRED INPUTS: <split>/shards/<shard>.tar of the training splits; only without syncnet.weights
+# OUTPUTS: syncnet/syncnet.safetensors, the scorer of LSE-C and LSE-D
+
+SYNCNET = CONFIG.syncnet.weights or f"{OUT}/syncnet/syncnet.safetensors"
+
+
+rule syncnet:
+    input:
+        train_files("shards"),
+    output:
+        f"{OUT}/syncnet/syncnet.safetensors",
+        report(f"{OUT}/syncnet/loss.csv", caption="../report/curve.rst", category="Training"),
+    params:
+        config=of_stage("syncnet"),
+        version=version("syncnet"),
+        folder=f"{OUT}/syncnet",
+        shards=[pattern(split, "shards") for split in TRAIN_SPLITS],
+    log:
+        f"{OUT}/logs/syncnet.log",
+    benchmark:
+        f"{OUT}/benchmarks/syncnet.tsv"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+        gpu=1,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "syncdiff syncnet {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
