@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,18 +40,24 @@ def times_real_time(work: Callable[[], object]) -> dict[str, float]:
 
 def machine() -> dict[str, object]:
     """Describe what the figures depend on."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = dict(line.split(":", 1) for line in info.split("\n\n")[0].splitlines() if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
-    matrix_units = [flag for flag in fields.get("flags", "").split() if flag.startswith(("amx", "avx512_bf16"))]
+    info = Path("/proc/cpuinfo").read_text()  # Linux
+    name = re.search(r"model name\s*: (.*)", info)
     return {
-        "cpu": fields.get("model name", platform.processor()),
-        "bf16_units": matrix_units,
+        "cpu": name.group(1) if name else platform.processor(),
+        "bf16_units": sorted(set(re.findall(r"amx_bf16|avx512_bf16", info))),
         "threads": torch.get_num_threads(),
         "load_average": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def encoders() -> tuple[AVHubertEncoder, AVHubertEncoder, AVHubertEncoder]:
+    """Return the same random weights three times: native, on fairseq's transformer, native in bf16."""
+    native, fairseq = AVHubertEncoder(EncoderConfig()), AVHubertEncoder(EncoderConfig())
+    fairseq.encoder = FairseqTransformer(EncoderConfig())
+    fairseq.load_state_dict(native.state_dict())
+    return native.eval(), fairseq.eval(), copy.deepcopy(native).eval().bfloat16()
 
 
 def main() -> None:
@@ -59,13 +66,9 @@ def main() -> None:
     torch.manual_seed(0)
     sounds = [np.random.default_rng(i).integers(-8000, 8000, SECONDS * 16_000).astype(np.int16) for i in range(CLIPS)]
     rows = [stacked_filterbank(sound) for sound in sounds]
-    native = AVHubertEncoder(EncoderConfig()).eval()
-    fairseq = AVHubertEncoder(EncoderConfig())
-    fairseq.encoder = FairseqTransformer(EncoderConfig())
-    fairseq.load_state_dict(native.state_dict())
-    fairseq.eval()
-    half = copy.deepcopy(native).bfloat16()
-    speed = {
+    native, fairseq, half = encoders()
+    run = {"machine": machine(), "clips": CLIPS, "seconds": SECONDS}
+    run["times_real_time"] = {
         "fairseq, one by one": times_real_time(lambda: [hidden_states(fairseq, [clip], None) for clip in rows]),
         "fairseq, batched": times_real_time(lambda: hidden_states(fairseq, rows, None)),
         "native, one by one": times_real_time(lambda: [hidden_states(native, [clip], None) for clip in rows]),
@@ -73,21 +76,15 @@ def main() -> None:
         "native, batched, bf16": times_real_time(lambda: hidden_states(half, rows, None)),
         "filterbank alone": times_real_time(lambda: [stacked_filterbank(sound) for sound in sounds]),
     }
-    exact, fast, theirs = (np.concatenate(hidden_states(net, rows, None)) for net in (native, half, fairseq))
-    errors = {
+    exact, theirs, fast = (np.concatenate(hidden_states(encoder, rows, None)) for encoder in (native, fairseq, half))
+    run["against_native_fp32"] = {
         "fairseq, max abs": float(abs(theirs - exact).max()),
         "bf16, max abs": float(abs(fast - exact).max()),
         "bf16, relative rms": float(np.sqrt(np.square(fast - exact).mean() / np.square(exact).mean())),
     }
-    result = {
-        "machine": machine(),
-        "clips": CLIPS,
-        "seconds": SECONDS,
-        "times_real_time": speed,
-        "against_fp32": errors,
-    }
-    write_text(OUT, json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    text = json.dumps(run, indent=2)
+    write_text(OUT, text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 from syncdiff.artifacts import write_text
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_wav, wav_bytes
 from syncdiff.shards.tar import npy, to_json, write_shard
-from syncdiff.shards.windows import Pool, windows
+from syncdiff.shards.windows import Pair, Pool, windows
 from syncdiff.speech.filterbank import stacked_filterbank
 
 RESULT = Path(__file__).parent / "results" / "loader.json"
@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        shards = latent_shards(Path(folder))
+        shards = training_shards(Path(folder))
         files = clip_files(Path(folder))
         loading = best(lambda: len(Pool(shards, "fbank")))
         stream = windows(shards, "fbank", WINDOW, BATCH, seed=0)
@@ -57,23 +57,19 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def latent_shards(folder: Path) -> list[Path]:
-    """Write two shards of random latents, poses and features."""
+def training_shards(folder: Path) -> list[Pair]:
+    """Write two pairs of shards: random latents with poses, and random features."""
     random = np.random.default_rng(0)
-    tars = [folder / "00000.tar", folder / "00001.tar"]
-    for tar in tars:
-        samples = []
-        for clip in range(CLIPS // len(tars)):
-            arrays = {
-                "latents": random.standard_normal((FRAMES, 4, SIDE, SIDE)).astype(np.float16),
-                "masked": random.standard_normal((FRAMES, 4, SIDE, SIDE)).astype(np.float16),
-                "pose": random.integers(0, 256, (FRAMES, 8, 8, 3), dtype=np.uint8),
-                "fbank": random.standard_normal((FRAMES, 104)).astype(np.float32),
-            }
-            members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
-            samples.append({"__key__": f"{clip:05d}", "json": to_json({}), **members})
-        write_shard(tar, samples)
-    return tars
+    pairs = [(folder / f"{shard}.latents.tar", folder / f"{shard}.speech.tar") for shard in range(2)]
+    latents = random.standard_normal((FRAMES, 4, SIDE, SIDE)).astype(np.float16)
+    pose = random.integers(0, 256, (FRAMES, 8, 8, 3), dtype=np.uint8)
+    seen = {"latents.npy": npy(latents), "masked.npy": npy(latents), "pose.npy": npy(pose)}
+    heard = {"fbank.npy": npy(random.standard_normal((FRAMES, 104)).astype(np.float32))}
+    for pair in pairs:
+        for tar, members in zip(pair, (seen, heard), strict=True):
+            abouts = ({"__key__": f"{clip:05d}", "json": to_json({})} for clip in range(CLIPS // len(pairs)))
+            write_shard(tar, (about | members for about in abouts))
+    return pairs
 
 
 def clip_files(folder: Path) -> list[Path]:

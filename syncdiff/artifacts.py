@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -124,9 +125,28 @@ def each_clip(
     if workers <= 1 or len(clips) <= 1:
         yield from ((clip, attempt(work, clip)) for clip in progress(clips, label))
         return
-    with ProcessPoolExecutor(min(workers, len(clips)), mp_context=get_context("forkserver")) as pool:
-        outcomes = pool.map(attempt, [work] * len(clips), clips)
-        yield from zip(clips, progress(outcomes, label, total=len(clips)), strict=True)
+    with _pool(work, min(workers, len(clips))) as pool:
+        futures = [pool.submit(attempt, work, clip) for clip in clips]
+        for clip, future in zip(clips, progress(futures, label), strict=True):
+            try:
+                yield clip, future.result()
+            except BrokenProcessPool:  # a clip killed its worker, and the pool with it: which one, only trying tells
+                yield clip, _attempt_alone(work, clip)
+
+
+def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
+    """Processes forked from one clean process that has imported the work's module already."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([getattr(work, "func", work).__module__])
+    return ProcessPoolExecutor(workers, mp_context=context)
+
+
+def _attempt_alone(work: Callable[[T], R], clip: T) -> Outcome[R]:
+    with _pool(work, 1) as pool:
+        try:
+            return pool.submit(attempt, work, clip).result()
+        except BrokenProcessPool:
+            return Outcome("failed", "the process that worked on it died (out of memory, or a crash in a decoder)")
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

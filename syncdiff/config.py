@@ -52,7 +52,9 @@ class Plan(Section):
     max_seconds: float | None = Field(None, gt=0, description="longer clips are rejected; null: no limit")
     min_fps: float = Field(20.0, gt=0, description="slower clips are rejected: repeated frames have no lip motion")
     max_fps: float = Field(120.0, gt=0, description="faster clips are rejected: such a rate is a broken header")
-    frames_per_shard: int = Field(25_000, ge=1, description="aim for the size of a shard, in frames at 25 fps")
+    frames_per_shard: int = Field(
+        5_000, ge=1, description="aim for the size of a shard, in frames at 25 fps; real corpora: 25,000"
+    )
 
 
 class Faces(Section):

@@ -44,7 +44,8 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1) -> Repor
         UserError: no such folder, no clips in it, or a list that names no existing clip.
     """
     report = Report(path, kind or recognise(path))
-    config = parse_config({"corpus": {"kind": report.kind, "root": str(path)}})
+    # No validation speakers: holding them out of LRS3's pretrain is a choice of the config, not a fault of the corpus.
+    config = parse_config({"corpus": {"kind": report.kind, "root": str(path), "val_fraction": 0}})
     clips = list_clips(config)
     found = list(each_clip(inspect, clips, workers, "check"))
     sizes = Counter(_size(outcome.value) for _, outcome in found if outcome.value)
@@ -66,8 +67,8 @@ def recognise(path: Path) -> str:
     """Return the kind of corpus that lies at `path`: lrs2, lrs3, or else folder."""
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; name the folder that holds the corpus")
-    for kind, name, part in (("lrs2", LRS2, "main"), ("lrs3", LRS3, "trainval")):
-        if (path / name).is_dir() or (path / part).is_dir():
+    for kind, name in (("lrs2", LRS2), ("lrs3", LRS3)):
+        if (path / name).is_dir() or path.resolve().name == name:
             return kind
     return "folder"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from syncdiff.config import Diffusion, Sample
 
-Solver = DDIMScheduler | DPMSolverMultistepScheduler
+Solver: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
 
 
 def _betas(diffusion: Diffusion) -> dict[str, Any]:

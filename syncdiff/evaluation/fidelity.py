@@ -106,7 +106,9 @@ def psnr(reference: np.ndarray, picture: np.ndarray) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def fidelity(real: Path, fake: Path, inception: str | None = None, device: torch.device | str = "cpu") -> dict[str, Any]:
+def fidelity(
+    real: Path, fake: Path, inception: str | None = None, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
     """Compare two folders of pictures or videos (or two videos), all frames at 25 fps, in one pass.
 
     SSIM and PSNR are means over frame pairs: the files of both sides must have the same relative names without suffix,
@@ -183,7 +185,9 @@ class _Statistics:
 
 def _pictures(root: Path) -> Iterator[Named]:
     """Yield every picture below a folder (or of one file) in the order of the names, (H, W, 3) uint8 RGB."""
-    files = [root] if root.is_file() else sorted(root.rglob("*"), key=lambda file: file.relative_to(root).with_suffix(""))
+    files = (
+        [root] if root.is_file() else sorted(root.rglob("*"), key=lambda file: file.relative_to(root).with_suffix(""))
+    )
     files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
     if not files:
         raise UserError(f"{root}: no pictures or videos there; name a folder that holds some")

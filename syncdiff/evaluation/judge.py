@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import Tensor
 from syncdiff.artifacts import Outcome, attempt
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.fidelity import fid_features, psnr, ssim
+from syncdiff.evaluation.fidelity import BATCH, fid_features, psnr, ssim
 from syncdiff.evaluation.metrics import OPENING, PIXELS
 from syncdiff.evaluation.mouth import lmd, mouth_corr, mouth_opening
 from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
@@ -32,6 +33,7 @@ from syncdiff.shards.tar import Sample, unnpy
 
 TAIL_FRAMES = 5  # other people's methods may make so many frames more or fewer; Wav2Lip drops some at the end
 MIN_FACES = 0.9  # share of frames in which a face must be found
+FIELD_SIZE = 96  # pixels: SSIM and PSNR of larger crops are taken at this size, and landmarks are put on this scale
 
 
 class Settings(NamedTuple):
@@ -137,13 +139,13 @@ def judge_clip(settings: Settings, job: Job) -> ClipScores:
     judges = judges_of(settings)
     real = _real_crops(job, judges.crop_size)
     seen = {video: attempt(partial(look, judges, job), video) for video in dict.fromkeys(job.videos.values())}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for protocol, video in job.videos.items():
         case = Case(judges, job, protocol, real, seen)
         for group in groups_of(judges, protocol, job.videos):
             rows += rows_of(job.clip, protocol, group, _then(seen[video], partial(group.judge, case)))
     features = {video: outcome.value.features for video, outcome in seen.items() if outcome.value is not None}
-    real_features = features[None] if None in features else judges.features(real)
+    real_features = features[None] if None in features else _features(judges, real)
     return ClipScores(rows, real_features, {name: features[v] for name, v in job.videos.items() if v in features})
 
 
@@ -172,7 +174,13 @@ def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
         deque(passing(), maxlen=0)
     note = "" if len(crops) == n_frames else f"{len(crops)} of {n_frames} frames"
     aligned = np.stack(crops)
-    return Pictures(aligned, judges.features(aligned), embed_lips(shown[:-1], judges.net), faces, note)
+    return Pictures(aligned, _features(judges, aligned), embed_lips(shown[:-1], judges.net), faces, note)
+
+
+def _features(judges: Judges, crops: np.ndarray) -> np.ndarray:
+    """Features for FID, (T, S, S, 3) to (T, D) float32."""
+    batches = (crops[start : start + BATCH] for start in range(0, len(crops), BATCH))
+    return np.concatenate([judges.features(batch) for batch in batches]).astype(np.float32)
 
 
 def _frames(job: Job, video: Path | None, n_frames: int) -> Iterator[np.ndarray]:
@@ -241,14 +249,32 @@ def _sync(case: Case, pictures: Pictures) -> Sequence[float]:
 
 
 def _fidelity(case: Case, pictures: Pictures) -> Sequence[float]:
-    real = case.real[: len(pictures.crops)]
-    return ssim(real, pictures.crops), psnr(real, pictures.crops)
+    if case.job.videos[case.protocol] is None:  # the same pictures
+        return 1.0, math.inf
+    pairs = [[_field_size(crop) for crop in pair] for pair in zip(case.real, pictures.crops, strict=False)]
+    ratios = [psnr(*pair) for pair in pairs]
+    finite = [ratio for ratio in ratios if math.isfinite(ratio)]
+    return float(np.mean([ssim(*pair) for pair in pairs])), float(np.mean(finite or ratios))
+
+
+def _field_size(crop: np.ndarray) -> np.ndarray:
+    if len(crop) <= FIELD_SIZE:
+        return crop
+    return cv2.resize(crop, (FIELD_SIZE, FIELD_SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _mouth(case: Case, pictures: Pictures) -> Sequence[float | np.ndarray]:
     real = case.job.landmarks[: len(pictures.faces)]
     generated = follow(pictures.faces, real)
-    return lmd(real, generated), mouth_corr(real, generated), mouth_opening(generated)
+    transforms = case.job.transforms[: len(real)] * (FIELD_SIZE / case.judges.crop_size)
+    distance = lmd(_aligned(generated, transforms), _aligned(real, transforms))
+    opening = mouth_opening(generated)
+    return distance, mouth_corr(opening, mouth_opening(real)), opening
+
+
+def _aligned(landmarks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Map landmarks (T, 68, 2) of the source by transforms (T, 2, 3)."""
+    return landmarks @ transforms[:, :, :2].swapaxes(1, 2) + transforms[:, None, :, 2]
 
 
 def _silence(case: Case, pictures: Pictures) -> Sequence[float]:

@@ -14,7 +14,7 @@ OPENING = "mouth_opening"  # its rows carry a trace over the frames in the colum
 
 @dataclass(frozen=True)
 class Metric:
-    """How a figure is printed."""
+    """How a figure is printed, and what it says."""
 
     label: str
     better: str  # "↑" higher, "↓" lower, "" neither
@@ -33,10 +33,15 @@ METRICS = {
     "sync_offset": Metric("Offset", "", 1, "best shift in frames; positive: the sound is late"),
     "fid": Metric("FID", "↓", 2, "Fréchet distance between the aligned crops of the set and those of the real clips"),
     "ssim": Metric("SSIM", "↑", 3, "structural similarity of aligned crops"),
-    "psnr": Metric("PSNR", "↑", 2, "dB, aligned crops"),
-    "lmd": Metric("LMD", "↓", 2, "distance between mouth landmarks, real against generated"),
+    "psnr": Metric("PSNR", "↑", 2, "peak signal-to-noise ratio of aligned crops, in dB"),
+    "lmd": Metric(
+        "LMD",
+        "↓",
+        2,
+        "distance of the lip landmarks from the real ones, in pixels of a 96 px crop",
+    ),
     "mouth_corr": Metric("Mouth r", "↑", 2, "Pearson correlation of the mouth opening, real against generated"),
-    "mouth_std_ratio": Metric("Motion", "↓", 2, "std of the mouth opening in silence, over that with the clip's sound"),
+    "mouth_std_ratio": Metric("Moves", "↓", 2, "std of the mouth opening when driven by silence, over that with sound"),
 }
 
 METHODS = ["real", "reconstruction", "frozen", "syncdiff"]
@@ -48,8 +53,8 @@ METHOD_LABELS = {
 }
 PROTOCOLS = {
     "paired": "Driven by the clip's own audio: fidelity and sync against the real video.",
-    "cross": "Driven by another clip's audio. Real video here is video with shuffled audio: the floor of LSE-C.",
-    "silent": "Driven by silence, scored against it: a high LSE-C means that lips were copied, not made from sound.",
+    "cross": "Driven by another clip's audio. Real video under it, as the frozen mouth, is the floor of LSE-C.",
+    "silent": "Driven by silence, scored against the clip's own audio: LSE-C near real video's means copied lips.",
 }
 
 

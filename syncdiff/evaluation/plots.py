@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +21,7 @@ MUTED = "#8b93a1"
 ACCENT = "#3b74e8"
 COLOURS = {"real": INK, "reconstruction": "#2a9d8f", "frozen": MUTED, "syncdiff": ACCENT}
 MORE_COLOURS = ("#d9822b", "#a55cc2", "#c8504f", "#6d8f2f", "#1f9bcf", "#b0785a")
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "syncdiff",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -46,14 +47,15 @@ WIDTH = 10.4  # inches
 SMOOTHING = 0.9  # of the exponential average over logged losses
 
 
+@mpl.rc_context(STYLE)
 def to_svg(figure: Figure) -> str:
     """Render a figure: the same data give the same text."""
     text = io.StringIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
+@mpl.rc_context(STYLE)
 def curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the losses of each training run over its steps: as logged (faint) and smoothed.
 
@@ -74,6 +76,7 @@ def curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+@mpl.rc_context(STYLE)
 def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -> Figure:
     """Draw LSE-C clip by clip: a dot each, the mean and its interval above them.
 
@@ -87,9 +90,8 @@ def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -
     lse_c = scores[scores["metric"] == "lse_c"].dropna(subset=["value"])
     values = {row: lse_c[(lse_c["method"] == row[0]) & (lse_c["protocol"] == row[1])]["value"] for row in rows}
     values = {row: clips for row, clips in values.items() if len(clips) and row != ("real", "silent")}
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.7 + 0.34 * len(values)), layout="constrained")
-        axes = figure.add_subplot()
+    figure = Figure(figsize=(WIDTH, 0.7 + 0.34 * len(values)), layout="constrained")
+    axes = figure.add_subplot()
     for y, ((method, _), clips) in enumerate(values.items()):
         _strip(axes, y, clips.to_numpy(float), colour_of(method, methods), seed)
     axes.set_yticks(range(len(values)), [_row_label(*row) for row in values], color=INK)
@@ -100,6 +102,7 @@ def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -
     return figure
 
 
+@mpl.rc_context(STYLE)
 def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[str]) -> Figure:
     """Draw the mouth opening over time under the clip's own sound, real against generated.
 
@@ -118,22 +121,22 @@ def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[s
                 axes.plot(
                     np.arange(len(series)) / FPS, series, color=colour, linewidth=width, label=method_label(method)
                 )
-        axes.set(title=clip, xlabel="s")
+        axes.set(title=clip, xlabel="seconds", ylim=(0, None))
         axes.margins(x=0)
     if len(clips):
-        grid[0].legend(ncols=4, fontsize=8, loc="upper right", borderaxespad=0)
+        figure.legend(*grid[0].get_legend_handles_labels(), ncols=len(methods), fontsize=8, loc="outside upper right")
     return figure
 
 
+@mpl.rc_context(STYLE)
 def ledger_bars(counts: pd.DataFrame) -> Figure:
     """Draw how many clips each stage let through, refused and failed on.
 
     Args:
         counts: rows with stage, split, ok, rejected, failed.
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.8 + 0.28 * len(counts)), layout="constrained")
-        axes = figure.add_subplot()
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.28 * len(counts)), layout="constrained")
+    axes = figure.add_subplot()
     left = np.zeros(len(counts))
     for status, colour in (("ok", ACCENT), ("rejected", "#d9822b"), ("failed", "#c8504f")):
         axes.barh(range(len(counts)), counts[status], left=left, height=0.6, color=colour, label=status)
@@ -153,14 +156,13 @@ def colour_of(method: str, methods: Sequence[str]) -> str:
 
 def _panels(n: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     rows = max(1, -(-n // columns))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
-        return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(n)]
+    figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(n)]
 
 
 def _strip(axes: Axes, y: float, values: np.ndarray, colour: str, seed: int) -> None:
     spread = 0.22 * np.cos(np.pi * np.arange(len(values)) * 0.618)  # apart, and the same every time
-    axes.scatter(np.sort(values), y + spread, s=9, color=colour, alpha=0.35, linewidths=0)
+    axes.scatter(np.sort(values), y + spread, s=14, color=colour, alpha=0.4, linewidths=0)
     low, high = mean_interval(values, 1000, seed)
     axes.plot([low, high], [y, y], color=colour, linewidth=2.5, solid_capstyle="round")
     axes.plot([values.mean()], [y], "o", color=colour, markersize=6)

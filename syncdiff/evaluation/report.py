@@ -22,7 +22,7 @@ from syncdiff.evaluation.metrics import METRICS, PROTOCOLS, method_label
 from syncdiff.evaluation.table import panels
 
 GALLERY_CLIPS = 4
-HEADLINES = ("lse_c", "mouth_corr", "fid", "ssim")  # of `syncdiff`, paired, beside the rows that bound it
+HEADLINES = ("lse_c", "fid", "ssim", "mouth_corr")  # of `syncdiff`, paired, beside the rows that bound it
 STATUSES = ("ok", "rejected", "failed")
 MAX_REASONS = 20
 
@@ -88,17 +88,14 @@ def write_report(
 
 def headlines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return SyncDiff's main figures, each with the same figure of the rows that bound it."""
-    paired = [panel for panel in panels(table) if panel.protocol == "paired" and "syncdiff" in panel.rows]
     found = []
-    for name in HEADLINES:
-        for panel in paired:
+    for panel in panels(table):
+        if panel.protocol == "paired" and "syncdiff" in panel.rows:
             for column, (metric, scorer) in enumerate(panel.columns):
                 cell = panel.rows["syncdiff"][column]
-                if metric == name and cell is not None:
-                    beside = [
-                        (method_label(m), row[column]) for m, row in panel.rows.items() if m in ("real", "frozen")
-                    ]
-                    found.append({"metric": METRICS[name], "scorer": scorer, "cell": cell, "beside": beside})
+                beside = {method_label(m): panel.rows[m][column] for m in ("real", "frozen") if m in panel.rows}
+                if metric in HEADLINES and cell is not None:
+                    found.append({"metric": METRICS[metric], "scorer": scorer, "cell": cell, "beside": beside})
     return found
 
 

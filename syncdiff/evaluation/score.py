@@ -16,7 +16,7 @@ import torch
 from syncdiff.artifacts import Outcome, each_clip, read_parquet, write_parquet
 from syncdiff.config import Config
 from syncdiff.evaluation.bootstrap import interval, resample
-from syncdiff.evaluation.fidelity import frechet_distance
+from syncdiff.evaluation.fidelity import Moments, frechet_distance
 from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judges_of, rows_of
 from syncdiff.evaluation.metrics import SCORE_COLUMNS
 from syncdiff.evaluation.videos import video_folders, video_of
@@ -24,6 +24,7 @@ from syncdiff.protocols import drive, partner
 from syncdiff.shards.tar import read_shard
 
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
+FID_RESAMPLES = 50  # at most: each takes two eigendecompositions of the covariance
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
 
 
@@ -73,8 +74,12 @@ def score_method(
         for clip, outcome in _lost_in_packing(shard):
             rows += _lost(settings, clip, folders, outcome)
     n_clips = len({row["clip"] for row in rows})
-    sets = [fid_row(config, pairs) | {"protocol": protocol} for protocol, pairs in features.items()]
-    rows += [row | {"scorer": judges_of(settings).fid_scorer, "clip": "", "n_expected": n_clips} for row in sets]
+    whole = {"clip": "", "scorer": judges_of(settings).fid_scorer, "n_expected": n_clips}
+    distances: dict[Path | None, dict[str, Any]] = {}
+    for protocol, folder in folders.items():
+        if folder not in distances:  # the same videos have the same distance
+            distances[folder] = fid_row(config, features[protocol])
+        rows.append({"protocol": protocol, **whole, **distances[folder]})
     columns = [*SCORE_COLUMNS, "ci_low", "ci_high", "n_expected", "n_scored", "series"]
     frame = pd.DataFrame(rows, columns=columns).assign(method=method)
     write_parquet(out, frame.astype({"n_expected": "Int64", "n_scored": "Int64"}))
@@ -113,14 +118,16 @@ def fid_row(config: Config, pairs: Pairs) -> dict[str, Any]:
     row = {"metric": "fid", "n_scored": len(pairs)}
     if not pairs:
         return row | {"value": float("nan"), "status": "failed", "reason": "no video of this method could be read"}
-    draws = resample(len(pairs), config.evaluate.bootstrap, config.seed)
+    draws = resample(len(pairs), min(config.evaluate.bootstrap, FID_RESAMPLES), config.seed)
     low, high = interval(np.array([_frechet([pairs[clip] for clip in draw]) for draw in draws]))
     return row | {"value": _frechet(pairs), "status": "ok", "reason": "", "ci_low": low, "ci_high": high}
 
 
 def _frechet(pairs: Pairs) -> float:
-    real, generated = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return frechet_distance(real, generated)
+    real, generated = Moments(), Moments()
+    real.add(np.concatenate([features for features, _ in pairs]))
+    generated.add(np.concatenate([features for _, features in pairs]))
+    return frechet_distance(real.mean, real.covariance, generated.mean, generated.covariance)
 
 
 def _say(method: str, frame: pd.DataFrame) -> None:

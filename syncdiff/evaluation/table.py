@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -117,7 +117,7 @@ def _panel(protocol: str, rows: pd.DataFrame) -> Panel:
     return Panel(protocol, columns, {name: [cells.get((name, *column)) for column in columns] for name in methods})
 
 
-def _cell(row: dict[str, Any]) -> Cell:
+def _cell(row: Mapping[Any, Any]) -> Cell:
     digits = METRICS[row["metric"]].digits
     value, low, high = (_number(row[key], digits) for key in ("value", "ci_low", "ci_high"))
     return Cell(value, "" if np.isnan(row["ci_low"]) else f"{low} – {high}", row["n_scored"], row["n_expected"])

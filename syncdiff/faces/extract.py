@@ -39,7 +39,7 @@ def extract_shard(
     def samples() -> Iterator[Sample]:
         for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
             if outcome.value is None:
-                ledger.add(row["clip"], outcome.status, outcome.reason)
+                ledger.add(row["clip"], outcome.status, outcome.reason, first_frame=0, n_frames=0)
                 continue
             sample, segment = outcome.value
             n_frames = len(segment.landmarks)

@@ -29,7 +29,7 @@ IBUG_FROM_MEDIAPIPE = np.array(
 )
 DETECT_EVERY = 25  # frames between looks for new faces while all known ones are in sight
 MAX_FACES = 8  # the largest ones of a crowd
-VIEW_SIDE = 2.5  # side of a new view, in sides of the face's box
+VIEW_SIDE = 2.0  # side of a new view, in sides of the face's box: a neighbour shows by half at most
 VIEW_MARGIN = 0.15  # a face nearer to the edge of its view, in sides of its box, gets a new view
 
 

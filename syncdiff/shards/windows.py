@@ -121,7 +121,12 @@ def _read(latents: Path, speech: Path, members: Sequence[str]) -> Iterator[list[
     heard = {sample["__key__"]: _member(speech, sample, members[-1]) for sample in read_shard(speech)}
     for sample in read_shard(latents):
         if sample["__key__"] in heard:
-            yield [*(_member(latents, sample, name) for name in members[:-1]), heard[sample["__key__"]]]
+            clip = [*(_member(latents, sample, name) for name in members[:-1]), heard[sample["__key__"]]]
+            if len({len(array) for array in clip}) > 1:
+                raise UserError(
+                    f"{speech}: {sample['__key__']} has other frames than in {latents}; delete both, run again"
+                )
+            yield clip
 
 
 def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:

@@ -1,9 +1,9 @@
 """fairseq 0.12.2 on today's Python: its checkpoint reading and its TransformerEncoder, which AV-HuBERT is built on.
 
-The native encoder (`avhubert.Transformer`) is the default. It agrees with this one to 1e-5 (tests/parity/
-test_avhubert.py), is faster (benchmarks/avhubert.py: attention in one fused kernel, memory linear in the length where
-fairseq's grows with its square), runs in bf16, and needs none of the patches below, which every new Python and numpy
-can break. This path is kept as the measure of the native one: `syncdiff features --engine fairseq`.
+The native encoder (`avhubert.Transformer`) is the default. It agrees with this one to 1e-5
+(tests/parity/test_avhubert.py), is a little faster (benchmarks/avhubert.py), loads in a tenth of a second where
+`import fairseq` takes several, and needs none of the patches below, which any new Python or numpy can break. This path
+stays as the measure of the native one: `extract_features(..., engine="fairseq")`.
 """
 
 from __future__ import annotations

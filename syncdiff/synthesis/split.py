@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 
 from syncdiff.artifacts import Ledger, attempt
 from syncdiff.config import Config
@@ -119,7 +120,7 @@ def _mouth(config: Config, job: Job, make: Callable[[Job], np.ndarray]) -> np.nd
     return blend(job.crops, make(job), mouth_mask(config.faces.size))
 
 
-def _reconstructed(autoencoder: torch.nn.Module, job: Job) -> np.ndarray:
+def _reconstructed(autoencoder: AutoencoderKL, job: Job) -> np.ndarray:
     return decode(autoencoder, encode(autoencoder, job.crops))
 
 

@@ -67,20 +67,15 @@ class AutoencoderLoss:
         self.weight = (1 + config.autoencoder.mouth_weight * mask)[None, None]  # (1, 1, S, S)
         self.kl_weight = config.autoencoder.kl_weight
 
-    def __call__(self, autoencoder: nn.Module, frames: np.ndarray) -> dict[str, Tensor]:
+    def __call__(self, autoencoder: AutoencoderKL, frames: np.ndarray) -> dict[str, Tensor]:
         """Return {"loss", "l1", "kl"} for uint8 frames (B, S, S, 3)."""
         device = next(autoencoder.parameters()).device
         pixels = to_pixels(frames, device)
-        reconstruction, posterior = _round_trip(autoencoder, pixels)
+        posterior, reconstruction = autoencoder(pixels)
         weight = self.weight.to(device)
         l1 = ((reconstruction - pixels).abs() * weight).mean() / weight.mean()
         kl = posterior.kl().mean()
         return {"loss": l1 + self.kl_weight * kl, "l1": l1, "kl": kl}
-
-
-def _round_trip(autoencoder: nn.Module, pixels: Tensor) -> tuple[Tensor, torch.distributions.Distribution]:
-    posterior = autoencoder.encode(pixels).latent_dist
-    return autoencoder.decode(posterior.sample()).sample, posterior
 
 
 def _batches(frames: np.ndarray, config: Config, done: int) -> Iterator[np.ndarray]:

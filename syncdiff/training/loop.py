@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -23,10 +23,11 @@ from torch.utils.tensorboard import SummaryWriter
 from syncdiff.artifacts import atomic, progress, write_text
 from syncdiff.config import Optimizer
 
+M = TypeVar("M", bound=nn.Module)
+
 LOG_EVERY_STEPS = 10
 
 Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
-LossFunction = Callable[[nn.Module, Any], Losses]
 Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
 
 
@@ -44,22 +45,22 @@ class Run:
     label: str = "train"
 
 
-def fit(model: nn.Module, loss: LossFunction, batches: Batches, run: Run) -> nn.Module:
+def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) -> M:
     """Train `model` in place for `run.settings.steps` steps; return it in eval mode, with EMA weights where kept.
 
     Writes `resume.pt`, `loss.csv` and `tensorboard/` into `run.folder`.
     """
-    trainer = Trainer(model, run)
+    trainer: Trainer[M] = Trainer(model, run)
     stream = batches(trainer.done)
     for _ in progress(range(trainer.done, run.settings.steps), run.label):
         trainer.step(loss, next(stream))
     return trainer.finish()
 
 
-class Trainer:
+class Trainer(Generic[M]):
     """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
 
-    def __init__(self, model: nn.Module, run: Run) -> None:
+    def __init__(self, model: M, run: Run) -> None:
         self.run = run
         settings = run.settings
         self.accelerator = Accelerator(mixed_precision=run.mixed_precision, cpu=run.device.type == "cpu")
@@ -75,7 +76,7 @@ class Trainer:
         self._resume()
         self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done)
 
-    def step(self, loss: LossFunction, batch: Any) -> None:
+    def step(self, loss: Callable[[M, Any], Losses], batch: Any) -> None:
         """Take one optimiser step; log and save when it is time."""
         torch.manual_seed((self.run.seed * 1_000_003 + self.done) * 1009 + self.accelerator.process_index)
         with self.accelerator.autocast():
@@ -92,7 +93,7 @@ class Trainer:
         if self.done % self.run.settings.checkpoint_every == 0 or self.done == self.run.settings.steps:
             self._save()
 
-    def finish(self) -> nn.Module:
+    def finish(self) -> M:
         """Return the model in eval mode, with the averaged weights where the run keeps them."""
         self.writer.close()
         if self.ema:

@@ -9,8 +9,8 @@ import torch
 
 from syncdiff.errors import UserError
 from syncdiff.shards import windows as module
-from syncdiff.shards.tar import npy, to_json, write_shard
-from syncdiff.shards.windows import round_shards, windows
+from syncdiff.shards.tar import npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.windows import Pair, round_shards, windows
 
 pytestmark = pytest.mark.quick
 
@@ -20,25 +20,29 @@ W = 5
 
 
 @pytest.fixture
-def tars(tmp_path: Path) -> list[Path]:
+def tars(tmp_path: Path) -> list[Pair]:
     """Shards whose every number tells its clip and frame: 100 x clip + frame; masked latents are negative."""
     clip = 0
+    pairs = []
     for shard, lengths in enumerate(LENGTHS):
-        samples = []
+        seen, heard = [], []
         for n_frames in lengths:
             code = 100.0 * clip + np.arange(n_frames)
             latents = np.broadcast_to(code[:, None, None, None], (n_frames, 2, 3, 3)).astype(np.float16)
             pose = np.broadcast_to(np.arange(n_frames)[:, None, None, None], (n_frames, 4, 4, 3)).astype(np.uint8)
             fbank = np.broadcast_to(code[:, None] + 1, (n_frames, 7)).astype(np.float32)
-            arrays = {"latents": latents, "masked": -latents, "pose": pose, "fbank": fbank}
-            members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
-            samples.append({"__key__": f"c{clip}", "json": to_json({}), **members})
+            arrays = {"latents": latents, "masked": -latents, "pose": pose}
+            about = {"__key__": f"c{clip}", "json": to_json({})}
+            seen.append(about | {f"{name}.npy": npy(array) for name, array in arrays.items()})
+            heard.append(about | {"fbank.npy": npy(fbank)})
             clip += 1
-        write_shard(tmp_path / f"{shard:05d}.tar", samples)
-    return sorted(tmp_path.glob("*.tar"))
+        pairs.append((tmp_path / f"{shard}.latents.tar", tmp_path / f"{shard}.speech.tar"))
+        for tar, samples in zip(pairs[-1], (seen, heard), strict=True):
+            write_shard(tar, samples)
+    return pairs
 
 
-def batches(tars: list[Path], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
+def batches(tars: list[Pair], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
     return list(islice(windows(tars, "fbank", W, 64, seed, start, **process), n))
 
 
@@ -48,7 +52,7 @@ def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return code // 100, code % 100
 
 
-def test_shapes_and_types(tars: list[Path]) -> None:
+def test_shapes_and_types(tars: list[Pair]) -> None:
     batch = batches(tars, 1)[0]
     shapes = {"latents": (2, 3, 3), "pose": (4, 4, 3), "speech": (W, 7), "valid": (W,)}
     shapes |= dict.fromkeys(("masked", "identity", "previous"), (2, 3, 3))
@@ -57,7 +61,7 @@ def test_shapes_and_types(tars: list[Path]) -> None:
     assert all(tensor.dtype == torch.float32 for name, tensor in batch.items() if name != "valid")
 
 
-def test_priors_are_of_the_right_frames(tars: list[Path]) -> None:
+def test_priors_are_of_the_right_frames(tars: list[Pair]) -> None:
     for batch in batches(tars, 20):
         clip, t = codes(batch["latents"])
         assert torch.equal(batch["masked"], -batch["latents"])
@@ -70,7 +74,7 @@ def test_priors_are_of_the_right_frames(tars: list[Path]) -> None:
         assert torch.allclose(batch["pose"][:, 0, 0, 0], previous / 127.5 - 1)
 
 
-def test_identity_frames_are_spread_over_the_clip(tars: list[Path]) -> None:
+def test_identity_frames_are_spread_over_the_clip(tars: list[Pair]) -> None:
     seen = set()
     for batch in batches(tars, 60):
         clip, t = codes(batch["latents"])
@@ -79,7 +83,7 @@ def test_identity_frames_are_spread_over_the_clip(tars: list[Path]) -> None:
     assert seen == {0, 1, 3, 4}
 
 
-def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Path]) -> None:
+def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Pair]) -> None:
     batch = batches(tars, 1)[0]
     clip, t = codes(batch["latents"])
     rows = t[:, None] + torch.arange(W) - W // 2
@@ -89,7 +93,7 @@ def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_any_step_without_the_ones_before(tars: list[Path], in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_step_without_the_ones_before(tars: list[Pair], in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROUND_STEPS", 4)
     if not in_memory:
         monkeypatch.setattr(module, "ROUND_BYTES", 1)
@@ -101,18 +105,18 @@ def test_any_step_without_the_ones_before(tars: list[Path], in_memory: bool, mon
     assert not torch.equal(whole[0]["latents"], batches(tars, 1, seed=4)[0]["latents"])
 
 
-def test_processes_share_the_samples_of_a_step(tars: list[Path]) -> None:
+def test_processes_share_the_samples_of_a_step(tars: list[Pair]) -> None:
     whole = batches(tars, 1)[0]["latents"]
     parts = [batches(tars, 1, rank=rank, world=2)[0]["latents"] for rank in range(2)]
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
 
 
-def test_every_frame_is_drawn(tars: list[Path]) -> None:
+def test_every_frame_is_drawn(tars: list[Pair]) -> None:
     drawn = {code for batch in batches(tars, 40) for code in batch["latents"][:, 0, 0, 0].tolist()}
     assert len(drawn) == sum(map(sum, LENGTHS))
 
 
-def test_rounds_go_through_all_shards_in_turn(tars: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_go_through_all_shards_in_turn(tars: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
     assert round_shards(tars, seed=0, number=7) == tars
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
     epochs = [[round_shards(tars, 0, 2 * epoch + part)[0] for part in range(2)] for epoch in range(8)]
@@ -120,12 +124,25 @@ def test_rounds_go_through_all_shards_in_turn(tars: list[Path], monkeypatch: pyt
     assert len({tuple(epoch) for epoch in epochs}) == 2  # both orders occur
 
 
-def test_a_missing_feature_set_names_the_shard(tars: list[Path]) -> None:
-    with pytest.raises(UserError, match=r"00000\.tar: c0 has no mel\.npy"):
+def test_clips_without_speech_are_left_out(tars: list[Pair]) -> None:
+    write_shard(tars[0][1], [sample for sample in read_shard(tars[0][1]) if sample["__key__"] != "c2"])
+    drawn = {int(clip) for batch in batches(tars, 20) for clip in codes(batch["latents"])[0]}
+    assert drawn == {0, 1, 3, 4}
+
+
+def test_speech_of_another_length_is_an_error(tars: list[Pair]) -> None:
+    cut = [sample | {"fbank.npy": npy(unnpy(sample["fbank.npy"])[:-1])} for sample in read_shard(tars[0][1])]
+    write_shard(tars[0][1], cut)
+    with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
+        next(windows(tars, "fbank", W, 4, 0))
+
+
+def test_a_missing_feature_set_names_the_shard(tars: list[Pair]) -> None:
+    with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has no mel\.npy"):
         next(windows(tars, "mel", W, 4, 0))
 
 
 def test_shards_without_clips_are_an_error(tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", [])
     with pytest.raises(UserError, match="no clip to train on"):
-        next(windows([tmp_path / "0.tar"], "fbank", W, 4, 0))
+        next(windows([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank", W, 4, 0))

@@ -15,7 +15,7 @@ rule autoencoder:
         config=of_stage("autoencoder"),
         version=version("autoencoder"),
         folder=f"{OUT}/autoencoder",
-        shards=[pattern(split, "shards") for split in TRAIN_SPLITS],
+        shards=train_patterns,
     log:
         f"{OUT}/logs/autoencoder.log",
     benchmark:

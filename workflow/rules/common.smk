@@ -59,6 +59,11 @@ def pattern(split, stage):
     return f"{OUT}/{split}/{stage}/{{{SHARDS[split][0]}..{SHARDS[split][-1]}}}.tar"
 
 
+def train_patterns(wildcards):
+    """The joined shards of the training splits, as patterns."""
+    return [pattern(split, "shards") for split in TRAIN_SPLITS]
+
+
 def of_stage(stage):
     """The slice of the config that a stage reads: a change in it reruns the stage."""
     return config_slice(CONFIG, stage)

@@ -6,7 +6,7 @@ def videos_of(wildcards):
     """The ledgers of a method's videos; real and external ones are not made here."""
     if wildcards.method == "real" or wildcards.method in CONFIG.evaluate.external:
         return []
-    return files("test", f"../runs/{wildcards.method}/sampled", "parquet")
+    return [f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet" for shard in SHARDS["test"]]
 
 
 def videos_option(wildcards):
@@ -27,7 +27,7 @@ rule score:
     params:
         config=of_stage("evaluate"),
         version=version("evaluate"),
-        shards=pattern("test", "shards"),
+        shards=lambda wildcards: pattern("test", "shards"),
         videos=videos_option,
     log:
         f"{OUT}/logs/score-{{method}}.log",

@@ -14,7 +14,7 @@ rule syncnet:
         config=of_stage("syncnet"),
         version=version("syncnet"),
         folder=f"{OUT}/syncnet",
-        shards=[pattern(split, "shards") for split in TRAIN_SPLITS],
+        shards=train_patterns,
     log:
         f"{OUT}/logs/syncnet.log",
     benchmark:
