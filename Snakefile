@@ -29,7 +29,7 @@ rule eval:
     default_target: True
     input:
         f"{OUT}/table.csv",
-        f"{OUT}/table.parquet",
+        f"{OUT}/report.html",
 
 
 # The experiments of config/ablation.yaml, trained and scored into the same table.

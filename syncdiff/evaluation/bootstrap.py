@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LEVEL = 0.95
+BOUNDS = (0.025, 0.975)  # of the 95 % interval
 
 
 def resample(n_clips: int, count: int, seed: int) -> np.ndarray:
@@ -14,8 +14,7 @@ def resample(n_clips: int, count: int, seed: int) -> np.ndarray:
 
 def interval(statistics: np.ndarray) -> tuple[float, float]:
     """Return the central 95 % of the statistics (count,) of the resamples, each bound one of them."""
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(statistics, [tail, 1 - tail], method="inverted_cdf")  # no interpolation: inf stays inf
+    low, high = np.quantile(statistics, BOUNDS, method="inverted_cdf")  # no interpolation: inf stays inf
     return float(low), float(high)
 
 

@@ -73,7 +73,7 @@ def face_boxes(frames: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
 
     settings = Faces()
     faces = list(open_landmarker(settings).track(watched()))
-    segment = speaker(faces, list(scene_cuts(thumbnails)), settings.max_gap_frames, min_track_frames=6)
+    segment = speaker(faces, scene_cuts(thumbnails), settings.max_gap_frames, min_track_frames=6)
     x0, y0, x1, y1 = bounding_box(segment.landmarks).T
     y0 = y0 - FOREHEAD * (y1 - y0)
     half_side = np.maximum(x1 - x0, y1 - y0) / 2
@@ -116,6 +116,7 @@ def through_jpeg(frames: Iterable[np.ndarray], pixel_format: str) -> Iterator[np
         picture.pts, picture.time_base = index, encoder.time_base
         for packet in encoder.encode(picture):  # intra only: one packet a frame
             decoded = cv2.imdecode(np.frombuffer(bytes(packet), np.uint8), cv2.IMREAD_COLOR)
+            assert decoded is not None
             yield cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from scipy.linalg.lapack import dpstrf
 from skimage.metrics import structural_similarity
 
 from syncdiff.errors import ClipRejected, UserError
@@ -27,7 +28,7 @@ BATCH = 32
 
 
 class Moments:
-    """Mean and covariance of a stream of feature vectors in float64, by Chan et al.'s (1979) update: no cancellation."""
+    """Mean and covariance of a stream of feature vectors, float64, by the stable update of Chan et al. (1979)."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -62,10 +63,11 @@ def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """Return A (F, rank) with A Aᵀ = covariance; eigenvalues that are rounding noise are left out."""
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return vectors[:, kept] * np.sqrt(values[kept])
+    """Return A (F, rank) with A Aᵀ = covariance, by a pivoted Cholesky that ends where only rounding noise is left."""
+    lower, pivots, rank, _ = dpstrf(covariance, lower=1)
+    factor = np.empty((len(covariance), rank))
+    factor[pivots - 1] = np.tril(lower)[:, :rank]
+    return factor
 
 
 def fid_features(inception: str | None, device: torch.device | str = "cpu") -> tuple[Features, str]:
@@ -79,7 +81,7 @@ def fid_features(inception: str | None, device: torch.device | str = "cpu") -> t
 
     def extract(pictures: np.ndarray) -> np.ndarray:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            rgb = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
+            rgb = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).contiguous() / 255
             return network(rgb).double().cpu().numpy()
 
     return extract, name

@@ -1,4 +1,4 @@
-"""What stands in for FID's Inception where its weights are not there: a fixed bank of oriented filters, nothing trained.
+"""What stands in for FID's Inception where its weights are not there: fixed oriented filters, nothing trained.
 
 A picture becomes the log energies of its edges and textures (3 octaves, 4 orientations) and its mean colours, each on a
 4 x 4 grid. The Fréchet distance of these grows with blur, noise, JPEG, lost resolution and a mouth out of place

@@ -1,7 +1,7 @@
 """The Inception v3 behind FID: TensorFlow's network of 2015-12-05 as pytorch-fid 0.3.0 (inception.py) restates it.
 
 It differs from torchvision's Inception in three places: average pools leave the padding out of the mean, the last block
-pools by maximum, and the classifier has 1008 outputs. State-dict names are those of pt_inception-2015-12-05-6726825d.pth.
+pools by maximum, and the classifier has 1008 outputs. The names are those of pt_inception-2015-12-05-6726825d.pth.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
 WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
 MFCC_PER_FRAME = 4  # a frame of video in MFCC frames
 EMBEDDING_DIM = 1024
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class SyncNet(nn.Module):
@@ -124,8 +125,9 @@ def for_inference(net: SyncNet, device: torch.device | str = "cpu", dtype: torch
     for name, layers in list(copy.named_children()):
         assert isinstance(layers, nn.Sequential)
         setattr(copy, name, _fuse(layers))
-    copy.netcnnaud.to(memory_format=torch.channels_last)
-    copy.netcnnlip.to(memory_format=torch.channels_last_3d)
+    for layer in copy.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            layer.weight.data = layer.weight.contiguous(memory_format=CHANNELS_LAST[layer.weight.ndim])
     return copy.to(device=device, dtype=dtype).requires_grad_(False)
 
 

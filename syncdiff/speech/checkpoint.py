@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -167,7 +168,8 @@ def inert_globals(path: Path) -> Iterator[None]:
         with torch.serialization.safe_globals([(StandIn, name) for name in names | HARMLESS_TYPES]):
             yield
     except Exception as error:  # a damaged pickle can raise anything
-        fault = (str(error).split("\n\t")[-1].splitlines() or [type(error).__name__])[0][:160]
+        details = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        fault = details.group(1)[:120] if details else f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise UserError(f"{path}: not a readable torch checkpoint ({fault}); download it again") from None
 
 

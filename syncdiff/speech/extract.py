@@ -61,8 +61,10 @@ def clip_features(
         return rows
     if not speech.checkpoint:
         raise UserError(f"config: speech.checkpoint: missing; the features {name} come from an AV-HuBERT checkpoint")
-    layer = int(name.removeprefix("avhubert"))
-    return hidden_states(_frozen_encoder(speech.checkpoint, device), rows, layer)
+    encoder, layer = _frozen_encoder(speech.checkpoint, device), int(name.removeprefix("avhubert"))
+    if layer > encoder.config.layers:
+        raise UserError(f"config: speech.frozen_layers: {speech.checkpoint} has only {encoder.config.layers} layers")
+    return hidden_states(encoder, rows, layer)
 
 
 def hidden_states(encoder: AVHubertEncoder, utterances: Sequence[np.ndarray], layer: int | None) -> list[np.ndarray]:
@@ -142,6 +144,8 @@ def extract_features(
 def _filterbank_rows(path: Path | str, frames: int | None) -> np.ndarray:
     if frames is not None and frames < 1:
         raise UserError(f"--frames {frames}: must be at least 1")
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
     try:
         audio = read_audio(path)
     except ClipRejected as error:

@@ -71,7 +71,8 @@ class AutoencoderLoss:
         """Return {"loss", "l1", "kl"} for uint8 frames (B, S, S, 3)."""
         device = next(autoencoder.parameters()).device
         pixels = to_pixels(frames, device)
-        posterior, reconstruction = autoencoder(pixels)
+        posterior = autoencoder.encode(pixels).latent_dist
+        reconstruction = autoencoder.decode(posterior.sample()).sample
         weight = self.weight.to(device)
         l1 = ((reconstruction - pixels).abs() * weight).mean() / weight.mean()
         kl = posterior.kl().mean()

@@ -16,6 +16,8 @@ from syncdiff.evaluation.judge import follow
 from syncdiff.evaluation.score import fid_row, score_method
 from syncdiff.evaluation.videos import video_folders, video_of
 
+Change = Callable[[np.ndarray], np.ndarray]  # of frames (T, S, S, 3)
+
 
 def score(faked: Faked, method: str, videos: Path | None = None) -> pd.DataFrame:
     out = faked.root / f"{method}.parquet"

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.quick
 def scores(method: str, values: list[float], metric: str = "lse_c", scorer: str = "SyncNet of demo") -> pd.DataFrame:
     clips = [f"main/{index}" for index in range(len(values))]
     fixed = {"method": method, "protocol": "paired", "metric": metric, "scorer": scorer, "status": "ok", "reason": ""}
-    return pd.DataFrame({"clip": clips, "value": values, **fixed})
+    of_sets = dict.fromkeys(["ci_low", "ci_high", "n_expected", "n_scored"], np.nan)
+    return pd.DataFrame({"clip": clips, "value": values, **fixed, **of_sets})
 
 
 def fid(method: str) -> pd.DataFrame:

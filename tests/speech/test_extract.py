@@ -47,9 +47,11 @@ def test_one_row_per_video_frame(name: str, width: int, n_frames: int, save_offi
 
 
 @pytest.mark.quick
-def test_hidden_states_need_a_checkpoint() -> None:
+def test_hidden_states_need_a_checkpoint_with_that_layer(save_official: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"speech\.checkpoint"):
         features(noise(16_000), 25, "avhubert9", Speech())
+    with pytest.raises(UserError, match="has only 3 layers"):
+        features(noise(16_000), 25, "avhubert9", Speech(checkpoint=str(save_official())))
 
 
 @pytest.mark.quick
@@ -108,8 +110,10 @@ def test_wrong_arguments(arguments: dict, message: str, tmp_path: Path, save_off
 @pytest.mark.parametrize("content", [b"", b"not a sound file"])
 def test_no_sound_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.wav"):
+    with pytest.raises(UserError, match=r"a\.wav: cannot be decoded"):
         extract_features(tmp_path / "a.wav", tmp_path / "a.npy")
+    with pytest.raises(UserError, match=r"b\.wav: no such file"):
+        extract_features(tmp_path / "b.wav", tmp_path / "a.npy")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ rule autoencoder:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff autoencoder {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        "python -m syncdiff autoencoder {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
 
 
 rule latents:
@@ -54,5 +54,5 @@ rule latents:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff latents {input.shard} {params.autoencoder} {output.tar} {output.ledger}"
+        "python -m syncdiff latents {input.shard} {params.autoencoder} {output.tar} {output.ledger}"
         " --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"

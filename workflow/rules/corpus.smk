@@ -20,7 +20,7 @@ rule demo_corpus:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff corpus render {params.root} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff corpus render {params.root} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
 
 
 def corpus_lists():
@@ -51,4 +51,4 @@ rule plan:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff plan {output} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff plan {output} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"

@@ -41,7 +41,7 @@ rule score:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff evaluate {wildcards.method} {input.syncnet} {output} --shards {params.shards:q} {params.videos}"
+        "python -m syncdiff evaluate {wildcards.method} {input.syncnet} {output} --shards {params.shards:q} {params.videos}"
         " --config {params.config:q} --device {DEVICE} --workers {threads} 2>&1 | tee {log}"
 
 
@@ -72,4 +72,32 @@ rule table:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff table {output.csv} {output.parquet} {input} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff table {output.csv} {output.parquet} {input} --config {params.config:q} 2>&1 | tee {log}"
+
+
+rule report:
+    input:
+        table=rules.table.output.parquet,
+        plan=rules.plan.output,
+    output:
+        html=f"{OUT}/report.html",
+        loss=report(f"{OUT}/figures/loss.svg", caption="../report/loss.rst", category="Training"),
+        sync=report(f"{OUT}/figures/sync.svg", caption="../report/sync.rst", category="Scores"),
+        mouth=report(f"{OUT}/figures/mouth.svg", caption="../report/mouth.rst", category="Scores"),
+        ledger=report(f"{OUT}/figures/ledger.svg", caption="../report/ledger.rst", category="Corpus"),
+        gallery=report(f"{OUT}/figures/gallery.png", caption="../report/gallery.rst", category="Gallery"),
+    params:
+        config=CONFIG.model_dump_json(),
+        version=version("report"),
+        folder=OUT,
+    log:
+        f"{OUT}/logs/report.log",
+    benchmark:
+        f"{OUT}/benchmarks/report.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        "../../envs/syncdiff.yaml"
+    shell:
+        "python -m syncdiff report {params.folder} {output.html} --config {params.config:q} 2>&1 | tee {log}"

@@ -22,5 +22,5 @@ rule faces:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff faces {input.plan} {wildcards.split} {wildcards.shard} {output.tar} {output.ledger}"
+        "python -m syncdiff faces {input.plan} {wildcards.split} {wildcards.shard} {output.tar} {output.ledger}"
         " --config {params.config:q} --workers {threads} 2>&1 | tee {log}"

@@ -21,4 +21,4 @@ rule priors:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff priors {input.faces} {output.tar} {output.ledger} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff priors {input.faces} {output.tar} {output.ledger} --config {params.config:q} 2>&1 | tee {log}"

@@ -26,7 +26,7 @@ rule sample:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff sample {input.shard} {params.videos} {output} --denoiser {input.denoiser}"
+        "python -m syncdiff sample {input.shard} {params.videos} {output} --denoiser {input.denoiser}"
         " --autoencoder {params.autoencoder} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
 
 
@@ -53,5 +53,5 @@ rule baseline:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff baseline {wildcards.baseline} {input.shard} {params.videos} {output}"
+        "python -m syncdiff baseline {wildcards.baseline} {input.shard} {params.videos} {output}"
         " --autoencoder {params.autoencoder} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"

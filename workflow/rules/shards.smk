@@ -24,5 +24,5 @@ rule shard:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff shards {input.faces} {input.priors} {input.speech} {output.tar} {output.index} {output.stats}"
+        "python -m syncdiff shards {input.faces} {input.priors} {input.speech} {output.tar} {output.index} {output.stats}"
         " --config {params.config:q} 2>&1 | tee {log}"

@@ -27,5 +27,5 @@ rule speech:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff speech {wildcards.features} {input.faces} {output.tar} {output.ledger}"
+        "python -m syncdiff speech {wildcards.features} {input.faces} {output.tar} {output.ledger}"
         " --config {params.config:q} 2>&1 | tee {log}"

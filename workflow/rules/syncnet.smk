@@ -27,4 +27,4 @@ rule syncnet:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff syncnet {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        "python -m syncdiff syncnet {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"

@@ -39,5 +39,5 @@ rule train:
     conda:
         "../../envs/syncdiff.yaml"
     shell:
-        "syncdiff train {params.folder} {params.shards}"
+        "python -m syncdiff train {params.folder} {params.shards}"
         " --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"

@@ -1,0 +1,40 @@
+"""What the demo's people say: sentences from two small grammars, one shaped like GRID's and one freer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+WORDS_PER_SECOND = 2.4
+
+# Cooke et al. 2006, "An audio-visual corpus for speech perception and automatic speech recognition", table I.
+GRID = (
+    ("bin", "lay", "place", "set"),
+    ("blue", "green", "red", "white"),
+    ("at", "by", "in", "with"),
+    tuple("abcdefghijklmnopqrstuvxyz"),
+    ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    ("again", "now", "please", "soon"),
+)
+# Words chosen so that every viseme of English comes often, with lips that close, round, spread and open wide.
+FREE = (
+    ("my father", "the baker", "a young woman", "our boss", "the pilot", "his mother", "that farmer", "everybody"),
+    ("may buy", "will carry", "found", "wants to paint", "never moved", "saw", "should wash", "left behind", "opens"),
+    ("five maps", "the heavy box", "warm bread", "a purple jar", "two good books", "the old house", "some fresh fish"),
+    ("by the river", "on the far shore", "before winter", "for about an hour", "in the park", "this evening", ""),
+)
+
+
+def unique_sentences(rng: np.random.Generator, seconds: float) -> Iterator[str]:
+    """Yield texts without end, no two alike, each of enough sentences to speak for about `seconds`."""
+    seen: set[str] = set()
+    while True:
+        sentences: list[str] = []
+        while sum(len(sentence.split()) for sentence in sentences) < seconds * WORDS_PER_SECOND - 1:
+            grammar = GRID if rng.random() < 0.4 else FREE
+            sentences.append(" ".join(str(rng.choice(slot)) for slot in grammar).strip())
+        text = ", ".join(sentences)
+        if text not in seen:
+            seen.add(text)
+            yield text
