@@ -5,7 +5,9 @@ Heavy packages are imported by the subcommand that needs them, so that `syncdiff
 
 from __future__ import annotations
 
+import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,8 @@ app = typer.Typer(
 )
 corpus_app = typer.Typer(help="Read a corpus, or render the demo.", no_args_is_help=True)
 app.add_typer(corpus_app, name="corpus")
+weights_app = typer.Typer(help="The published weights that the project can use.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
 
 ConfigOption = Annotated[
     str, typer.Option("--config", help="YAML file, or a JSON object inline; keys left out keep their default")
@@ -29,6 +33,27 @@ ConfigOption = Annotated[
 WorkersOption = Annotated[int, typer.Option(min=1, help="processes over clips")]
 Shards = Annotated[list[str], typer.Argument(help="shards; {00000..00099} stands for a range, as in WebDataset")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: the config's choice")]
+
+
+class Engine(StrEnum):
+    """Whose encoder computes AV-HuBERT's hidden states."""
+
+    NATIVE = "native"
+    FAIRSEQ = "fairseq"
+
+
+class Crop(StrEnum):
+    """What of a frame the SyncNet sees."""
+
+    NONE = "none"
+    FACE = "face"
+
+
+class Dtype(StrEnum):
+    """Arithmetic of the SyncNet."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 def main() -> None:
@@ -46,7 +71,7 @@ def main() -> None:
 @corpus_app.command()
 def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
     """Render the demo corpus below ROOT, in LRS2's layout."""
-    from syncdiff.corpus.demo import render_corpus
+    from syncdiff.corpus.demo.render import render_corpus
 
     render_corpus(load_config(config), root, workers)
 
@@ -229,6 +254,105 @@ def table(csv: Path, parquet: Path, scores: list[Path], config: ConfigOption = "
     from syncdiff.evaluation.table import write_table
 
     write_table(load_config(config), scores, csv, parquet)
+
+
+@app.command()
+def report(folder: Path, out: Path, config: ConfigOption = "{}") -> None:
+    """Write the report page of a corpus from what lies in its results FOLDER."""
+    from syncdiff.evaluation.report import report_corpus
+
+    report_corpus(load_config(config), folder, out)
+
+
+# ---- tools that work alone --------------------------------------------------------------------------------------
+
+
+@app.command()
+def features(
+    audio: Path,
+    out: Path,
+    checkpoint: Annotated[Path | None, typer.Option(help="AV-HuBERT, fairseq .pt or converted .safetensors")] = None,
+    layer: Annotated[str | None, typer.Option(help="a number, last, or none: the stacked filterbank")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="rows; by default those of the video")] = None,
+    engine: Annotated[Engine, typer.Option(help="whose encoder computes them")] = Engine.NATIVE,
+) -> None:
+    """Extract speech features of a sound or video file: (T, D) float32 .npy at 25 Hz."""
+    from syncdiff.speech.extract import extract_features
+
+    rows = extract_features(audio, out, checkpoint, layer, frames, engine.value)
+    print(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}")
+
+
+@app.command("convert")
+def convert_checkpoint(checkpoint: Path, out: Path) -> None:
+    """Convert a fairseq AV-HuBERT checkpoint to a plain .safetensors file, without running code from it."""
+    from syncdiff.speech.avhubert import convert
+
+    convert(checkpoint, out)
+
+
+@app.command()
+def score(
+    videos: list[Path],
+    syncnet: Annotated[Path | None, typer.Option(help="weights; by default the published syncnet_v2.model")] = None,
+    crop: Annotated[
+        Crop, typer.Option(help="none: Wav2Lip's LRS protocol; face: its real-videos protocol")
+    ] = Crop.NONE,
+    jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
+    dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
+    device: DeviceOption = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does."""
+    from syncdiff.device import choose_device
+    from syncdiff.evaluation.sync import print_scores, score_videos
+    from syncdiff.weights import get
+
+    weights = syncnet or get("syncnet")[0]
+    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, str(choose_device(device)))
+    print(json.dumps(scores, indent=2)) if as_json else print_scores(scores)
+    raise typer.Exit(0 if scores["videos"] else 1)
+
+
+@app.command()
+def fidelity(
+    real: Path,
+    fake: Path,
+    inception: Annotated[Path | None, typer.Option(help="pt_inception-2015-12-05 weights; else a stand-in")] = None,
+    device: DeviceOption = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Compare two folders of images or videos: FID, SSIM and PSNR."""
+    from syncdiff.device import choose_device
+    from syncdiff.evaluation import fidelity as measures
+
+    values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device))
+    print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+@weights_app.command("list")
+def list_weights() -> None:
+    """List every published weight: source, licence, size, and where it goes."""
+    from syncdiff.weights import print_weights
+
+    print_weights()
+
+
+@weights_app.command("get")
+def get_weights(name: str) -> None:
+    """Download one; offline, say which file to put where."""
+    from syncdiff.weights import get
+
+    for path in get(name):
+        print(path)
+
+
+@weights_app.command("verify")
+def verify_weights() -> None:
+    """Check the files that are there; exit code 1 if one is damaged."""
+    from syncdiff.weights import verify
+
+    raise typer.Exit(0 if verify() else 1)
 
 
 @app.command("config")
