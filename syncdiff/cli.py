@@ -32,7 +32,9 @@ ConfigOption = Annotated[
 ]
 WorkersOption = Annotated[int, typer.Option(min=1, help="processes over clips")]
 Shards = Annotated[list[str], typer.Argument(help="shards; {00000..00099} stands for a range, as in WebDataset")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: the config's choice")]
+DeviceOption = Annotated[
+    str, typer.Option(envvar="SYNCDIFF_DEVICE", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
+]
 
 
 class Engine(StrEnum):

@@ -187,6 +187,8 @@ class _Statistics:
 
 def _pictures(root: Path) -> Iterator[Named]:
     """Yield every picture below a folder (or of one file) in the order of the names, (H, W, 3) uint8 RGB."""
+    if not root.exists():
+        raise UserError(f"{root}: no such file or folder")
     files = (
         [root] if root.is_file() else sorted(root.rglob("*"), key=lambda file: file.relative_to(root).with_suffix(""))
     )

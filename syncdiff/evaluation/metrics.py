@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -63,13 +64,8 @@ def method_label(method: str) -> str:
     return METHOD_LABELS.get(method, method)
 
 
-def in_order(frame: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
-    """Sort rows with columns method, protocol and metric as the table is read; an unknown method comes last."""
-    ranks = {
-        "method": {name: rank for rank, name in enumerate(dict.fromkeys([*METHODS, *methods]))},
-        "protocol": {name: rank for rank, name in enumerate(PROTOCOLS)},
-        "metric": {name: rank for rank, name in enumerate(METRICS)},
-    }
-    ranked = {column: frame[column].map(rank).fillna(len(rank)) for column, rank in ranks.items()}
-    order = pd.DataFrame(ranked).assign(name=frame["method"]).sort_values(["protocol", "method", "name", "metric"])
-    return frame.loc[order.index].reset_index(drop=True)
+def in_order(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Sort rows with the columns method, protocol and metric as a table is read; further `methods` follow the usual."""
+    orders = {"protocol": [*PROTOCOLS], "method": [*dict.fromkeys([*METHODS, *methods])], "metric": [*METRICS]}
+    ranks = frame[[*orders]].apply(lambda column: column.map(orders[column.name].index))
+    return frame.loc[ranks.sort_values([*orders], kind="stable").index].reset_index(drop=True)

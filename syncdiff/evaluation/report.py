@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 import yaml
 from markupsafe import Markup
@@ -20,11 +21,23 @@ from syncdiff.evaluation import plots
 from syncdiff.evaluation.gallery import GalleryClip, contact_sheet, tiles
 from syncdiff.evaluation.metrics import METRICS, PROTOCOLS, method_label
 from syncdiff.evaluation.table import panels
+from syncdiff.stages import STAGES
 
 GALLERY_CLIPS = 4
 HEADLINES = ("lse_c", "fid", "ssim", "mouth_corr")  # of `syncdiff`, paired, beside the rows that bound it
 STATUSES = ("ok", "rejected", "failed")
 MAX_REASONS = 20
+
+
+def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
+    """Write the report of the results that lie in `folder`, with its figures in `figures/` beside the page."""
+    runs = {path.parent.name: path.parent for path in sorted(folder.glob("runs/*/scores.parquet"))}
+    ledgers = [path for split in config.splits for path in sorted(folder.glob(f"{split}/*/*.parquet"))]
+    ledgers += sorted(folder.glob("runs/*/sampled/*.parquet"))
+    trained = [folder / "autoencoder", folder / "syncnet", *runs.values()]
+    curves = {run.name: run / "loss.csv" for run in trained if (run / "loss.csv").is_file()}
+    plan, table = folder / "plan/clips.parquet", folder / "table.parquet"
+    write_report(config, table, runs, ledgers, plan, curves, out_html, out_html.parent / "figures")
 
 
 def write_report(
@@ -107,10 +120,15 @@ def read_ledgers(ledgers: Sequence[pd.DataFrame], plan: pd.DataFrame) -> pd.Data
 
 
 def count_clips(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Count the clips that each stage let through: rows with stage, split, n_in, ok, rejected, failed."""
+    """Count the clips (of `sample`, the videos) that each stage let through, in the order of the flow.
+
+    Returns:
+        Rows with stage, split, n_in, ok, rejected, failed.
+    """
     groups = ledger.groupby(["stage", "split"], sort=False)["status"]
     counts = groups.value_counts().unstack(fill_value=0).reindex(columns=list(STATUSES), fill_value=0)
-    return counts.assign(n_in=counts.sum(axis=1)).reset_index()
+    counts = counts.assign(n_in=counts.sum(axis=1)).reset_index()
+    return counts.sort_values("stage", key=lambda stage: stage.map(list(STAGES).index), kind="stable")
 
 
 def reasons(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -124,8 +142,8 @@ def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame) -> list[GalleryClip]
     """Choose test clips evenly over the sorted ids, so that several speakers are seen."""
     passed = ledger[(ledger["stage"] == "faces") & (ledger["split"] == "test") & (ledger["status"] == "ok")]
     source = dict(zip(plan["clip"], plan["video"], strict=True))
-    step = max(1, len(passed) // GALLERY_CLIPS)
-    chosen = passed.sort_values("clip").iloc[::step].head(GALLERY_CLIPS)
+    places = np.linspace(0, len(passed) - 1, min(len(passed), GALLERY_CLIPS)).round().astype(int)
+    chosen = passed.sort_values("clip").iloc[places]
     return [
         GalleryClip(row["clip"], Path(source[row["clip"]]), int(row["first_frame"]), int(row["n_frames"]))
         for row in chosen.to_dict("records")

@@ -39,7 +39,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class SyncScore(NamedTuple):
     """What SyncNet says of one video."""
 
-    offset: int  # video frames by which the sound is late against the lips; negative: early
+    offset: int  # video frames by which the sound comes before the lips; negative: after them
     lse_d: float  # smallest mean distance over the shifts; lower is better
     lse_c: float  # median minus minimum over the shifts; higher is better
     n_windows: int

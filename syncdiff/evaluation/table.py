@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,11 +20,14 @@ from syncdiff.evaluation.bootstrap import mean_interval
 from syncdiff.evaluation.metrics import METRICS, OPENING, PROTOCOLS, in_order, method_label
 
 COLUMNS = ["method", "protocol", "metric", "scorer", "value", "ci_low", "ci_high", "n_expected", "n_scored"]
+LOG_COLUMNS = 190  # characters a line, where nobody's terminal says how many fit
 KEYS = ["method", "protocol", "metric", "scorer"]
 
 
 def write_table(config: Config, scores: Sequence[Path], out_csv: Path, out_parquet: Path) -> None:
     """Average the files of `score_method` over clips, and write and print the table.
+
+    Rows: real, reconstruction, frozen, syncdiff, then the other methods in the order of their files.
 
     n_expected is the number of test clips that entered packing, which are those whose face was found (the first
     `sample.max_clips` of each shard): a clip that was lost on the way, or that could not be scored, is counted there
@@ -33,10 +37,10 @@ def write_table(config: Config, scores: Sequence[Path], out_csv: Path, out_parqu
         UserError: a file of scores is missing or damaged.
     """
     rows = pd.concat([read_parquet(path) for path in scores], ignore_index=True)
-    table = in_order(summarise(rows, config.evaluate.bootstrap, config.seed), [*config.experiments])
+    table = in_order(summarise(rows, config.evaluate.bootstrap, config.seed), list(rows["method"].unique()))
     write_text(out_csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_parquet(out_parquet, table)
-    print_table(table, Console())
+    print_table(table, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS))
 
 
 def summarise(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:

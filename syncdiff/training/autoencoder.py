@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from syncdiff.artifacts import atomic, write_text
 from syncdiff.config import Config

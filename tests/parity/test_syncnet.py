@@ -53,13 +53,17 @@ def test_command_on_golden_clip(checkpoint: Path, shared: Path, tmp_path: Path) 
     expected = json.loads((folder / "expected.json").read_text())
     report = score_videos([folder / "clip.mkv", tmp_path / "missing.mp4"], checkpoint)
     found = report["videos"][0]
-    compare("file to LSE", [found["lse_d"], found["lse_c"]], [expected["direct"][key] for key in ("lse_d", "lse_c")], 1e-3)
+    compare(
+        "file to LSE", [found["lse_d"], found["lse_c"]], [expected["direct"][key] for key in ("lse_d", "lse_c")], 1e-3
+    )
     assert (found["offset"], found["n_windows"], report["scorer"]) == (3, 69, "syncnet_v2")
     assert report["mean"]["n_expected"] == 2
     assert [failure["video"] for failure in report["failed"]] == [str(tmp_path / "missing.mp4")]
     jpeg = score_videos([folder / "clip.mkv"], checkpoint, jpeg=True)["videos"][0]
     # ffmpeg 5.1.9 made the reference's JPEGs; ours differ by 0.8 grey levels, which these random filters amplify.
-    compare("own JPEG to LSE", [jpeg["lse_d"], jpeg["lse_c"]], [expected["jpeg"][key] for key in ("lse_d", "lse_c")], 0.1)
+    compare(
+        "own JPEG to LSE", [jpeg["lse_d"], jpeg["lse_c"]], [expected["jpeg"][key] for key in ("lse_d", "lse_c")], 0.1
+    )
 
 
 @pytest.mark.quick

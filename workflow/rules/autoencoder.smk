@@ -10,25 +10,29 @@ rule autoencoder:
     output:
         f"{OUT}/autoencoder/config.json",
         f"{OUT}/autoencoder/diffusion_pytorch_model.safetensors",
-        report(f"{OUT}/autoencoder/loss.csv", caption="../report/curve.rst", category="Training"),
-    params:
-        config=of_stage("autoencoder"),
-        version=version("autoencoder"),
-        folder=f"{OUT}/autoencoder",
-        shards=train_patterns,
+        report(
+            f"{OUT}/autoencoder/loss.csv",
+            caption="../report/curve.rst",
+            category="Training",
+        ),
     log:
         f"{OUT}/logs/autoencoder.log",
     benchmark:
         f"{OUT}/benchmarks/autoencoder.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     threads: 8
     resources:
         mem_mb=16000,
         runtime=1440,
         gpu=1,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("autoencoder"),
+        version=version("autoencoder"),
+        folder=lambda wildcards, output: folder_of(output[0]),
+        shards=train_patterns,
     shell:
-        "python -m syncdiff autoencoder {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        "python -m syncdiff autoencoder {params.folder} {params.shards:q} --config {params.config:q} 2>&1 | tee {log}"
 
 
 rule latents:
@@ -38,21 +42,21 @@ rule latents:
     output:
         tar=f"{OUT}/{{split}}/latents/{{shard}}.tar",
         ledger=f"{OUT}/{{split}}/latents/{{shard}}.parquet",
-    params:
-        config=of_stage("latents"),
-        version=version("latents"),
-        autoencoder=AUTOENCODER,
     log:
         f"{OUT}/logs/latents/{{split}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     threads: 8
     resources:
         mem_mb=8000,
         runtime=240,
         gpu=1,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("latents"),
+        version=version("latents"),
+        autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
     shell:
         "python -m syncdiff latents {input.shard} {params.autoencoder} {output.tar} {output.ledger}"
-        " --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        " --config {params.config:q} 2>&1 | tee {log}"

@@ -1,12 +1,14 @@
 # What all rules share: the validated config, the shards of each split, and the slices of the config.
 
+import os
+from pathlib import Path
+
 import yaml
 from snakemake.exceptions import WorkflowError
 from syncdiff.config import merge, parse_config
 from syncdiff.corpus.listing import corpus_root, shard_counts
 from syncdiff.errors import UserError
 from syncdiff.stages import STAGES, config_slice
-
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
 with open(f"{workflow.basedir}/config/ablation.yaml") as file:
@@ -23,7 +25,9 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 OUT = f"{CONFIG.results}/{CONFIG.corpus_name}"
-DEVICE = CONFIG.device
+os.environ["SYNCDIFF_DEVICE"] = (
+    CONFIG.device
+)  # not a parameter: another device reruns nothing
 TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
 FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
@@ -35,18 +39,32 @@ ABLATION = [
 ]
 
 
+envvars:
+    "SYNCDIFF_DEVICE",
+
+
 wildcard_constraints:
     split="pretrain|train|val|test",
     shard=r"\d{5}",
     features=r"fbank|mel|avhubert\d+",
-    method="|".join(["real", *BASELINES, "syncdiff", *CONFIG.experiments, *CONFIG.evaluate.external]),
+    method="|".join(
+        [
+            "real",
+            *BASELINES,
+            "syncdiff",
+            *CONFIG.experiments,
+            *CONFIG.evaluate.external,
+        ]
+    ),
     baseline="|".join(BASELINES),
     experiment="|".join(["syncdiff", *CONFIG.experiments]),
 
 
 def files(split, stage, suffix):
     """The files of a stage, one for each shard of a split."""
-    return [f"{OUT}/{split}/{stage}/{shard}.{suffix}" for shard in SHARDS.get(split, [])]
+    return [
+        f"{OUT}/{split}/{stage}/{shard}.{suffix}" for shard in SHARDS.get(split, [])
+    ]
 
 
 def train_files(stage, suffix="tar"):
@@ -64,6 +82,11 @@ def train_patterns(wildcards):
     return [pattern(split, "shards") for split in TRAIN_SPLITS]
 
 
+def folder_of(file, levels=1):
+    """The folder that a file lies in, or one further up."""
+    return str(Path(file).parents[levels - 1])
+
+
 def of_stage(stage):
     """The slice of the config that a stage reads: a change in it reruns the stage."""
     return config_slice(CONFIG, stage)
@@ -71,9 +94,72 @@ def of_stage(stage):
 
 def of_experiment(stage):
     """The same, of the experiment named by the wildcard."""
-    return lambda wildcards: config_slice(CONFIG.experiment(wildcards.experiment), stage)
+    return lambda wildcards: config_slice(
+        CONFIG.experiment(wildcards.experiment), stage
+    )
 
 
 def version(stage):
     """The version of a stage's code: a change of it reruns the stage."""
     return STAGES[stage].version
+
+
+def corpus_lists():
+    """The files that tell which clips there are: a change in them makes a new plan."""
+    root = corpus_root(CONFIG)
+    if CONFIG.corpus.kind in ("demo", "lrs2"):
+        lists = [root / f"mvlrs_v1/{split}.txt" for split in CONFIG.splits]
+        return [path for path in lists if path.exists() or CONFIG.corpus.kind == "demo"]
+    return []
+
+
+def speech_checkpoint(wildcards):
+    """The AV-HuBERT checkpoint, where the features come out of it."""
+    return (
+        [CONFIG.speech.checkpoint] if wildcards.features.startswith("avhubert") else []
+    )
+
+
+def features_of(experiment):
+    """The speech features that an experiment reads, as the stage that holds them."""
+    return f"speech/{CONFIG.experiment(experiment).speech.feature_set}"
+
+
+def training_options(wildcards):
+    """Latent and speech shards of each training split, side by side."""
+    stages = {"latents": "latents", "speech": features_of(wildcards.experiment)}
+    return " ".join(
+        f"--{option} '{pattern(split, stage)}'"
+        for split in TRAIN_SPLITS
+        for option, stage in stages.items()
+    )
+
+
+def videos_of(wildcards):
+    """The ledgers of a method's videos; real and external ones are not made here."""
+    if wildcards.method == "real" or wildcards.method in CONFIG.evaluate.external:
+        return []
+    return [
+        f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet"
+        for shard in SHARDS["test"]
+    ]
+
+
+def videos_option(wildcards):
+    """Where a method's videos lie."""
+    if wildcards.method == "real":
+        return ""
+    folder = CONFIG.evaluate.external.get(
+        wildcards.method, f"{OUT}/runs/{wildcards.method}/videos"
+    )
+    return f"--videos '{folder}'"
+
+
+def scored_methods():
+    """The rows of the table: the fixed ones, and those experiments that were asked for now or are scored already."""
+    asked = ABLATION if "ablation" in (workflow.dag_settings.targets or []) else []
+    there = [
+        name for name in ABLATION if os.path.exists(f"{OUT}/runs/{name}/scores.parquet")
+    ]
+    experiments = [name for name in ABLATION if name in {*asked, *there}]
+    return ["real", *BASELINES, "syncdiff", *experiments, *CONFIG.evaluate.external]

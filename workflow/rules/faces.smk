@@ -8,19 +8,19 @@ rule faces:
     output:
         tar=f"{OUT}/{{split}}/faces/{{shard}}.tar",
         ledger=f"{OUT}/{{split}}/faces/{{shard}}.parquet",
-    params:
-        config=of_stage("faces"),
-        version=version("faces"),
     log:
         f"{OUT}/logs/faces/{{split}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/faces/{{split}}-{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     threads: 8
     resources:
         mem_mb=8000,
         runtime=240,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("faces"),
+        version=version("faces"),
     shell:
         "python -m syncdiff faces {input.plan} {wildcards.split} {wildcards.shard} {output.tar} {output.ledger}"
         " --config {params.config:q} --workers {threads} 2>&1 | tee {log}"

@@ -8,17 +8,17 @@ rule priors:
     output:
         tar=f"{OUT}/{{split}}/priors/{{shard}}.tar",
         ledger=f"{OUT}/{{split}}/priors/{{shard}}.parquet",
-    params:
-        config=of_stage("priors"),
-        version=version("priors"),
     log:
         f"{OUT}/logs/priors/{{split}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/priors/{{split}}-{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("priors"),
+        version=version("priors"),
     shell:
         "python -m syncdiff priors {input.faces} {output.tar} {output.ledger} --config {params.config:q} 2>&1 | tee {log}"

@@ -9,25 +9,25 @@ rule sample:
         autoencoder=f"{AUTOENCODER}/config.json",
     output:
         f"{OUT}/runs/{{experiment}}/sampled/{{shard}}.parquet",
-    params:
-        config=of_experiment("sample"),
-        version=version("sample"),
-        autoencoder=AUTOENCODER,
-        videos=f"{OUT}/runs/{{experiment}}/videos",
     log:
         f"{OUT}/logs/sample-{{experiment}}/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/sample-{{experiment}}/{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     threads: 8
     resources:
         mem_mb=16000,
         runtime=1440,
         gpu=1,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_experiment("sample"),
+        version=version("sample"),
+        autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
+        videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:
         "python -m syncdiff sample {input.shard} {params.videos} {output} --denoiser {input.denoiser}"
-        " --autoencoder {params.autoencoder} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        " --autoencoder {params.autoencoder} --config {params.config:q} 2>&1 | tee {log}"
 
 
 # The rows to compare with: the autoencoder's round trip, and a mouth that does not move.
@@ -37,21 +37,21 @@ rule baseline:
         autoencoder=f"{AUTOENCODER}/config.json",
     output:
         f"{OUT}/runs/{{baseline}}/sampled/{{shard}}.parquet",
-    params:
-        config=of_stage("sample"),
-        version=version("sample"),
-        autoencoder=AUTOENCODER,
-        videos=f"{OUT}/runs/{{baseline}}/videos",
     log:
         f"{OUT}/logs/sample-{{baseline}}/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/sample-{{baseline}}/{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     threads: 2
     resources:
         mem_mb=8000,
         runtime=240,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("sample"),
+        version=version("sample"),
+        autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
+        videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:
         "python -m syncdiff baseline {wildcards.baseline} {input.shard} {params.videos} {output}"
-        " --autoencoder {params.autoencoder} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        " --autoencoder {params.autoencoder} --config {params.config:q} 2>&1 | tee {log}"

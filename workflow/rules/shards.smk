@@ -11,18 +11,18 @@ rule shard:
         tar=f"{OUT}/{{split}}/shards/{{shard}}.tar",
         index=f"{OUT}/{{split}}/shards/{{shard}}.parquet",
         stats=f"{OUT}/{{split}}/shards/{{shard}}.stats.json",
-    params:
-        config=of_stage("shards"),
-        version=version("shards"),
     log:
         f"{OUT}/logs/shards/{{split}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/shards/{{split}}-{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("shards"),
+        version=version("shards"),
     shell:
         "python -m syncdiff shards {input.faces} {input.priors} {input.speech} {output.tar} {output.index} {output.stats}"
         " --config {params.config:q} 2>&1 | tee {log}"

@@ -2,11 +2,6 @@
 # OUTPUTS: <split>/speech/<features>/<shard>.tar, exactly one row per video frame, and its ledger
 
 
-def speech_checkpoint(wildcards):
-    """The AV-HuBERT checkpoint, where the features come out of it."""
-    return [CONFIG.speech.checkpoint] if wildcards.features.startswith("avhubert") else []
-
-
 rule speech:
     input:
         faces=rules.faces.output.tar,
@@ -14,18 +9,18 @@ rule speech:
     output:
         tar=f"{OUT}/{{split}}/speech/{{features}}/{{shard}}.tar",
         ledger=f"{OUT}/{{split}}/speech/{{features}}/{{shard}}.parquet",
-    params:
-        config=of_stage("speech"),
-        version=version("speech"),
     log:
         f"{OUT}/logs/speech/{{split}}-{{features}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/speech/{{split}}-{{features}}-{{shard}}.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("speech"),
+        version=version("speech"),
     shell:
         "python -m syncdiff speech {wildcards.features} {input.faces} {output.tar} {output.ledger}"
         " --config {params.config:q} 2>&1 | tee {log}"

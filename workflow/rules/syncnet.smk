@@ -9,22 +9,26 @@ rule syncnet:
         train_files("shards"),
     output:
         f"{OUT}/syncnet/syncnet.safetensors",
-        report(f"{OUT}/syncnet/loss.csv", caption="../report/curve.rst", category="Training"),
-    params:
-        config=of_stage("syncnet"),
-        version=version("syncnet"),
-        folder=f"{OUT}/syncnet",
-        shards=train_patterns,
+        report(
+            f"{OUT}/syncnet/loss.csv",
+            caption="../report/curve.rst",
+            category="Training",
+        ),
     log:
         f"{OUT}/logs/syncnet.log",
     benchmark:
         f"{OUT}/benchmarks/syncnet.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
     threads: 8
     resources:
         mem_mb=16000,
         runtime=1440,
         gpu=1,
-    conda:
-        "../../envs/syncdiff.yaml"
+    params:
+        config=of_stage("syncnet"),
+        version=version("syncnet"),
+        folder=lambda wildcards, output: folder_of(output[0]),
+        shards=train_patterns,
     shell:
-        "python -m syncdiff syncnet {params.folder} {params.shards:q} --config {params.config:q} --device {DEVICE} 2>&1 | tee {log}"
+        "python -m syncdiff syncnet {params.folder} {params.shards:q} --config {params.config:q} 2>&1 | tee {log}"

@@ -116,7 +116,9 @@ def speak(text: str, voice: Voice) -> Utterance:
 
     callback = _Callback(receive)  # referenced here for as long as the library may call it
     try:
-        rate = library.espeak_Initialize(OUTPUT_RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), PHONEME_EVENTS_IN_IPA)
+        rate = library.espeak_Initialize(
+            OUTPUT_RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), PHONEME_EVENTS_IN_IPA
+        )
         library.espeak_ng_SetRandSeed(ctypes.c_long(0))
         library.espeak_SetSynthCallback(callback)
         library.espeak_SetVoiceByName(voice.name.encode())

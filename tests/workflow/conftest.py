@@ -1,0 +1,32 @@
+"""Running the workflow from a test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Snakemake = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Snakemake:
+    """Run `snakemake ARGUMENTS` on the project's Snakefile and return what it printed."""
+
+    def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        bin_folder = Path(sys.executable).parent
+        environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+        command = [str(bin_folder / "snakemake"), "--cores", "2", "--snakefile", str(ROOT / "Snakefile")]
+        (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+        return subprocess.run(
+            [*command, "--directory", str(folder), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
