@@ -79,7 +79,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
             fidelity(good, fake)
     with pytest.raises(UserError, match="no such file or folder"):
         fidelity(good, tmp_path / "missing")
-    with pytest.raises(UserError, match="other.pth: not the weights of FID's Inception"):
+    with pytest.raises(UserError, match=r"other\.pth: not the weights of FID's Inception"):
         fidelity(good, good, str(tmp_path / "other.pth"))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from syncdiff.evaluation.fidelity import Moments, fid_features, frechet_distance
 from syncdiff.media.video import read_frames

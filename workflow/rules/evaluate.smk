@@ -15,7 +15,7 @@ rule score:
         f"{OUT}/benchmarks/score-{{method}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 8
+    threads: 1
     resources:
         mem_mb=16000,
         runtime=480,

@@ -59,7 +59,9 @@ SHAPES = {
 def random_face(rng: np.random.Generator) -> np.ndarray:
     """Draw a person: (468, 3) points, symmetrical, lips closed."""
     points = mesh.neutral()
-    return points + sum(shape.displace(points, float(rng.normal().clip(-1.8, 1.8))) for shape in SHAPES.values())
+    amounts = rng.normal(size=len(SHAPES)).clip(-1.8, 1.8)
+    shapes = zip(SHAPES.values(), amounts.tolist(), strict=True)
+    return points + sum(shape.displace(points, amount) for shape, amount in shapes)
 
 
 @dataclass(frozen=True)
