@@ -4,18 +4,13 @@ Random weights, 16 clips of 3 s. Run `python benchmarks/avhubert.py`; it writes 
 """
 
 import copy
-import json
-import os
-import platform
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from machine import save
 
-from syncdiff.artifacts import write_text
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
 from syncdiff.speech.extract import hidden_states
@@ -23,7 +18,6 @@ from syncdiff.speech.fairseq_compat import FairseqTransformer
 from syncdiff.speech.filterbank import stacked_filterbank
 
 CLIPS, SECONDS, REPEATS = 16, 3, 3
-OUT = Path(__file__).parent / "results" / "avhubert.json"
 
 
 def times_real_time(work: Callable[[], object]) -> dict[str, float]:
@@ -36,20 +30,6 @@ def times_real_time(work: Callable[[], object]) -> dict[str, float]:
         wall.append(time.perf_counter() - started)
         cpu.append(time.process_time() - started_cpu)
     return {"wall": round(CLIPS * SECONDS / min(wall), 1), "cpu": round(CLIPS * SECONDS / min(cpu), 1)}
-
-
-def machine() -> dict[str, object]:
-    """Describe what the figures depend on."""
-    info = Path("/proc/cpuinfo").read_text()  # Linux
-    name = re.search(r"model name\s*: (.*)", info)
-    return {
-        "cpu": name.group(1) if name else platform.processor(),
-        "bf16_units": sorted(set(re.findall(r"amx_bf16|avx512_bf16", info))),
-        "threads": torch.get_num_threads(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def encoders() -> tuple[AVHubertEncoder, AVHubertEncoder, AVHubertEncoder]:
@@ -67,7 +47,7 @@ def main() -> None:
     sounds = [np.random.default_rng(i).integers(-8000, 8000, SECONDS * 16_000).astype(np.int16) for i in range(CLIPS)]
     rows = [stacked_filterbank(sound) for sound in sounds]
     native, fairseq, half = encoders()
-    run = {"machine": machine(), "clips": CLIPS, "seconds": SECONDS}
+    run: dict[str, object] = {"clips": CLIPS, "seconds": SECONDS}
     run["times_real_time"] = {
         "fairseq, one by one": times_real_time(lambda: [hidden_states(fairseq, [clip], None) for clip in rows]),
         "fairseq, batched": times_real_time(lambda: hidden_states(fairseq, rows, None)),
@@ -82,9 +62,7 @@ def main() -> None:
         "bf16, max abs": float(abs(fast - exact).max()),
         "bf16, relative rms": float(np.sqrt(np.square(fast - exact).mean() / np.square(exact).mean())),
     }
-    text = json.dumps(run, indent=2)
-    write_text(OUT, text + "\n")
-    print(text)
+    save("avhubert", run)
 
 
 if __name__ == "__main__":

@@ -6,25 +6,19 @@ python benchmarks/faces.py [FOLDER OF MP4 FILES] [--clips 12]; writes benchmarks
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+from machine import save
 
-from syncdiff.artifacts import read_parquet, write_parquet, write_text
+from syncdiff.artifacts import read_parquet, write_parquet
 from syncdiff.config import parse_config
 from syncdiff.faces.extract import extract_shard
 from syncdiff.faces.facemesh import FaceMesh
 from syncdiff.media.video import probe, read_frames
-
-RESULT = Path(__file__).parent / "results" / "faces.json"
-PACKAGES = ("mediapipe", "av", "opencv-python-headless", "numpy")
 
 
 def main() -> None:
@@ -50,11 +44,8 @@ def main() -> None:
         "stage": figures(stage),
         "facemesh_alone": figures(mesh),
         "stage_to_facemesh": round(min(cpu for _, cpu in stage) / min(cpu for _, cpu in mesh), 2),
-        "machine": machine(),
-        "versions": {name: version(name) for name in PACKAGES},
     }
-    write_text(RESULT, json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    save("faces", result)
 
 
 def run_stage(videos: list[Path], folder: Path) -> int:
@@ -94,17 +85,6 @@ def figures(runs: list[tuple[float, float]]) -> dict[str, float]:
         "frames_per_s": round(1e3 / wall, 1),
         "frames_per_cpu_s": round(1e3 / cpu, 1),
         "cpu_ms_per_frame": round(cpu, 3),
-    }
-
-
-def machine() -> dict[str, str | int | float]:
-    """What the figures depend on."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": models[0].split(":")[1].strip() if models else platform.processor(),
-        "cores": os.cpu_count() or 0,
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
     }
 
 

@@ -7,27 +7,22 @@ crops from a folder, the clip's whole sound, and its features; neither mask nor 
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from machine import save
 
-from syncdiff.artifacts import write_text
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_wav, wav_bytes
 from syncdiff.shards.tar import npy, to_json, write_shard
 from syncdiff.shards.windows import Pair, Pool, windows
 from syncdiff.speech.filterbank import stacked_filterbank
 
-RESULT = Path(__file__).parent / "results" / "loader.json"
 CLIPS, FRAMES, SIDE, CROP, WINDOW, BATCH = 400, 75, 16, 64, 13, 64
 REPORTED_BY_WAV2LIP = 236
 
@@ -50,11 +45,8 @@ def main() -> None:
         "samples_per_s_from_files": round(from_files),
         "samples_per_s_reported_for_wav2lip": REPORTED_BY_WAV2LIP,
         "setting": {"latents": [4, SIDE, SIDE], "clips": CLIPS, "frames": FRAMES, "window": WINDOW, "batch": BATCH},
-        "machine": machine(),
-        "versions": {name: version(name) for name in ("numpy", "torch", "webdataset", "opencv-python-headless")},
     }
-    write_text(RESULT, json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    save("loader", result)
 
 
 def training_shards(folder: Path) -> list[Pair]:
@@ -106,18 +98,6 @@ def best(work: Callable[[], int]) -> float:
         done = work()
         rates.append(done / (time.perf_counter() - start))
     return max(rates)
-
-
-def machine() -> dict[str, str | int | float]:
-    """Return what the figures depend on."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": models[0].split(":")[1].strip() if models else platform.processor(),
-        "cores": os.cpu_count() or 0,
-        "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

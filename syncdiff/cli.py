@@ -73,7 +73,7 @@ def main() -> None:
 @corpus_app.command()
 def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
     """Render the demo corpus below ROOT, in LRS2's layout."""
-    from syncdiff.corpus.demo.render import render_corpus
+    from syncdiff.corpus.demo import render_corpus
 
     render_corpus(load_config(config), root, workers)
 

@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -74,8 +75,9 @@ def embed_lips(frames: Iterable[np.ndarray], net: SyncNet) -> Tensor:
     embeddings = [torch.empty(0, EMBEDDING_DIM)]
     with _exact():
         for chunk in _overlapping(frames, per_pass + WINDOW_FRAMES - 1):
-            bgr = torch.from_numpy(np.stack(chunk)).to(weight).flip(-1)  # (T, S, S, 3): 0..255 are exact in bfloat16
-            embeddings.append(net.lip(bgr.permute(3, 0, 1, 2)[None])[0].float().cpu())
+            bgr = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in chunk])  # (T, S, S, 3)
+            pixels = torch.from_numpy(bgr).to(weight)  # 0..255 are exact in bfloat16 too
+            embeddings.append(net.lip(pixels.permute(3, 0, 1, 2)[None])[0].float().cpu())
     return torch.cat(embeddings)
 
 

@@ -11,6 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 import python_speech_features
 import torch
@@ -115,6 +116,21 @@ def audio_windows(features: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(features, WINDOW_MFCC, axis=0)[::MFCC_PER_FRAME]
 
 
+def mouth_view(crop: np.ndarray, image_size: int) -> np.ndarray:
+    """Return what a SyncNet trained on aligned crops sees: the middle of the lower half, as Wav2Lip's lip expert.
+
+    An eighth of a 64-pixel crop is mouth, too little for the first two strides; this doubles it.
+
+    Args:
+        crop: (S, S, 3) uint8 aligned face.
+
+    Returns:
+        (image_size, image_size, 3) uint8
+    """
+    quarter = len(crop) // 4
+    return cv2.resize(crop[2 * quarter :, quarter : 3 * quarter], (image_size, image_size))
+
+
 def for_inference(net: SyncNet, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> SyncNet:
     """Return a copy that only scores: batch norms folded into the convolutions, channels last.
 
@@ -151,7 +167,7 @@ class LoadedSyncNet(NamedTuple):
 
     net: SyncNet
     scorer: str
-    crop: Literal["face", "aligned"]  # the published detector's box, or this project's aligned crop
+    crop: Literal["face", "aligned"]  # around the detected face, or `mouth_view` of the aligned crop
 
 
 def load_syncnet(path: Path | str) -> LoadedSyncNet:

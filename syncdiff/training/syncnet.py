@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_wav
 from syncdiff.media.video import decode_crops
-from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, audio_windows, mfcc, save_syncnet
+from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
 from syncdiff.shards.tar import Sample, read_shard
 from syncdiff.training.loop import Run, fit
 
@@ -88,8 +87,7 @@ def training_clips(shards: Sequence[Path], image_size: int, seed: int) -> list[C
 
 
 def _clip(sample: Sample, image_size: int) -> Clip:
-    side = (image_size, image_size)
-    crops = np.stack([cv2.resize(crop, side) for crop in decode_crops(sample["crop.mp4"])])
+    crops = np.stack([mouth_view(crop, image_size) for crop in decode_crops(sample["crop.mp4"])])
     sound = audio_windows(mfcc(read_wav(sample["audio.wav"]))).astype(np.float32)
     n_windows = min(len(crops) - WINDOW_FRAMES + 1, len(sound))
     return Clip(crops, sound[: max(n_windows, 0)])

@@ -2,6 +2,46 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from syncdiff.artifacts import each_clip, write_text
+from syncdiff.config import Config
+from syncdiff.corpus.demo.sentences import unique_sentences
+
+FIRST_PROGRAMME = 7_000_000_000_000_000_001  # LRS2 names its programmes by numbers as long
+
+
+def render_corpus(config: Config, root: Path, workers: int) -> None:
+    """Render the corpus that `config.corpus.demo` describes; the same config gives the same bytes.
+
+    Writes mvlrs_v1/{train,val,test}.txt and mvlrs_v1/main/<programme>/<clip>.{mp4,txt} below `root`, and beside them, for
+    tests and evaluation only, truth/main/<programme>/<clip>.npz: `landmarks` (T, 68, 2) float32 iBUG points in pixels
+    and `opening` (T,) float32, the distance of the inner lips over that of the eyes. No two clips say the same.
+
+    Args:
+        config: the whole config; `seed` and `corpus.demo` are read.
+        root: folder to write to.
+        workers: processes.
+    """
+    from syncdiff.corpus.demo.clip import Script, render_identity  # MediaPipe and numba take a second to import
+
+    demo = config.corpus.demo
+    texts = unique_sentences(np.random.default_rng(config.seed), demo.seconds)
+    scripts, lists = [], dict[str, list[str]](train=[], val=[], test=[])
+    for i in range(demo.identities):
+        clips = [f"{FIRST_PROGRAMME + i}/{number + 1:05d}" for number in range(demo.clips_per_identity)]
+        scripts.append(Script(i, dict(zip(clips, texts, strict=False))))
+        lists[identity_split(i, demo.identities)] += clips
+    work = partial(render_identity, root=root, size=demo.size, seed=config.seed)
+    for script, outcome in each_clip(work, scripts, workers, label="people"):
+        if outcome.status != "ok":
+            raise RuntimeError(f"demo corpus, person {script.identity}: {outcome.reason}")
+    for split, clips in lists.items():
+        write_text(root / "mvlrs_v1" / f"{split}.txt", "".join(f"{clip}\n" for clip in clips))
+
 
 def identity_split(i: int, n: int) -> str:
     """Return the split of identity `i` of `n`: the last sixth is test, the two before it (one, if `n` < 12) are val."""

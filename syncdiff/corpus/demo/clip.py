@@ -19,7 +19,7 @@ from syncdiff.corpus.demo.render import SUPERSAMPLING, project, rasterise, shade
 from syncdiff.corpus.demo.speech import CHANNELS, articulate, pad, speak
 from syncdiff.corpus.demo.texture import paint, paint_wall
 from syncdiff.faces.facemesh import IBUG_FROM_MEDIAPIPE
-from syncdiff.media.audio import SAMPLE_RATE
+from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 
 EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
@@ -51,13 +51,66 @@ def render_identity(script: Script, root: Path, size: int, seed: int) -> None:
         mouth = articulate(speech)
         mouth[:, CHANNELS.index("jaw")] *= person.articulation
         poses = random_motion(rng, len(mouth))
-        points = [head.posed(row, pose) for row, pose in zip(mouth, poses, strict=True)]
-        frames = (_picture(head, person, frame, texture, wall) for frame in points)
+        film = Film(head, person, texture, wall, size)
         hiss = rng.normal(0, 12, len(speech.audio))  # a room is never digitally silent
         audio = (speech.audio + hiss).round().clip(-32768, 32767).astype(np.int16)
         with atomic(root / "mvlrs_v1" / "main" / f"{clip}.mp4") as path:
-            write_clip(path, frames, audio, size)
-        landmarks = np.stack([_project(person, frame[IBUG_FROM_MEDIAPIPE], size) for frame in points])[..., :2]
+            write_clip(path, film.shoot(mouth, poses), audio, size)
+        write_text(root / "mvlrs_v1" / "main" / f"{clip}.txt", f"Text:  {text.replace(',', '').upper()}\nConf:  5\n")
+        landmarks = np.stack(film.landmarks)
         with atomic(root / "truth" / "main" / f"{clip}.npz") as path:
-            _write_truth(path, landmarks.astype(np.float32))
-        write_text(root / "mvlrs_v1" / "main" / f"{clip}.txt", f"Text:  {_transcript(text)}\nConf:  5\n")
+            np.savez(path, landmarks=landmarks, opening=mouth_opening(landmarks))
+
+
+class Film:
+    """Renders frames one by one, and keeps where the landmarks truly are."""
+
+    def __init__(self, head: Head, person: Person, texture: np.ndarray, wall: np.ndarray, size: int) -> None:
+        self._head, self._person, self._texture, self._wall = head, person, texture, wall
+        self._scale = person.eye_pixels * size * SUPERSAMPLING
+        self._centre = (size * SUPERSAMPLING / 2, size * SUPERSAMPLING * EYE_LEVEL)
+        self.landmarks: list[np.ndarray] = []  # (68, 2) float32 per frame
+
+    def shoot(self, mouth: np.ndarray, poses: list[Pose]) -> Iterator[np.ndarray]:
+        """Yield one (S, S, 3) uint8 RGB picture per row of `articulate` and pose."""
+        head = self._head
+        for row, pose in zip(mouth, poses, strict=True):
+            points = head.posed(row, pose)
+            lit = shade(points, head.triangles, self._person.light, head.occlusion, head.gloss)
+            projected = project(points, self._scale, self._centre)
+            # The supersampled picture counts from its corner, landmarks from the centre of the first pixel.
+            self.landmarks.append((projected[IBUG_FROM_MEDIAPIPE, :2] / SUPERSAMPLING - 0.5).astype(np.float32))
+            yield rasterise(projected, head.triangles, head.coordinates, lit, self._texture, self._wall)
+
+
+def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
+    """Distance of the inner lips (iBUG points 62 and 66) over that of the eyes' centres: (T, 68, 2) to (T,) float32."""
+    eyes = landmarks[:, 36:42].mean(axis=1) - landmarks[:, 42:48].mean(axis=1)
+    lips = landmarks[:, 62] - landmarks[:, 66]
+    opening: np.ndarray = np.linalg.norm(lips, axis=1) / np.linalg.norm(eyes, axis=1)
+    return opening
+
+
+def write_clip(path: Path, frames: Iterator[np.ndarray], audio: np.ndarray, size: int) -> None:
+    """Write an mp4 as LRS2's (H.264, AAC, 25 fps, 16 kHz), in this process and in one thread: same input, same bytes.
+
+    Args:
+        path: the file.
+        frames: (size, size, 3) uint8 RGB each.
+        audio: (n,) int16 mono at 16 kHz.
+        size: side of the picture in pixels.
+    """
+    bitexact = {"fflags": "+bitexact"}
+    with av.open(str(path), "w", format="mp4", options=bitexact) as container:
+        options = {"crf": str(CRF), "preset": "veryfast", "threads": "1", "flags": "+bitexact"}
+        video = container.add_stream("libx264", rate=FPS, options=options)
+        video.width, video.height, video.pix_fmt = size, size, "yuv420p"
+        sound = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"flags": "+bitexact"})
+        for index, frame in enumerate(frames):
+            container.mux(video.encode(VideoFrame.from_ndarray(frame, format="rgb24")))
+            start = index * SAMPLES_PER_FRAME
+            chunk = AudioFrame.from_ndarray(audio[None, start : start + SAMPLES_PER_FRAME], format="s16", layout="mono")
+            chunk.sample_rate, chunk.pts = SAMPLE_RATE, start
+            container.mux(sound.encode(chunk))
+        for stream in (video, sound):
+            container.mux(stream.encode(None))

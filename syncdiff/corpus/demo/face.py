@@ -11,7 +11,7 @@ from syncdiff.corpus.demo import mesh
 from syncdiff.corpus.demo.speech import CHANNELS
 
 JAW_AXIS = np.array([0.0, 0.45, 0.95])  # (x, y, z) of the line through both jaw joints, just before the ears
-JAW_ANGLE = 0.30  # radians at jaw = 1: about 17 degrees
+JAW_ANGLE = 0.34  # radians at jaw = 1: about 19 degrees
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ UPPER_LIP = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291]
 LOWER_LIP = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291]
 UPPER_SEAM = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
 LOWER_SEAM = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
+SEAM = [*UPPER_SEAM, *LOWER_SEAM[-2:0:-1]]  # all around
 # The contours that MediaPipe draws between the outer and the inner edge of the lips.
 UPPER_RED = [[76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306], [62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292]]
 LOWER_RED = [[76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306], [62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292]]
@@ -116,12 +117,13 @@ def _laplacian() -> np.ndarray:
     return laplacian
 
 
-def subdivide(n_points: int, faces: np.ndarray) -> tuple[csr_array, np.ndarray]:
+def subdivide(n_points: int, faces: np.ndarray, crease: Sequence[int]) -> tuple[csr_array, np.ndarray]:
     """Split each triangle into four by Loop's scheme (1987), which rounds the surface and keeps old points' indices.
 
     Args:
         n_points: N, number of points.
         faces: (M, 3) point indices, all turning the same way.
+        crease: a closed line of points that stays sharp: its points are smoothed along it only.
 
     Returns:
         A sparse (N + E, N) matrix from old points to new, and the (4 M, 3) new faces.
@@ -130,6 +132,8 @@ def subdivide(n_points: int, faces: np.ndarray) -> tuple[csr_array, np.ndarray]:
     for a, b, c in faces.tolist():
         for i, j, k in ((a, b, c), (b, c, a), (c, a, b)):
             opposite.setdefault((min(i, j), max(i, j)), []).append(k)
+    for a, b in zip(crease, [*crease[1:], crease[0]], strict=True):
+        del opposite[min(a, b), max(a, b)][1:]  # smoothed like a border, which has a face on one side only
     middle = {edge: n_points + index for index, edge in enumerate(opposite)}
     weights = [*_old_points(n_points, opposite), *_new_points(opposite, middle)]
     rows, columns, values = zip(*weights, strict=True)

@@ -43,7 +43,7 @@ class Person:
     neckline: float  # 0 closed collar to 1 open
     light: Light
     eye_pixels: float  # distance between the eyes, share of the picture's side
-    gaze: np.ndarray  # (2,) radians
+    lids: float  # how far they hang at rest, 0 wide open to 1 shut
     paint_seed: int
 
 
@@ -68,11 +68,11 @@ def random_person(rng: np.random.Generator) -> Person:
         freckles=float(rng.choice([0, 0, 0, 1])) * pale,
         makeup=makeup,
         hair_length=float(rng.choice([0.45, 0.8, 1.0])) if female else float(rng.choice([0.0, 0.1, 0.25])),
-        hairline=float(rng.uniform(0.95, 1.12)),
+        hairline=float(rng.uniform(0.84, 1.08)),
         neckline=float(rng.uniform(0, 1)),
         light=_random_light(rng),
         eye_pixels=float(rng.uniform(0.19, 0.225)),
-        gaze=rng.normal(0, 0.05, 2),
+        lids=float(rng.uniform(0.08, 0.3)),
         paint_seed=int(rng.integers(2**31)),
     )
 

@@ -71,7 +71,7 @@ def rasterise(
         triangles: (M, 3); those that turn their back are left out.
         coordinates: (N, 2) pixel of the texture.
         lit: (N, 2) from `shade`.
-        texture: (A, A, 3) uint8.
+        texture: (A, A, 3) float32 in [0, 255].
         background: (2 S, 2 S, 3) uint8.
     """
     picture = background.copy()
@@ -102,40 +102,63 @@ def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals
 
 
-@numba.njit("void(f4[:,::1], i4[:,::1], u1[:,:,::1], f4[:,::1], u1[:,:,::1])", cache=True)
+f4 = np.float32  # a Python number beside a float32 would make the whole inner loop float64
+HALF, ONE, WHITE = f4(0.5), f4(1), f4(255)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _slope(a: np.ndarray, b: np.ndarray, c: np.ndarray, i: int, slope_b: float, slope_c: float) -> float:
+    """Change of attribute `i` over a triangle per pixel, where its weights of b and c change by these slopes."""
+    return (b[i] - a[i]) * slope_b + (c[i] - a[i]) * slope_c
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _at(a: np.ndarray, b: np.ndarray, c: np.ndarray, i: int, weight_b: float, weight_c: float) -> float:
+    return a[i] + (b[i] - a[i]) * weight_b + (c[i] - a[i]) * weight_c
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _span(start: float, slope: float, first: int, last: int) -> tuple[int, int]:
+    """Narrow the steps `first` to `last` to those where `start + step * slope` is not negative."""
+    if slope > 0:
+        return max(first, int(np.ceil(min(-start / slope, f4(1e6))))), last
+    if slope < 0:
+        return first, min(last, int(np.floor(max(-start / slope, f4(-1)))))
+    return (first, last) if start >= 0 else (1, 0)
+
+
+@numba.njit("void(f4[:,::1], i4[:,::1], f4[:,:,::1], f4[:,::1], u1[:,:,::1])", cache=True, error_model="numpy")
 def _fill(
     attributes: np.ndarray, triangles: np.ndarray, texture: np.ndarray, depth: np.ndarray, picture: np.ndarray
 ) -> None:
-    """Scan each triangle's bounding box row by row; attributes are linear in the picture (the head is shallow)."""
+    """Scan triangles row by row; all attributes are linear in the picture, for a head is shallow."""
     height, width = depth.shape
     for t in range(triangles.shape[0]):
         a, b, c = attributes[triangles[t, 0]], attributes[triangles[t, 1]], attributes[triangles[t, 2]]
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if area <= 1e-6:
+        if area <= f4(1e-6):
             continue
-        top, bottom = max(int(np.ceil(min(a[1], b[1], c[1]) - 0.5)), 0), min(int(max(a[1], b[1], c[1]) + 0.5), height)
-        left, right = max(int(np.ceil(min(a[0], b[0], c[0]) - 0.5)), 0), min(int(max(a[0], b[0], c[0]) + 0.5), width)
-        # Barycentric weights of b and c at the box's first pixel, and their steps along x and y.
-        bx, by = (c[1] - a[1]) / area, -(c[0] - a[0]) / area
-        cx, cy = -(b[1] - a[1]) / area, (b[0] - a[0]) / area
+        top, bottom = max(int(np.ceil(min(a[1], b[1], c[1]) - HALF)), 0), min(int(max(a[1], b[1], c[1]) + HALF), height)
+        left, right = max(int(np.ceil(min(a[0], b[0], c[0]) - HALF)), 0), min(int(max(a[0], b[0], c[0]) + HALF), width)
+        # Barycentric weights of b and c: their slopes along x and y.
+        bx, by = (c[1] - a[1]) / area, (a[0] - c[0]) / area
+        cx, cy = (a[1] - b[1]) / area, (b[0] - a[0]) / area
+        # Slopes along x of depth, texture coordinates and light.
+        zx, ux, vx = _slope(a, b, c, 2, bx, cx), _slope(a, b, c, 3, bx, cx), _slope(a, b, c, 4, bx, cx)
+        fx, hx = _slope(a, b, c, 5, bx, cx), _slope(a, b, c, 6, bx, cx)
         for y in range(top, bottom):
-            dy = y + np.float32(0.5) - a[1]
-            for x in range(left, right):
-                dx = x + np.float32(0.5) - a[0]
-                wb, wc = dx * bx + dy * by, dx * cx + dy * cy
-                wa = 1 - wb - wc
-                if wa < 0 or wb < 0 or wc < 0:
-                    continue
-                z = wa * a[2] + wb * b[2] + wc * c[2]
-                if z >= depth[y, x]:
-                    continue
-                depth[y, x] = z
-                u, v = wa * a[3] + wb * b[3] + wc * c[3], wa * a[4] + wb * b[4] + wc * c[4]
-                factor, highlight = wa * a[5] + wb * b[5] + wc * c[5], wa * a[6] + wb * b[6] + wc * c[6]
-                column, row = int(u), int(v)
-                fu, fv = u - column, v - row
-                for channel in range(3):
-                    above = texture[row, column, channel] * (1 - fu) + texture[row, column + 1, channel] * fu
-                    below = texture[row + 1, column, channel] * (1 - fu) + texture[row + 1, column + 1, channel] * fu
-                    value = (above * (1 - fv) + below * fv) * factor + highlight
-                    picture[y, x, channel] = np.uint8(min(value, np.float32(255)))
+            dx, dy = f4(left) + HALF - a[0], f4(y) + HALF - a[1]
+            wb, wc = dx * bx + dy * by, dx * cx + dy * cy
+            first, last = _span(ONE - wb - wc, -bx - cx, *_span(wb, bx, *_span(wc, cx, 0, right - left - 1)))
+            wb, wc = wb + f4(first) * bx, wc + f4(first) * cx
+            z, u, v = _at(a, b, c, 2, wb, wc), _at(a, b, c, 3, wb, wc), _at(a, b, c, 4, wb, wc)
+            factor, highlight = _at(a, b, c, 5, wb, wc), _at(a, b, c, 6, wb, wc)
+            for x in range(left + first, left + last + 1):
+                if z < depth[y, x]:
+                    depth[y, x] = z
+                    column, row = int(u), int(v)
+                    for channel in range(3):
+                        value = texture[row, column, channel] * factor + highlight
+                        picture[y, x, channel] = np.uint8(min(value, WHITE))
+                z, u, v = z + zx, u + ux, v + vx
+                factor, highlight = factor + fx, highlight + hx

@@ -22,7 +22,7 @@ TILES = {  # x, y, width, height in pixels
     "mouth": (384, 384, 128, 128),
 }
 UNROLL_AXIS_Z = 1.1  # the face is unrolled from a cylinder about a vertical line at this depth
-IRIS = 0.30  # radius in the eye's tile, whose half width is 1
+IRIS = 0.36  # radius in the eye's tile, whose half width is 1
 
 
 def in_tile(tile: str, uv: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def face_coordinates(points: np.ndarray) -> np.ndarray:
 
 
 def paint(person: Person) -> np.ndarray:
-    """Paint a person's texture: (SIDE, SIDE, 3) uint8 RGB."""
+    """Paint a person's texture: (SIDE, SIDE, 3) float32 RGB in [0, 255]."""
     rng = np.random.default_rng(person.paint_seed)
     texture = np.zeros((SIDE, SIDE, 3), np.float32)
     tiles = {
@@ -54,7 +54,7 @@ def paint(person: Person) -> np.ndarray:
     for name, painter in tiles.items():
         x, y, width, height = TILES[name]
         texture[y : y + height, x : x + width] = painter(person, rng, width)
-    return texture.clip(0, 255).astype(np.uint8)
+    return texture.clip(0, 255)
 
 
 def paint_wall(person: Person, size: int) -> np.ndarray:
@@ -121,8 +121,7 @@ def _beard(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.
     jaw = [93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323]
     inner = [401, 435, 410, 391, 164, 165, 186, 215, 177]
     cv2.fillPoly(area, [_fixed(points[[*jaw, *inner]])], 1.0, cv2.LINE_AA, 4)
-    lower = np.concatenate([[0, 1], np.full(size - 2, 1)])
-    area = cv2.GaussianBlur(area, (0, 0), 6) * lower[:, None].astype(np.float32)
+    area = cv2.GaussianBlur(area, (0, 0), 9)
     grain = (0.75 + 0.35 * _noise(rng, size, 0.8)).clip(0, 1)
     _blend(face, area * grain, person.hair * 0.7 + person.skin * 0.12, 0.30 + 0.5 * person.beard)
 
@@ -188,14 +187,15 @@ def _paint_clothes(person: Person, rng: np.random.Generator, size: int) -> np.nd
 def _paint_eye(person: Person, rng: np.random.Generator, size: int) -> np.ndarray:
     y, x = (np.mgrid[:size, :size] + 0.5) / size * 2 - 1
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    white = np.array([236, 230, 226]) - np.array([30, 50, 50]) * np.clip(radius - 0.45, 0, 1)[..., None]
+    white = np.array([222, 214, 210]) - np.array([30, 50, 50]) * np.clip(radius - 0.45, 0, 1)[..., None]
     fibres = np.interp(angle, np.linspace(-np.pi, np.pi, 64), rng.uniform(0.75, 1.25, 64))
     iris = person.eyes * (fibres * (0.75 + 0.9 * radius / IRIS))[..., None]
     iris *= (1 - 0.55 * _step(radius, IRIS * 0.86, 0.03))[..., None]
     eye = white + (iris - white) * (1 - _step(radius, IRIS, 0.03))[..., None]
     eye *= (_step(radius, IRIS * 0.42, 0.03))[..., None] * 0.97 + 0.03
     glint = np.exp(-((x + 0.09) ** 2 + (y + 0.11) ** 2) / 0.0016)
-    return eye + 230 * glint[..., None]
+    eye *= (1 - 0.45 * np.exp(-(((y + 0.55) / 0.35) ** 2)))[..., None]  # the upper lid's shadow
+    return eye + 220 * glint[..., None]
 
 
 def _paint_teeth(person: Person, rng: np.random.Generator, size: int) -> np.ndarray:
