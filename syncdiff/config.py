@@ -145,7 +145,6 @@ class Diffusion(Section):
     beta_start: float = Field(0.0015, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
     beta_end: float = Field(0.0195, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
     prediction: Literal["epsilon", "v_prediction", "sample"] = Field("v_prediction", description="UNet target [I]")
-    min_snr_gamma: float = Field(5.0, gt=0, description="loss weight min(SNR, gamma), Hang et al. 2023 [I]")
     mouth_weight: float = Field(4.0, ge=0, description="extra weight of the loss under the mask [I]")
 
 

@@ -1,4 +1,8 @@
-"""The denoising loss, weighted over timesteps by min-SNR and over the picture by the mouth mask."""
+"""The denoising loss, weighted over the picture by the mouth mask.
+
+Over timesteps it is not weighted: with `v_prediction`, noise levels near T count as much as the others, and there the
+priors and the speech are all that the denoiser has (min-SNR weights, which fade them out, unlearn the audio).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,6 @@ class DiffusionLoss:
         known = torch.rand(len(latents), device=latents.device) >= self.config.denoiser.speech_dropout
         prediction = denoiser(noisy, timesteps, self._priors(batch), batch["speech"], batch["valid"], known)
         squared = (prediction.float() - self._target(latents, noise, timesteps)).square()
-        squared = squared * self._snr_weight(timesteps).view(-1, 1, 1, 1)
         mouth = self._mouth(latents)
         weight = 1 + self.config.diffusion.mouth_weight * mouth
         return {
@@ -59,15 +62,6 @@ class DiffusionLoss:
         if self.config.diffusion.prediction == "sample":
             return latents
         return self.schedule.get_velocity(latents, noise, timesteps)
-
-    def _snr_weight(self, timesteps: Tensor) -> Tensor:
-        """min(SNR, gamma) in the units of the target (Hang et al. 2023, table 1)."""
-        signal = self.schedule.alphas_cumprod.to(timesteps.device)[timesteps]
-        snr = signal / (1 - signal)
-        clipped = snr.clamp(max=self.config.diffusion.min_snr_gamma)
-        return {"epsilon": clipped / snr, "v_prediction": clipped / (snr + 1), "sample": clipped}[
-            self.config.diffusion.prediction
-        ]
 
     def _mouth(self, latents: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(self.mask.to(latents), latents.shape[-1])

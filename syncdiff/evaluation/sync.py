@@ -33,7 +33,7 @@ from syncdiff.models.syncnet import (
 
 MAX_SHIFT = 15  # video frames by which the sound is shifted, both ways
 AUDIO_WINDOWS_PER_PASS = 256
-LIP_WINDOWS_PER_PASS = {"cpu": 12, "cuda": 96}  # at 224 pixels; on a CPU the first maps then stay in its cache
+LIP_WINDOWS_PER_PASS = {"cpu": 8, "cuda": 96}  # at 224 pixels; on a CPU the first maps then stay in its cache
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

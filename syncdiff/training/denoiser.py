@@ -19,7 +19,7 @@ from syncdiff.training.loop import Run, fit
 
 
 def train_denoiser(config: Config, shards: Sequence[Pair], out: Path, device: torch.device) -> None:
-    """Train on latent shards, each with its speech shard, and write `out`/denoiser.safetensors (the averaged weights)."""
+    """Train on latent shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors."""
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
     run = Run(

@@ -76,11 +76,11 @@ class Film:
         head = self._head
         for row, pose in zip(mouth, poses, strict=True):
             points = head.posed(row, pose)
-            lit = shade(points, head.triangles, self._person.light, head.occlusion, head.gloss)
+            lit = shade(points, head.surface, self._person.light)
             projected = project(points, self._scale, self._centre)
             # The supersampled picture counts from its corner, landmarks from the centre of the first pixel.
             self.landmarks.append((projected[IBUG_FROM_MEDIAPIPE, :2] / SUPERSAMPLING - 0.5).astype(np.float32))
-            yield rasterise(projected, head.triangles, head.coordinates, lit, self._texture, self._wall)
+            yield rasterise(projected, head.surface, lit, self._texture, self._wall)
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:

@@ -67,7 +67,9 @@ class Head:
         face = express(person.face, mouth, person.lids + (1 - person.lids) * pose.blink, pose.brow)
         points[self._at["face"]] = self._smooth @ np.concatenate([face, _bag(face), _rim(face)])
         for side, name in enumerate(("left eye", "right eye")):
-            points[self._at[name]] = points[self._at[name]] @ _rotation(*pose.gaze, 0).T + _eye_centre(person.face, side)
+            points[self._at[name]] = points[self._at[name]] @ _rotation(*pose.gaze, 0).T + _eye_centre(
+                person.face, side
+            )
         lower_teeth, tongue = self._at["lower teeth"], self._at["tongue"]
         jaw = float(mouth[CHANNELS.index("jaw")])
         points[lower_teeth] = open_mouth(points[lower_teeth], np.ones(lower_teeth.stop - lower_teeth.start), jaw)

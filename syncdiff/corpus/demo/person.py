@@ -7,12 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from syncdiff.corpus.demo.face import random_face
-from syncdiff.corpus.demo.render import Light
 from syncdiff.corpus.demo.speech import Voice
 
 Colour = np.ndarray  # (3,) float64 RGB in [0, 255]
 
-SKINS = ((244, 208, 184), (232, 188, 160), (222, 172, 140), (200, 146, 112), (172, 118, 86), (138, 92, 66), (110, 74, 56))
+SKINS = (
+    (244, 208, 184),
+    (232, 188, 160),
+    (222, 172, 140),
+    (200, 146, 112),
+    (172, 118, 86),
+    (138, 92, 66),
+    (110, 74, 56),
+)
 HAIRS = ((28, 24, 24), (48, 34, 26), (78, 52, 34), (118, 78, 46), (168, 124, 72), (140, 62, 34), (150, 146, 142))
 EYES = ((70, 46, 30), (92, 64, 38), (84, 98, 66), (76, 110, 140), (108, 126, 134))
 CLOTHES = ((40, 52, 84), (112, 32, 40), (46, 86, 70), (208, 204, 196), (58, 58, 62), (150, 112, 60), (104, 72, 120))
@@ -20,6 +27,16 @@ WALLS = ((112, 128, 140), (150, 136, 118), (92, 112, 100), (128, 108, 120), (168
 FEMALE_VOICES = ("f1", "f2", "f3", "f4", "f5", "linda", "belinda", "steph")
 MALE_VOICES = ("m1", "m2", "m3", "m4", "m5", "m7", "Andy", "Michael")
 ACCENTS = ("en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland")
+
+
+@dataclass(frozen=True)
+class Light:
+    """A key light, a weaker one from the other side, and light from everywhere; 1 shows a colour as it is."""
+
+    direction: np.ndarray  # (3,) unit vector towards the light
+    key: float
+    fill: float
+    ambient: float
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,9 @@ def random_person(rng: np.random.Generator) -> Person:
 
 
 def _vary(rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...], spread: float) -> Colour:
-    colour: Colour = np.array(palette[rng.integers(len(palette))]) + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread)
+    colour: Colour = (
+        np.array(palette[rng.integers(len(palette))]) + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread)
+    )
     return colour.clip(12, 250)
 
 

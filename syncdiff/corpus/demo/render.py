@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numba
 import numpy as np
 
+from syncdiff.corpus.demo.parts import Part
+from syncdiff.corpus.demo.person import Light
+
 SUPERSAMPLING = 2
 CAMERA_DISTANCE = 11.0  # in eye distances: 70 cm
-
-
-@dataclass(frozen=True)
-class Light:
-    """A key light, a weaker one from the other side, and light from everywhere."""
-
-    direction: np.ndarray  # (3,) unit vector towards the light
-    key: float
-    fill: float
-    ambient: float
 
 
 def project(points: np.ndarray, scale: float, centre: tuple[float, float]) -> np.ndarray:
@@ -32,52 +23,45 @@ def project(points: np.ndarray, scale: float, centre: tuple[float, float]) -> np
     return projected
 
 
-def shade(
-    points: np.ndarray, triangles: np.ndarray, light: Light, occlusion: np.ndarray, gloss: np.ndarray
-) -> np.ndarray:
-    """Light each point by its smooth normal: (N, 2) float32, a factor on its colour, and grey levels added to it.
+def shade(points: np.ndarray, surface: Part, light: Light) -> np.ndarray:
+    """Light each point of a moved surface by its smooth normal.
 
     Args:
-        points: (N, 3).
-        triangles: (M, 3), clockwise as seen from outside.
+        points: (N, 3), where the surface's points are now.
+        surface: its triangles, occlusion and gloss.
         light: the lights.
-        occlusion: (N,) in [0, 1], how much of the light reaches a point.
-        gloss: (N,) strength of the highlight.
+
+    Returns:
+        (N, 2) float32, a factor on the colour, and grey levels added to it.
     """
-    normals = _normals(points, triangles)
+    normals = _normals(points, surface.triangles)
     towards = np.clip(normals @ light.direction, -1, 1)
     fill = np.clip(normals @ (light.direction * [-1, 1, 1]), 0, 1)
     half = light.direction + [0, 0, -1]
     half = half / np.linalg.norm(half)
     wrapped = np.clip((towards + 0.35) / 1.35, 0, 1)  # light that scatters under the skin softens the terminator
     lit = np.empty((len(points), 2), np.float32)
-    lit[:, 0] = (light.ambient + light.key * wrapped + light.fill * fill) * occlusion
-    lit[:, 1] = 255 * gloss * np.clip(normals @ half, 0, 1) ** 14 * light.key
+    lit[:, 0] = (light.ambient + light.key * wrapped + light.fill * fill) * surface.occlusion
+    lit[:, 1] = 255 * surface.gloss * np.clip(normals @ half, 0, 1) ** 14 * light.key
     return lit
 
 
 def rasterise(
-    projected: np.ndarray,
-    triangles: np.ndarray,
-    coordinates: np.ndarray,
-    lit: np.ndarray,
-    texture: np.ndarray,
-    background: np.ndarray,
+    projected: np.ndarray, surface: Part, lit: np.ndarray, texture: np.ndarray, background: np.ndarray
 ) -> np.ndarray:
-    """Draw triangles over a background, at twice the resolution and reduced: (S, S, 3) uint8 RGB.
+    """Draw a surface over a background, at twice the resolution, and reduce: (S, S, 3) uint8 RGB.
 
     Args:
         projected: (N, 3) pixels x, y, and depth, of the supersampled picture.
-        triangles: (M, 3); those that turn their back are left out.
-        coordinates: (N, 2) pixel of the texture.
+        surface: its triangles (those that turn their back are left out) and texture coordinates.
         lit: (N, 2) from `shade`.
         texture: (A, A, 3) float32 in [0, 255].
         background: (2 S, 2 S, 3) uint8.
     """
     picture = background.copy()
     depth = np.full(picture.shape[:2], np.inf, np.float32)
-    attributes = np.concatenate([projected, coordinates, lit], axis=1).astype(np.float32)  # (N, 7)
-    _fill(attributes, triangles, texture, depth, picture)
+    attributes = np.concatenate([projected, surface.coordinates, lit], axis=1).astype(np.float32)  # (N, 7)
+    _fill(attributes, surface.triangles, texture, depth, picture)
     side = background.shape[0] // SUPERSAMPLING
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
 

@@ -1,169 +1,180 @@
-"""Synthetic speech with its phonemes' times, from the eSpeak NG library that espeakng-loader carries."""
+"""Speech of the demo: eSpeak NG's synthesis with the time of each phoneme, and the mouth movements that go with it."""
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
-import functools
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import espeakng_loader
 import numpy as np
 from scipy.signal import resample_poly
 
 from syncdiff.media.audio import SAMPLE_RATE
+from syncdiff.media.container import FPS
 
-# Constants and layout of espeak-ng's speak_lib.h.
-SYNCHRONOUS, PHONEME_EVENTS, UTF8 = 2, 1, 1
+# espeak-ng's speak_lib.h: the numbers of its enumerations
+OUTPUT_RETRIEVAL = 2
+PHONEME_EVENTS_IN_IPA = 0b11
+EVENT_PHONEME = 7
+UTF8 = 1
 RATE, PITCH, RANGE = 1, 3, 4
-END_OF_LIST, PHONEME = 0, 7
-SILENCE_S = 0.15  # before and after the speech
 
-COLOURS = ("blue", "green", "red", "white", "brown", "purple")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PEOPLE = ("my mother", "the farmer", "our old neighbour", "the baker", "a young woman", "the judge", "his best friend")
-VERBS = ("bought", "forgot", "washed", "moved", "found", "borrowed", "painted", "chose", "carried", "watched")
-THINGS = ("five big apples", "the wooden boat", "a warm coat", "some fresh fish", "the yellow van", "two thick books")
-PLACES = ("before breakfast", "at the harbour", "in the village shop", "last February", "by the river", "on the roof")
-OPENINGS = ("Everybody knows", "I am sure", "We often hear", "You should know", "They wrote to me", "Maybe it is true")
+CHANNELS = ("jaw", "spread", "round", "close", "tuck", "lift", "tip", "out")
+LEAD_S, DECAY_S = 0.045, 0.055  # reach of a phoneme before it sounds and after
+SHORTEST_S = 0.07  # of a closure: longer than a video frame, so that none falls between two
 
-
-@dataclass(frozen=True)
-class Voice:
-    """How someone sounds: an eSpeak voice, words a minute, and pitch and its range in eSpeak's 0..100."""
-
-    name: str
-    rate: int
-    pitch: int
-    range: int
-
-
-@dataclass(frozen=True)
-class Phoneme:
-    """A phoneme in eSpeak's ASCII notation (`_` and the like are pauses) and when it sounds, in seconds."""
-
-    name: str
-    start: float
-    end: float
-
-
-class _Id(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
+# Targets in [0, 1] of a phoneme for CHANNELS, after the viseme classes of Fisher 1968 and the vowel chart: the jaw's
+# angle, lips spread, rounded, closed, lower lip tucked under the teeth, upper lip lifted; the tongue's tip up and out.
+# The last column is its dominance: how much of the mouth it claims against its neighbours.
+TARGETS: dict[str, tuple[float, ...]] = {
+    "pbm": (0.10, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 6.0),
+    "fv": (0.12, 0.1, 0.0, 0.0, 1.0, 0.3, 0.0, 0.0, 4.0),
+    "θð": (0.25, 0.2, 0.0, 0.0, 0.0, 0.2, 0.6, 1.0, 1.2),
+    "tdnɾlɫ": (0.26, 0.2, 0.0, 0.0, 0.0, 0.1, 1.0, 0.0, 0.8),
+    "sz": (0.12, 0.5, 0.0, 0.0, 0.0, 0.3, 0.7, 0.0, 1.6),
+    "ʃʒ": (0.16, 0.0, 0.7, 0.0, 0.0, 0.6, 0.5, 0.0, 2.0),
+    "kɡxŋʔ": (0.32, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5),
+    "h": (0.45, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3),
+    "ɹr": (0.26, 0.0, 0.5, 0.0, 0.0, 0.2, 0.4, 0.0, 1.0),
+    "w": (0.12, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.5),
+    "j": (0.20, 0.7, 0.0, 0.0, 0.0, 0.1, 0.2, 0.0, 0.8),
+    "i": (0.24, 1.0, 0.0, 0.0, 0.0, 0.2, 0.2, 0.0, 1.2),
+    "ɪ": (0.40, 0.6, 0.0, 0.0, 0.0, 0.1, 0.1, 0.0, 0.9),
+    "eɛ": (0.62, 0.6, 0.0, 0.0, 0.0, 0.2, 0.1, 0.0, 1.2),
+    "æ": (0.88, 0.5, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0, 1.6),
+    "aɑɐ": (1.00, 0.1, 0.0, 0.0, 0.0, 0.2, 0.0, 0.0, 1.7),
+    "ʌ": (0.72, 0.1, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 1.2),
+    "əɚɜ": (0.45, 0.1, 0.2, 0.0, 0.0, 0.1, 0.0, 0.0, 0.8),
+    "ɒɔ": (0.80, 0.0, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0, 1.4),
+    "o": (0.55, 0.0, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 1.4),
+    "ʊ": (0.34, 0.0, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 1.2),
+    "uʉ": (0.22, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.8),
+}
+REST = (0.0,) * len(CHANNELS) + (1.0,)
+VISEMES = {symbol: np.array(targets) for symbols, targets in TARGETS.items() for symbol in symbols}
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [
+    """espeak_EVENT."""
+
+    _fields_ = (
         ("type", ctypes.c_int),
         ("unique_identifier", ctypes.c_uint),
         ("text_position", ctypes.c_int),
         ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),  # ms
+        ("audio_position", ctypes.c_int),  # milliseconds
         ("sample", ctypes.c_int),
         ("user_data", ctypes.c_void_p),
-        ("id", _Id),
-    ]
+        ("id", ctypes.c_char * 8),
+    )
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-class _Synthesiser:
-    """The library, opened once a process: it keeps its state in globals."""
+@dataclass(frozen=True)
+class Voice:
+    """A speaker: eSpeak's voice and variant, and its parameters."""
 
-    def __init__(self) -> None:
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = str(espeakng_loader.get_data_path()).encode()
-        self.sample_rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEME_EVENTS)
-        if self.sample_rate <= 0:
-            raise RuntimeError(f"eSpeak NG does not find its voices in {data.decode()}")
-        self._blocks: list[np.ndarray] = []
-        self._marks: list[tuple[float, str]] = []  # seconds, phoneme
-        self._callback = _CALLBACK(self._receive)  # must outlive the library's use of it
-        self._library.espeak_SetSynthCallback(self._callback)
+    name: str = "en-us+f2"
+    words_per_minute: int = 160
+    pitch: int = 50  # 0 to 100
+    pitch_range: int = 50  # 0 to 100: from monotone to lively
 
-    def speak(self, text: str, voice: Voice) -> tuple[np.ndarray, list[tuple[float, str]]]:
-        """Return (n,) int16 samples at the library's rate, and when each phoneme begins, in seconds."""
-        self._blocks, self._marks = [], []
-        self._library.espeak_SetVoiceByName(voice.name.encode())
-        for parameter, value in ((RATE, voice.rate), (PITCH, voice.pitch), (RANGE, voice.range)):
-            self._library.espeak_SetParameter(parameter, value, 0)
-        data = text.encode()
-        self._library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 0, 0, UTF8, None, None)
-        return np.concatenate(self._blocks), self._marks
 
-    def _receive(self, samples: ctypes._Pointer[ctypes.c_short], n: int, events: ctypes._Pointer[_Event]) -> int:
+@dataclass(frozen=True)
+class Utterance:
+    """Speech, and when each phoneme begins."""
+
+    audio: np.ndarray  # (n,) int16 at 16 kHz
+    phonemes: list[tuple[float, str]]  # (seconds, IPA; an empty string is a pause)
+
+
+def speak(text: str, voice: Voice) -> Utterance:
+    """Synthesise English text; the same text and voice give the same samples.
+
+    The library is loaded anew each time (10 ms): its oscillators and noise keep their state in static variables, so a
+    second utterance would depend on the first.
+    """
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    chunks: list[np.ndarray] = []
+    phonemes: list[tuple[float, str]] = []
+
+    def receive(samples: ctypes._Pointer[ctypes.c_short], n: int, events: ctypes._Pointer[_Event]) -> int:
         if samples and n > 0:
-            self._blocks.append(np.ctypeslib.as_array(samples, (n,)).copy())
-        i = 0
-        while events[i].type != END_OF_LIST:
-            if events[i].type == PHONEME:
-                self._marks.append((events[i].audio_position / 1000, events[i].id.string.decode()))
-            i += 1
+            chunks.append(np.ctypeslib.as_array(samples, (n,)).copy())
+        index = 0
+        while events[index].type:
+            if events[index].type == EVENT_PHONEME:
+                phonemes.append((events[index].audio_position / 1000, events[index].id.decode("utf-8", "ignore")))
+            index += 1
         return 0
 
+    callback = _Callback(receive)  # referenced here for as long as the library may call it
+    try:
+        rate = library.espeak_Initialize(
+            OUTPUT_RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), PHONEME_EVENTS_IN_IPA
+        )
+        library.espeak_ng_SetRandSeed(ctypes.c_long(0))
+        library.espeak_SetSynthCallback(callback)
+        library.espeak_SetVoiceByName(voice.name.encode())
+        for parameter, value in ((RATE, voice.words_per_minute), (PITCH, voice.pitch), (RANGE, voice.pitch_range)):
+            library.espeak_SetParameter(parameter, value, 0)
+        data = text.encode()
+        library.espeak_Synth(data, len(data) + 1, 0, 0, 0, UTF8, None, None)
+        library.espeak_Synchronize()
+        library.espeak_Terminate()
+    finally:
+        _ctypes.dlclose(library._handle)
+    samples = resample_poly(np.concatenate(chunks).astype(np.float64), SAMPLE_RATE, rate)
+    return Utterance(np.clip(samples, -32768, 32767).round().astype(np.int16), phonemes)
 
-@functools.cache
-def _synthesiser() -> _Synthesiser:
-    return _Synthesiser()
+
+def pad(utterance: Utterance, before_s: float, after_s: float) -> Utterance:
+    """Put silence around speech, so that the whole is a whole number of frames."""
+    before = round(before_s * SAMPLE_RATE)
+    n_frames = ceil((before + len(utterance.audio) + after_s * SAMPLE_RATE) * FPS / SAMPLE_RATE)
+    audio = np.zeros(n_frames * SAMPLE_RATE // FPS, np.int16)
+    audio[before : before + len(utterance.audio)] = utterance.audio
+    return Utterance(audio, [(time + before / SAMPLE_RATE, phoneme) for time, phoneme in utterance.phonemes])
 
 
-def speak(text: str, voice: Voice) -> tuple[np.ndarray, list[Phoneme]]:
-    """Say a text, with a little silence before and after.
+def articulate(utterance: Utterance) -> np.ndarray:
+    """Move the mouth: (T, len(CHANNELS)) float64 in [0, 1], one row at the middle of each video frame.
 
-    Returns:
-        (n,) int16 mono at 16 kHz, and the phonemes in order, on the same time.
+    Each phoneme pulls all channels towards its targets with a dominance that decays exponentially around it, and the
+    mouth is at the weighted mean (Cohen & Massaro 1993, "Modeling coarticulation in synthetic visual speech").
     """
-    synthesiser = _synthesiser()
-    samples, marks = synthesiser.speak(text, voice)
-    resampled = resample_poly(samples.astype(np.float64), SAMPLE_RATE, synthesiser.sample_rate)
-    silence = np.zeros(round(SILENCE_S * SAMPLE_RATE))
-    audio = np.concatenate([silence, resampled, silence])
-    ends = [start for start, _ in marks[1:]] + [len(samples) / synthesiser.sample_rate]
-    phonemes = [
-        Phoneme(name, start + SILENCE_S, end + SILENCE_S)
-        for (start, name), end in zip(marks, ends, strict=True)
-        if end > start
-    ]
-    return np.clip(np.rint(audio), -32768, 32767).astype(np.int16), phonemes
+    segments = _segments(utterance.phonemes, len(utterance.audio) / SAMPLE_RATE)
+    start, end = (np.array([segment[i] for segment in segments]) for i in (0, 1))
+    targets = np.array([segment[2] for segment in segments])  # (segments, channels + 1)
+    times = (np.arange(round(len(utterance.audio) / SAMPLE_RATE * FPS)) + 0.5)[:, None] / FPS  # (T, 1)
+    outside = np.maximum(start - times, 0) / LEAD_S + np.maximum(times - end, 0) / DECAY_S  # (T, segments)
+    dominance = targets[:, -1] * np.exp(-outside)
+    tracks = dominance @ targets[:, :-1] / dominance.sum(axis=1, keepdims=True)
+    tracks[:, CHANNELS.index("close")] *= 1.35  # the neighbours never let the mean come to 1, but lips do touch
+    return tracks.clip(0, 1)
 
 
-def draw_voice(random: np.random.Generator) -> Voice:
-    """Draw someone's voice."""
-    sex = random.choice(["m", "f"])
-    variant = random.integers(1, 8 if sex == "m" else 6)  # eSpeak has m1 to m8 and f1 to f5
-    accent = random.choice(["en-gb", "en-us", "en-gb-scotland"])
-    rate, pitch, spread = random.integers((135, 30, 35), (175, 70, 75))
-    return Voice(f"{accent}+{sex}{variant}", int(rate), int(pitch), int(spread))
+def _segments(phonemes: Sequence[tuple[float, str]], end_s: float) -> list[tuple[float, float, np.ndarray]]:
+    """Split phonemes into single symbols (a diphthong is two) with start, end and targets."""
+    segments = [(-1.0, phonemes[0][0], np.array(REST))]
+    ends = [time for time, _ in phonemes[1:]] + [end_s]
+    for (start, phoneme), end in zip(phonemes, ends, strict=True):
+        symbols = [s for s in unicodedata.normalize("NFD", phoneme) if s in VISEMES]
+        step = (end - start) / max(len(symbols), 1)
+        for index, symbol in enumerate(symbols):
+            segments.append(_hold(start + index * step, start + (index + 1) * step, VISEMES[symbol]))
+        if not symbols and end - start > SHORTEST_S:
+            segments.append((start, end, np.array(REST)))
+    return segments
 
 
-def draw_sentence(random: np.random.Generator) -> str:
-    """Draw a sentence, either a command of GRID's grammar (Cooke et al. 2006) with an ending, or a statement."""
-
-    def pick(words: tuple[str, ...] | str) -> str:
-        return str(words[random.integers(len(words))])
-
-    if random.random() < 0.4:
-        verb, preposition = pick(("bin", "lay", "place", "set")), pick(("at", "by", "in", "with"))
-        command = f"{verb} {pick(COLOURS)} {preposition} {pick(LETTERS).upper()} {pick(NUMBERS)}"
-        return f"{command} {pick(('again', 'now', 'please', 'soon'))} {pick(PLACES)}"
-    return f"{pick(OPENINGS)} {pick(PEOPLE)} {pick(VERBS)} {pick(THINGS)} {pick(PLACES)}"
-
-
-def draw_speech(
-    random: np.random.Generator, voice: Voice, seconds: float, spoken: set[str]
-) -> tuple[str, np.ndarray, list[Phoneme]]:
-    """Draw sentences that are not in `spoken` until they last about `seconds`, and say them.
-
-    Returns:
-        What is said, and what `speak` returns for it. `spoken` gains the sentences.
-    """
-    sentences: list[str] = []
-    while True:
-        sentence = draw_sentence(random)
-        if sentence in spoken:
-            continue
-        spoken.add(sentence)
-        sentences.append(sentence)
-        audio, phonemes = speak(". ".join(sentences), voice)
-        if len(audio) >= 0.8 * seconds * SAMPLE_RATE:
-            return " ".join(sentences), audio, phonemes
+def _hold(start: float, end: float, targets: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Lengthen a closure that is too short to be seen: lips close before the sound stops."""
+    short = max(SHORTEST_S - (end - start), 0) if targets[CHANNELS.index("close")] else 0
+    return start - short * 0.6, end + short * 0.4, targets
