@@ -109,9 +109,12 @@ class Autoencoder(Optimizer):
     """diffusers' AutoencoderKL."""
 
     pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
-    channels: list[int] = Field([16, 32, 64], min_length=1, description="width per resolution; factor 2^(n-1)")
-    latent_channels: int = Field(4, ge=1, le=32, description="channels of the latents")
-    kl_weight: float = Field(1e-5, ge=0, description="weight of the KL term")
+    channels: list[int] = Field([16, 32, 32], min_length=1, description="width per resolution; factor 2^(n-1)")
+    latent_channels: int = Field(8, ge=1, le=32, description="channels of the latents")
+    kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
+    patch_size: int = Field(
+        32, ge=16, multiple_of=16, description="side of the patches it is mostly trained on, pixels"
+    )
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
 
 

@@ -25,6 +25,7 @@ Features = Callable[[np.ndarray], np.ndarray]  # (N, H, W, 3) uint8 RGB -> (N, F
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}  # pytorch-fid's
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
 BATCH = 32
+MIN_SIDE = 32  # pixels: SSIM needs 11, the texture bank 32
 
 
 class Moments:
@@ -197,7 +198,10 @@ def _pictures(root: Path) -> Iterator[Named]:
         raise UserError(f"{root}: no pictures or videos there; name a folder that holds some")
     for file in files:
         name = "" if file == root else file.relative_to(root).with_suffix("").as_posix()
-        yield from (((name, index), picture) for index, picture in enumerate(_frames(file)))
+        for index, picture in enumerate(_frames(file)):
+            if min(picture.shape[:2]) < MIN_SIDE:
+                raise UserError(f"{file}: a side is shorter than {MIN_SIDE} pixels; give larger pictures")
+            yield (name, index), picture
 
 
 def _frames(file: Path) -> Iterator[np.ndarray]:

@@ -7,17 +7,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
 
 BATCH = 64  # frames encoded or decoded at once
+START_LOG_VARIANCE = -6.0
 
 
 def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
-    """Build an untrained autoencoder: factor 2^(len(channels) - 1), no attention (crops are small)."""
-    return AutoencoderKL(
+    """Build an untrained autoencoder: factor 2^(len(channels) - 1), no attention (crops are small).
+
+    Its posterior starts almost without noise; from unit variance, the first thousand steps would go into drowning it.
+    """
+    autoencoder = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(settings.channels),
         up_block_types=("UpDecoderBlock2D",) * len(settings.channels),
         block_out_channels=tuple(settings.channels),
@@ -26,7 +30,9 @@ def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
         norm_num_groups=8,
         mid_block_add_attention=False,
         scaling_factor=1.0,
-    ).to(memory_format=torch.channels_last)
+    )
+    nn.init.constant_(autoencoder.quant_conv.bias[settings.latent_channels :], START_LOG_VARIANCE)
+    return autoencoder.to(memory_format=torch.channels_last)
 
 
 def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:

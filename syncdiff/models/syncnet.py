@@ -5,6 +5,7 @@ Layers and state-dict names follow joonson/syncnet_python (SyncNetModel.py), so 
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from copy import deepcopy
@@ -69,6 +70,10 @@ class SyncNet(nn.Module):
             *_block(nn.Conv3d(c256, c512, (1, side, side))),  # (B, 512, T - 4, 1, 1)
         )
         self.netfclip = _head(c512)
+
+    def forward(self, frames: Tensor, mfcc: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed matching windows, (N, 3, 5, S, S) and (N, 13, 20): two of (N, 1024)."""
+        return self.lip(frames)[:, 0], self.audio(mfcc)
 
     def lip(self, frames: Tensor) -> Tensor:
         """Embed every window of five frames.
@@ -181,24 +186,26 @@ def load_syncnet(path: Path | str) -> LoadedSyncNet:
     path = Path(path)
     weights, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
     try:
-        net = SyncNet(float(metadata.get("width", 1.0)), int(metadata.get("image_size", 224)))
+        about = json.loads(metadata.get("syncnet", "{}"))
+        net = SyncNet(about.get("width", 1.0), about.get("image_size", 224))
         net.load_state_dict(weights)
     except (RuntimeError, ValueError, TypeError, AttributeError):
         raise UserError(
             f"{path}: not a SyncNet checkpoint; give syncnet_v2.model, or the syncnet.safetensors of a run"
         ) from None
-    if "corpus" not in metadata:
+    if "corpus" not in about:
         return LoadedSyncNet(net.eval(), path.stem, "face")
-    scorer = f"SyncNet of {metadata['corpus']} ({net.image_size} px, width {net.width:g})"
+    scorer = f"SyncNet of {about['corpus']} ({net.image_size} px, width {net.width:g})"
     return LoadedSyncNet(net.eval(), scorer, "aligned")
 
 
 def save_syncnet(net: SyncNet, path: Path | str, corpus: str) -> None:
     """Write a SyncNet trained on aligned crops of `corpus` as safetensors, atomically."""
-    metadata = {"width": str(net.width), "image_size": str(net.image_size), "corpus": corpus}
+    # One entry: safetensors writes several in an order that changes from run to run.
+    about = json.dumps({"width": net.width, "image_size": net.image_size, "corpus": corpus})
     weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(weights, temporary, metadata)
+        save_file(weights, temporary, {"syncnet": about})
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

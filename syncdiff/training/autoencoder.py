@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from syncdiff.artifacts import atomic, write_text
-from syncdiff.config import Config
+from syncdiff.config import Autoencoder, Config
 from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import build_autoencoder, encode, to_pixels
 from syncdiff.priors import mouth_mask
@@ -22,6 +24,8 @@ from syncdiff.training.loop import Run, fit
 
 FRAMES_IN_MEMORY = 40_000  # crops kept for training: 0.5 GB at 64 pixels
 FRAMES_PER_CLIP = 150
+L2_WEIGHT = 5.0  # of squared errors in [-1, 1]: equal to L1 at an error of 25 grey levels
+WHOLE_CROPS = 0.2  # share of the steps
 
 
 def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device: torch.device) -> None:
@@ -30,6 +34,7 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
     The frames are 8-bit crops (S, S, 3); the written scaling factor gives latents of unit variance on them.
     """
     frames = training_frames(shards, config.seed)
+    torch.manual_seed(config.seed)
     autoencoder = build_autoencoder(config.autoencoder)
     run = Run(
         folder=out,
@@ -39,8 +44,9 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         device=device,
         label="autoencoder",
     )
-    loss = AutoencoderLoss(config, torch.from_numpy(mouth_mask(config.faces.size)))
-    trained = fit(autoencoder, loss, lambda done: _batches(frames, config, done), run)
+    mask = mouth_mask(config.faces.size)
+    loss = AutoencoderLoss(config.autoencoder)
+    trained = fit(autoencoder, loss, lambda done: batches(frames, mask, config.autoencoder, config.seed, done), run)
     _set_scale(trained, frames)
     _save(trained, out)
 
@@ -60,33 +66,53 @@ def training_frames(shards: Sequence[Path], seed: int) -> np.ndarray:
     return np.concatenate(frames)[:FRAMES_IN_MEMORY]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The same window of several crops: `frames` (B, P, P, 3) uint8, `mask` (P, P) of the mouth there."""
+
+    frames: np.ndarray
+    mask: np.ndarray
+
+
 class AutoencoderLoss:
-    """L1, heavier under the mouth mask, plus the KL term of Kingma & Welling 2014."""
+    """L1 (sharp edges) and L2 (right colours, early), heavier under the mask, plus the KL of Kingma & Welling 2014."""
 
-    def __init__(self, config: Config, mask: Tensor) -> None:
-        self.weight = (1 + config.autoencoder.mouth_weight * mask)[None, None]  # (1, 1, S, S)
-        self.kl_weight = config.autoencoder.kl_weight
+    def __init__(self, settings: Autoencoder) -> None:
+        self.settings = settings
 
-    def __call__(self, autoencoder: AutoencoderKL, frames: np.ndarray) -> dict[str, Tensor]:
-        """Return {"loss", "l1", "kl"} for uint8 frames (B, S, S, 3)."""
+    def __call__(self, autoencoder: AutoencoderKL, batch: Batch) -> dict[str, Tensor]:
+        """Return {"loss", "l1", "kl"}."""
         device = next(autoencoder.parameters()).device
-        pixels = to_pixels(frames, device)
+        pixels = to_pixels(batch.frames, device)
         posterior = autoencoder.encode(pixels).latent_dist
         reconstruction = autoencoder.decode(posterior.sample()).sample
-        weight = self.weight.to(device)
-        l1 = ((reconstruction - pixels).abs() * weight).mean() / weight.mean()
+        weight = 1 + self.settings.mouth_weight * torch.from_numpy(batch.mask).to(device)  # (P, P)
+        error = reconstruction - pixels  # (B, 3, P, P)
+        l1 = (error.abs() * weight).mean() / weight.mean()
+        l2 = (error.square() * weight).mean() / weight.mean()
         kl = posterior.kl().mean()
-        return {"loss": l1 + self.kl_weight * kl, "l1": l1, "kl": kl}
+        return {"loss": l1 + L2_WEIGHT * l2 + self.settings.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
 
 
-def _batches(frames: np.ndarray, config: Config, done: int) -> Iterator[np.ndarray]:
-    """Yield seeded batches; half of them mirrored."""
-    step = done
-    while True:
-        rng = np.random.default_rng([config.seed, step])
-        batch = frames[rng.integers(len(frames), size=config.autoencoder.batch_size)]
-        yield batch[:, :, ::-1] if rng.random() < 0.5 else batch
-        step += 1
+def batches(frames: np.ndarray, mask: np.ndarray, settings: Autoencoder, seed: int, done: int) -> Iterator[Batch]:
+    """Yield seeded batches of random patches, and of whole crops in the last steps; half of them mirrored.
+
+    A patch costs a fraction of a crop and teaches as much about edges and colours; whole crops come last, so that the
+    group norms see at the end what they will see in use. A batch of crops has as many pixels as one of patches.
+    """
+    size = frames.shape[1]
+    for step in itertools.count(done):
+        rng = np.random.default_rng([seed, step])
+        side = settings.patch_size if step < (1 - WHOLE_CROPS) * settings.steps else size
+        n = max(2, settings.batch_size * settings.patch_size**2 // side**2)
+        y, x = rng.integers(size - side + 1, size=2)
+        window = np.s_[y : y + side, x : x + side]
+        drawn = np.sort(rng.integers(len(frames), size=n))
+        yield Batch(_mirrored(frames[drawn], rng)[:, *window], mask[window])
+
+
+def _mirrored(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return frames[:, :, ::-1] if rng.random() < 0.5 else frames
 
 
 def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:

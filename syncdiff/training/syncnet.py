@@ -22,7 +22,6 @@ from syncdiff.training.loop import Run, fit
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels; a scorer needs no more
 TIMES_PER_CLIP = 16  # windows that a batch takes of one clip: the negatives that differ in nothing but time
-SCALE = 4.0
 SHIFT_PIXELS = 1 / 20  # of the image's side, both ways
 
 
@@ -119,13 +118,12 @@ def sync_loss(net: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
     The logits are the negative distances that LSE averages, so LSE-D is small and LSE-C large where the match is clear.
     """
-    assert isinstance(net, SyncNet)
     weight = next(net.parameters())
     pixels = torch.from_numpy(batch.frames).to(weight).flip(-1)  # (N, 5, S, S, 3) BGR
     gain = 1 + 0.3 * (2 * torch.rand(len(pixels), 1, 1, 1, 1, device=weight.device) - 1)
-    lip = net.lip((gain * pixels).permute(0, 4, 1, 2, 3))[:, 0]  # (N, 1024)
-    sound = net.audio(torch.from_numpy(batch.sound).to(weight))  # (N, 1024)
-    logits = -SCALE * torch.cdist(lip, sound)  # (N, N)
+    frames = (gain * pixels).permute(0, 4, 1, 2, 3)  # (N, 3, 5, S, S)
+    lip, sound = net(frames, torch.from_numpy(batch.sound).to(weight))
+    logits = -torch.cdist(lip, sound)  # (N, N)
     match = torch.arange(len(lip), device=weight.device)
     loss = (F.cross_entropy(logits, match) + F.cross_entropy(logits.T, match)) / 2
     return {"loss": loss, "accuracy": (logits.argmax(dim=1) == match).float().mean()}

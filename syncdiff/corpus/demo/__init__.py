@@ -17,9 +17,9 @@ FIRST_PROGRAMME = 7_000_000_000_000_000_001  # LRS2 names its programmes by numb
 def render_corpus(config: Config, root: Path, workers: int) -> None:
     """Render the corpus that `config.corpus.demo` describes; the same config gives the same bytes.
 
-    Writes mvlrs_v1/{train,val,test}.txt and mvlrs_v1/main/<programme>/<clip>.{mp4,txt} below `root`, and beside them, for
-    tests and evaluation only, truth/main/<programme>/<clip>.npz: `landmarks` (T, 68, 2) float32 iBUG points in pixels
-    and `opening` (T,) float32, the distance of the inner lips over that of the eyes. No two clips say the same.
+    Writes mvlrs_v1/{train,val,test}.txt and mvlrs_v1/main/<programme>/<clip>.{mp4,txt} below `root`, and beside them,
+    for tests and evaluation only, truth/main/<programme>/<clip>.npz: `landmarks` (T, 68, 2) float32 iBUG points in
+    pixels and `opening` (T,) float32, the distance of the inner lips over that of the eyes. No two clips say the same.
 
     Args:
         config: the whole config; `seed` and `corpus.demo` are read.

@@ -24,6 +24,7 @@ from syncdiff.media.container import FPS
 
 EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
 CRF = 18
+COMMENT = "synthetic: a rendered person who does not exist, and a synthesised voice"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def write_clip(path: Path, frames: Iterator[np.ndarray], audio: np.ndarray, size
     """
     bitexact = {"fflags": "+bitexact"}
     with av.open(str(path), "w", format="mp4", options=bitexact) as container:
+        container.metadata["comment"] = COMMENT
         options = {"crf": str(CRF), "preset": "veryfast", "threads": "1", "flags": "+bitexact"}
         video = container.add_stream("libx264", rate=FPS, options=options)
         video.width, video.height, video.pix_fmt = size, size, "yuv420p"

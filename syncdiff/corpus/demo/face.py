@@ -1,4 +1,4 @@
-"""The face that moves: identities as smooth changes of the neutral face, and a rig that speech, lids and brows drive."""
+"""The face that moves: identities as smooth changes of the neutral face, and a rig for mouth, lids and brows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SHAPES = {
 
 
 def random_face(rng: np.random.Generator) -> np.ndarray:
-    """Draw a person: (468, 3) points, symmetrical, lips closed."""
+    """Draw a person's face: (468, 3) points, symmetrical, lips closed."""
     points = mesh.neutral()
     amounts = rng.normal(size=len(SHAPES)).clip(-1.8, 1.8)
     shapes = zip(SHAPES.values(), amounts.tolist(), strict=True)
@@ -76,15 +76,20 @@ class Rig:
 @cache
 def rig() -> Rig:
     """Build the rig of the neutral face; it fits every identity, because identities change the face little."""
-    lower = [*mesh.LOWER_LIP[2:-2], *mesh.LOWER_SEAM[1:-1], *(i for row in mesh.LOWER_RED for i in row[1:-1])]
-    upper = [*mesh.UPPER_LIP[2:-2], *mesh.UPPER_SEAM[1:-1], *(i for row in mesh.UPPER_RED for i in row[1:-1])]
-    corners = [61, 78, 76, 62, 291, 308, 306, 292]
+    lower = _lip(mesh.LOWER_LIP, mesh.LOWER_RED, mesh.LOWER_SEAM)
+    upper = _lip(mesh.UPPER_LIP, mesh.UPPER_RED, mesh.UPPER_SEAM)
     chin = [18, 83, 313, 200, 199, 175, 152, 148, 377, 176, 400, 149, 378, 201, 421, 208, 428, 171, 396]
     jaw_line = {150: 0.9, 379: 0.9, 136: 0.75, 365: 0.75, 172: 0.55, 397: 0.55, 58: 0.3, 288: 0.3, 132: 0.1, 361: 0.1}
     still = {**dict.fromkeys(_still_points(), 0.0), **dict.fromkeys(upper, 0.0)}
-    jaw = mesh.extend(still | dict.fromkeys(corners, 0.4) | dict.fromkeys([*lower, *chin], 1.0) | jaw_line)
-    lip = mesh.extend(still | dict.fromkeys([*corners, *chin[3:], *jaw_line], 0.0) | dict.fromkeys(lower, 1.0))
+    jaw = mesh.extend(still | dict.fromkeys(mesh.MOUTH_CORNERS, 0.4) | dict.fromkeys([*lower, *chin], 1.0) | jaw_line)
+    below = dict.fromkeys([*mesh.MOUTH_CORNERS, *chin[3:], *jaw_line], 0.0)
+    lip = mesh.extend(still | below | dict.fromkeys(lower, 1.0))
     return Rig(jaw.clip(0, 1), lip.clip(0, 1), {**_lip_moves(upper, lower), **_upper_moves()})
+
+
+def _lip(edge: list[int], red: list[list[int]], seam: list[int]) -> list[int]:
+    """All points of a lip but those near the corners of the mouth."""
+    return [*edge[2:-2], *seam[1:-1], *(i for row in red for i in row[1:-1])]
 
 
 def _still_points() -> list[int]:
@@ -98,17 +103,16 @@ def _still_points() -> list[int]:
 def _lip_moves(upper: list[int], lower: list[int]) -> dict[str, np.ndarray]:
     points, zero = mesh.neutral(), np.zeros(3)
     still = dict.fromkeys([*_still_points(), 152, 148, 377, 175, 199], zero)
-    corners = [61, 78, 76, 62, 291, 308, 306, 292]
-    side = {i: np.array([np.sign(points[i, 0]), 1, 1]) for i in corners}
+    side = {i: np.array([np.sign(points[i, 0]), 1, 1]) for i in mesh.MOUTH_CORNERS}
     # The middle of the lips moves fully, their ends little: a raised cosine over the mouth's half width.
     bump = {i: np.cos(np.pi / 2 * min(abs(points[i, 0]) / 0.4, 1)) ** 1.5 for i in [*upper, *lower]}
     pucker = {i: np.array([-0.28 * points[i, 0], 0, -0.10]) for i in [*upper, *lower]}
     lifted = {i: np.array([0, -0.07, -0.01]) * bump[i] for i in upper}
     tucked = {i: np.array([0, -0.075, 0.07]) * bump[i] for i in lower}
-    fixed = dict.fromkeys(corners, zero)
+    fixed = dict.fromkeys(mesh.MOUTH_CORNERS, zero)
     return {
-        "spread": mesh.extend(still | {i: side[i] * [0.085, -0.02, 0.04] for i in corners}),
-        "round": mesh.extend(still | {i: side[i] * [-0.13, 0, -0.04] for i in corners} | pucker),
+        "spread": mesh.extend(still | {i: side[i] * [0.085, -0.02, 0.04] for i in mesh.MOUTH_CORNERS}),
+        "round": mesh.extend(still | {i: side[i] * [-0.13, 0, -0.04] for i in mesh.MOUTH_CORNERS} | pucker),
         "lift": mesh.extend(still | fixed | dict.fromkeys(lower, zero) | lifted),
         "tuck": mesh.extend(still | fixed | dict.fromkeys(upper, zero) | tucked),
     }
@@ -121,7 +125,7 @@ def _upper_moves() -> dict[str, np.ndarray]:
         lids |= dict.fromkeys(lower, zero)
         lids |= {i: (points[j] - points[i]) * 0.95 for i, j in zip(upper[1:-1], lower[1:-1], strict=True)}
     brows = [i for brow in (*mesh.UPPER_BROWS, *mesh.LOWER_BROWS) for i in brow]
-    away = [i for i in mesh.OVAL if points[i, 1] < 0.3] + [1, 4, 5, 6, 61, 291, 0, 152, 197, 195, 50, 280]
+    away = [i for i in mesh.OVAL if points[i, 1] < 0.3] + [1, 4, 5, 6, 197, 195, 50, 280, 61, 291, 0, 152, *mesh.SEAM]
     blink = mesh.extend(lids | dict.fromkeys([*away, *brows], zero))
     raised = dict.fromkeys(brows, np.array([0, -0.09, 0]))
     brow = mesh.extend(raised | dict.fromkeys([*away, *lids], zero))

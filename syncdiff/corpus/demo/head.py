@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def _loft(edge: Sequence[int], start: int, n_rings: int) -> np.ndarray:
     n = len(edge)
     loops = [np.asarray(edge), *(start + ring * n + np.arange(n) for ring in range(n_rings))]
     quads = []
-    for near, far in zip(loops[:-1], loops[1:], strict=True):
+    for near, far in pairwise(loops):
         a, b, c, d = near, np.roll(near, -1), far, np.roll(far, -1)
         quads += [np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)]
     return np.concatenate(quads)

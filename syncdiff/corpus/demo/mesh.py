@@ -1,8 +1,8 @@
 """The neutral face: FaceMesh's 468 points, asked of MediaPipe's own landmarker with a drawing, and surfaces over it.
 
-The wheel carries FaceMesh's topology and its network but not its canonical geometry. The network answers a plain drawing
-of a face with its notion of an average face in three dimensions: nobody's likeness, and in the very points that the
-landmarker reports later.
+The wheel carries FaceMesh's topology and its network but not its canonical geometry. The network answers a plain
+drawing of a face with its notion of an average face in three dimensions: nobody's likeness, and in the very points
+that the landmarker reports later.
 
 Units: 1 is the distance between the centres of the eyes (about 63 mm). x right and y down in the picture, z away from
 the camera; the origin lies between the eyes.
@@ -22,6 +22,8 @@ from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATIO
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
+from syncdiff.faces.facemesh import _quiet
+
 N_POINTS = 468
 
 # Contours of FaceMesh (read off MediaPipe's published picture of the mesh), each from the image's left to its right;
@@ -38,6 +40,7 @@ SEAM = [*UPPER_SEAM, *LOWER_SEAM[-2:0:-1]]  # all around
 # The contours that MediaPipe draws between the outer and the inner edge of the lips.
 UPPER_RED = [[76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306], [62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292]]
 LOWER_RED = [[76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306], [62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292]]
+MOUTH_CORNERS = [61, 76, 62, 78, 291, 306, 292, 308]
 UPPER_LIDS = ([33, 246, 161, 160, 159, 158, 157, 173, 133], [362, 398, 384, 385, 386, 387, 388, 466, 263])
 LOWER_LIDS = ([33, 7, 163, 144, 145, 153, 154, 155, 133], [362, 382, 381, 380, 374, 373, 390, 249, 263])
 UPPER_BROWS = ([70, 63, 105, 66, 107], [336, 296, 334, 293, 300])
@@ -59,9 +62,10 @@ def triangles() -> np.ndarray:
     cycles = sorted({tuple(sorted((a, b, c))) for a, b in edges for c in neighbours[a] & neighbours[b]})
     uses = Counter(edge for cycle in cycles for edge in combinations(cycle, 2))
     faces = np.array([cycle for cycle in cycles if min(uses[edge] for edge in combinations(cycle, 2)) <= 2])
-    corners = neutral()[faces]  # (852, 3, 3)
-    normal_z = np.cross(corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2])
-    return np.where(normal_z[:, None] > 0, faces, faces[:, ::-1]).astype(np.int32)
+    a, b, c = np.moveaxis(neutral()[faces][..., :2], 1, 0)  # each (852, 2)
+    (x, y), (u, v) = (b - a).T, (c - a).T
+    clockwise = x * v - y * u > 0
+    return np.where(clockwise[:, None], faces, faces[:, ::-1]).astype(np.int32)
 
 
 @cache
@@ -72,7 +76,7 @@ def neutral() -> np.ndarray:
         RuntimeError: the landmarker finds no face in the drawing (another version of MediaPipe).
     """
     picture = _drawing(512)
-    with FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True) as landmarker:
+    with _quiet(), FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True) as landmarker:
         found = landmarker.process(picture).multi_face_landmarks
     if not found:
         raise RuntimeError("MediaPipe finds no face in the drawing that the demo's faces are made from")

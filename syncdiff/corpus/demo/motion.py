@@ -21,8 +21,10 @@ def random_motion(rng: np.random.Generator, n_frames: int) -> list[Pose]:
     blink, brow = _blinks(rng, times), 0.5 * _drift(rng, times, 1.2)
     # Eyes mostly stay on the camera while the head turns.
     gaze = np.stack([0.4 * (yaw.mean() - yaw), 0.4 * (pitch.mean() - pitch)], axis=1) + rng.normal(0, 0.03, 2)
-    tracks = zip(yaw, pitch, roll, shift.tolist(), blink, brow, gaze.tolist(), strict=True)
-    return [Pose(*map(float, (y, p, r)), tuple(s), float(b), float(w), tuple(g)) for y, p, r, s, b, w, g in tracks]
+    return [
+        Pose(yaw[t], pitch[t], roll[t], (shift[t, 0], shift[t, 1]), blink[t], brow[t], (gaze[t, 0], gaze[t, 1]))
+        for t in range(n_frames)
+    ]
 
 
 def _drift(rng: np.random.Generator, times: np.ndarray, period_s: float) -> np.ndarray:

@@ -67,7 +67,7 @@ class Person:
 def random_person(rng: np.random.Generator) -> Person:
     """Draw a person."""
     female = bool(rng.random() < 0.5)
-    skin = _vary(rng, SKINS, 8)
+    skin = _vary(rng, SKINS, 5)
     pale = skin.mean() / 200
     makeup = float(rng.uniform(0.2, 1)) if female else 0.0
     lips = skin * [0.84, 0.60, 0.60] + makeup * np.array([12, -14, -6])
@@ -114,6 +114,6 @@ def _random_voice(rng: np.random.Generator, female: bool) -> Voice:
 def _random_light(rng: np.random.Generator) -> Light:
     side, height = rng.uniform(-0.75, 0.75), rng.uniform(0.15, 0.6)
     direction = np.array([side, -height, -1.0])
-    key = float(rng.uniform(0.5, 0.72))
-    ambient = float(rng.uniform(0.34, 0.46))
+    key = float(rng.uniform(0.46, 0.62))
+    ambient = float(rng.uniform(0.34, 0.44))
     return Light(direction / np.linalg.norm(direction), key, float(rng.uniform(0.05, 0.2)), ambient)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numba
 import numpy as np
@@ -37,8 +39,8 @@ def shade(points: np.ndarray, surface: Part, light: Light) -> np.ndarray:
     normals = _normals(points, surface.triangles)
     towards = np.clip(normals @ light.direction, -1, 1)
     fill = np.clip(normals @ (light.direction * [-1, 1, 1]), 0, 1)
-    half = light.direction + [0, 0, -1]
-    half = half / np.linalg.norm(half)
+    half = light.direction + np.array([0, 0, -1])  # between the light and the camera
+    half /= np.linalg.norm(half)
     wrapped = np.clip((towards + 0.35) / 1.35, 0, 1)  # light that scatters under the skin softens the terminator
     lit = np.empty((len(points), 2), np.float32)
     lit[:, 0] = (light.ambient + light.key * wrapped + light.fill * fill) * surface.occlusion
@@ -69,9 +71,9 @@ def rasterise(
 @numba.njit("f8[:,::1](f8[:,::1], i4[:,::1])", cache=True)
 def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Area-weighted mean of the adjacent faces' normals, outwards, (N, 3)."""
-    normals = np.zeros(points.shape)
+    normals = np.zeros_like(points)
     for t in range(triangles.shape[0]):
-        i, j, k = triangles[t]
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ux, uy, uz = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
         vx, vy, vz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
         x, y, z = uz * vy - uy * vz, ux * vz - uz * vx, uy * vx - ux * vy
@@ -90,6 +92,12 @@ f4 = np.float32  # a Python number beside a float32 would make the whole inner l
 HALF, ONE, WHITE = f4(0.5), f4(1), f4(255)
 
 
+@numba.njit(cache=True)
+def _pixels(a: float, b: float, c: float, size: int) -> tuple[int, int]:
+    """First pixel, and the one after the last, whose centre can lie between the least and the largest of a, b, c."""
+    return max(math.ceil(min(a, b, c) - HALF), 0), min(math.floor(max(a, b, c) + HALF), size)
+
+
 @numba.njit(cache=True, error_model="numpy")
 def _slope(a: np.ndarray, b: np.ndarray, c: np.ndarray, i: int, slope_b: float, slope_c: float) -> float:
     """Change of attribute `i` over a triangle per pixel, where its weights of b and c change by these slopes."""
@@ -104,10 +112,11 @@ def _at(a: np.ndarray, b: np.ndarray, c: np.ndarray, i: int, weight_b: float, we
 @numba.njit(cache=True, error_model="numpy")
 def _span(start: float, slope: float, first: int, last: int) -> tuple[int, int]:
     """Narrow the steps `first` to `last` to those where `start + step * slope` is not negative."""
+    step = -start / slope
     if slope > 0:
-        return max(first, int(np.ceil(min(-start / slope, f4(1e6))))), last
+        return (max(first, math.ceil(step)), last) if step <= last else (1, 0)
     if slope < 0:
-        return first, min(last, int(np.floor(max(-start / slope, f4(-1)))))
+        return (first, min(last, math.floor(step))) if step >= first else (1, 0)
     return (first, last) if start >= 0 else (1, 0)
 
 
@@ -120,10 +129,10 @@ def _fill(
     for t in range(triangles.shape[0]):
         a, b, c = attributes[triangles[t, 0]], attributes[triangles[t, 1]], attributes[triangles[t, 2]]
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if area <= f4(1e-6):
+        if area <= f4(1e-3):  # turned away, or a sliver, whose slopes mean nothing
             continue
-        top, bottom = max(int(np.ceil(min(a[1], b[1], c[1]) - HALF)), 0), min(int(max(a[1], b[1], c[1]) + HALF), height)
-        left, right = max(int(np.ceil(min(a[0], b[0], c[0]) - HALF)), 0), min(int(max(a[0], b[0], c[0]) + HALF), width)
+        top, bottom = _pixels(a[1], b[1], c[1], height)
+        left, right = _pixels(a[0], b[0], c[0], width)
         # Barycentric weights of b and c: their slopes along x and y.
         bx, by = (c[1] - a[1]) / area, (a[0] - c[0]) / area
         cx, cy = (a[1] - b[1]) / area, (b[0] - a[0]) / area

@@ -31,7 +31,7 @@ def unique_sentences(rng: np.random.Generator, seconds: float) -> Iterator[str]:
     seen: set[str] = set()
     while True:
         sentences: list[str] = []
-        while sum(len(sentence.split()) for sentence in sentences) < seconds * WORDS_PER_SECOND - 2.5:
+        while sum(len(sentence.split()) for sentence in sentences) < seconds * WORDS_PER_SECOND - 2:
             grammar = GRID if rng.random() < 0.4 else FREE
             sentences.append(" ".join(str(rng.choice(slot)) for slot in grammar).strip())
         text = ", ".join(sentences)

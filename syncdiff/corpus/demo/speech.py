@@ -7,7 +7,9 @@ import ctypes
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from math import ceil
+from typing import Any
 
 import espeakng_loader
 import numpy as np
@@ -17,7 +19,7 @@ from syncdiff.media.audio import SAMPLE_RATE
 from syncdiff.media.container import FPS
 
 # espeak-ng's speak_lib.h: the numbers of its enumerations
-OUTPUT_RETRIEVAL = 2
+OUTPUT_SYNCHRONOUS = 2  # the callback runs inside espeak_Synth
 PHONEME_EVENTS_IN_IPA = 0b11
 EVENT_PHONEME = 7
 UTF8 = 1
@@ -31,7 +33,7 @@ SHORTEST_S = 0.07  # of a closure: longer than a video frame, so that none falls
 # angle, lips spread, rounded, closed, lower lip tucked under the teeth, upper lip lifted; the tongue's tip up and out.
 # The last column is its dominance: how much of the mouth it claims against its neighbours.
 TARGETS: dict[str, tuple[float, ...]] = {
-    "pbm": (0.10, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 6.0),
+    "pbm": (0.10, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 4.0),
     "fv": (0.12, 0.1, 0.0, 0.0, 1.0, 0.3, 0.0, 0.0, 4.0),
     "θð": (0.25, 0.2, 0.0, 0.0, 0.0, 0.2, 0.6, 1.0, 1.2),
     "tdnɾlɫ": (0.26, 0.2, 0.0, 0.0, 0.0, 0.1, 1.0, 0.0, 0.8),
@@ -101,37 +103,38 @@ def speak(text: str, voice: Voice) -> Utterance:
     second utterance would depend on the first.
     """
     library = ctypes.CDLL(espeakng_loader.get_library_path())
+    try:
+        rate, samples, phonemes = _synthesise(library, text, voice)
+    finally:
+        _ctypes.dlclose(library._handle)
+    resampled = resample_poly(samples.astype(np.float64), SAMPLE_RATE, rate)
+    return Utterance(resampled.clip(-32768, 32767).round().astype(np.int16), phonemes)
+
+
+def _synthesise(library: ctypes.CDLL, text: str, voice: Voice) -> tuple[int, np.ndarray, list[tuple[float, str]]]:
+    """Sample rate in Hz, samples (n,) int16, phonemes."""
     chunks: list[np.ndarray] = []
     phonemes: list[tuple[float, str]] = []
 
-    def receive(samples: ctypes._Pointer[ctypes.c_short], n: int, events: ctypes._Pointer[_Event]) -> int:
+    def receive(samples: Any, n: int, events: Any) -> int:
         if samples and n > 0:
             chunks.append(np.ctypeslib.as_array(samples, (n,)).copy())
-        index = 0
-        while events[index].type:
-            if events[index].type == EVENT_PHONEME:
-                phonemes.append((events[index].audio_position / 1000, events[index].id.decode("utf-8", "ignore")))
-            index += 1
+        for event in takewhile(lambda event: event.type, (events[i] for i in count())):
+            if event.type == EVENT_PHONEME:
+                phonemes.append((event.audio_position / 1000, event.id.decode("utf-8", "ignore")))
         return 0
 
     callback = _Callback(receive)  # referenced here for as long as the library may call it
-    try:
-        rate = library.espeak_Initialize(
-            OUTPUT_RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), PHONEME_EVENTS_IN_IPA
-        )
-        library.espeak_ng_SetRandSeed(ctypes.c_long(0))
-        library.espeak_SetSynthCallback(callback)
-        library.espeak_SetVoiceByName(voice.name.encode())
-        for parameter, value in ((RATE, voice.words_per_minute), (PITCH, voice.pitch), (RANGE, voice.pitch_range)):
-            library.espeak_SetParameter(parameter, value, 0)
-        data = text.encode()
-        library.espeak_Synth(data, len(data) + 1, 0, 0, 0, UTF8, None, None)
-        library.espeak_Synchronize()
-        library.espeak_Terminate()
-    finally:
-        _ctypes.dlclose(library._handle)
-    samples = resample_poly(np.concatenate(chunks).astype(np.float64), SAMPLE_RATE, rate)
-    return Utterance(np.clip(samples, -32768, 32767).round().astype(np.int16), phonemes)
+    data, folder = text.encode(), espeakng_loader.get_data_path().encode()
+    rate = library.espeak_Initialize(OUTPUT_SYNCHRONOUS, 0, folder, PHONEME_EVENTS_IN_IPA)
+    library.espeak_ng_SetRandSeed(ctypes.c_long(0))
+    library.espeak_SetSynthCallback(callback)
+    library.espeak_SetVoiceByName(voice.name.encode())
+    for parameter, value in ((RATE, voice.words_per_minute), (PITCH, voice.pitch), (RANGE, voice.pitch_range)):
+        library.espeak_SetParameter(parameter, value, 0)
+    library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 0, 0, UTF8, None, None)
+    library.espeak_Terminate()
+    return rate, np.concatenate(chunks), phonemes
 
 
 def pad(utterance: Utterance, before_s: float, after_s: float) -> Utterance:
@@ -156,7 +159,8 @@ def articulate(utterance: Utterance) -> np.ndarray:
     outside = np.maximum(start - times, 0) / LEAD_S + np.maximum(times - end, 0) / DECAY_S  # (T, segments)
     dominance = targets[:, -1] * np.exp(-outside)
     tracks = dominance @ targets[:, :-1] / dominance.sum(axis=1, keepdims=True)
-    tracks[:, CHANNELS.index("close")] *= 1.35  # the neighbours never let the mean come to 1, but lips do touch
+    # The neighbours never let the mean come to 1, but lips touch, and part at once.
+    tracks[:, CHANNELS.index("close")] = (1.5 * tracks[:, CHANNELS.index("close")]).clip(0, 1) ** 2
     return tracks.clip(0, 1)
 
 

@@ -117,11 +117,9 @@ def _complexion(face: np.ndarray, points: np.ndarray, person: Person, rng: np.ra
 
 def _beard(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.Generator) -> None:
     size = face.shape[0]
-    area = np.zeros((size, size), np.float32)
     jaw = [93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323]
     inner = [401, 435, 410, 391, 164, 165, 186, 215, 177]
-    cv2.fillPoly(area, [_fixed(points[[*jaw, *inner]])], 1.0, cv2.LINE_AA, 4)
-    area = cv2.GaussianBlur(area, (0, 0), 9)
+    area = _region(size, points[[*jaw, *inner]], 9)
     grain = (0.75 + 0.35 * _noise(rng, size, 0.8)).clip(0, 1)
     _blend(face, area * grain, person.hair * 0.7 + person.skin * 0.12, 0.30 + 0.5 * person.beard)
 
@@ -129,15 +127,11 @@ def _beard(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.
 def _lips(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.Generator) -> None:
     size = face.shape[0]
     outline = points[[*mesh.UPPER_LIP, *mesh.LOWER_LIP[-2:0:-1]]]
-    area = np.zeros((size, size), np.float32)
-    cv2.fillPoly(area, [_fixed(outline)], 1.0, cv2.LINE_AA, 4)
-    area = cv2.GaussianBlur(area, (0, 0), 1.3)
-    lines = 1 + 0.05 * cv2.GaussianBlur(_noise(rng, size, 0.7), (0, 0), sigmaX=0.3, sigmaY=3)
+    area = _region(size, outline, 1.3)
+    lines = 1 + 0.03 * _noise(rng, size, 0.8, 3)
     _blend(face, area, person.lips * lines[..., None], 0.92)
     upper = points[[*mesh.UPPER_LIP, *mesh.UPPER_SEAM[::-1]]]
-    shadow = np.zeros((size, size), np.float32)
-    cv2.fillPoly(shadow, [_fixed(upper)], 1.0, cv2.LINE_AA, 4)
-    _blend(face, cv2.GaussianBlur(shadow, (0, 0), 1.5), person.lips * 0.78, 0.55)
+    _blend(face, _region(size, upper, 1.5), person.lips * 0.78, 0.55)
     _stroke(face, points[mesh.UPPER_SEAM], person.lips * 0.42, 2.6, 0.85)
     _stroke(face, points[mesh.LOWER_LIP[3:-3]] + [0, -6], person.lips * 1.15 + 10, 4.0, 0.35)
 
@@ -159,15 +153,12 @@ def _brows(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.
             top, bottom = (points[row[i]] * (1 - f) + points[row[i + 1]] * f for row in (upper, lower))
             root = bottom + (top - bottom) * rng.uniform(0.05, 0.75)
             away = np.sign(root[0] - face.shape[0] / 2)
-            tip = root + [away * rng.uniform(2, 6), -rng.uniform(1, 4)]
+            tip = root + np.array([away * rng.uniform(2, 6), -rng.uniform(1, 4)])
             _stroke(face, np.array([root, tip]), colour * rng.uniform(0.7, 1.1), 1.0, 0.7)
 
 
 def _paint_hair(person: Person, rng: np.random.Generator, size: int) -> np.ndarray:
-    strands = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), sigmaX=0.8, sigmaY=14)
-    strands /= strands.std()
-    locks = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), sigmaX=4, sigmaY=40)
-    locks /= locks.std()
+    strands, locks = _noise(rng, size, 0.8, 14), _noise(rng, size, 4, 40)
     return person.hair * (1 + 0.16 * strands + 0.14 * locks)[..., None]
 
 
@@ -220,8 +211,10 @@ def _paint_mouth(person: Person, rng: np.random.Generator, size: int) -> np.ndar
     return np.broadcast_to(person.lips * 0.55 * (1 - depth) ** 2 + np.array([26, 8, 8]) * depth, (size, size, 3))
 
 
-def _noise(rng: np.random.Generator, size: int, sigma: float) -> np.ndarray:
-    noise = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), sigma)
+def _noise(rng: np.random.Generator, size: int, sigma_x: float, sigma_y: float | None = None) -> np.ndarray:
+    """Smooth noise (size, size) of mean 0 and deviation 1."""
+    white = rng.normal(0, 1, (size, size)).astype(np.float32)
+    noise = cv2.GaussianBlur(white, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y or sigma_x)
     return noise / noise.std()
 
 
@@ -232,6 +225,13 @@ def _step(x: np.ndarray, edge: float, width: float) -> np.ndarray:
 def _spot(size: int, centre: Sequence[float] | np.ndarray, radius: tuple[float, float]) -> np.ndarray:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return np.exp(-(((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2))
+
+
+def _region(size: int, outline: np.ndarray, blur: float) -> np.ndarray:
+    """Mask of a polygon (N, 2) with soft edges."""
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [_fixed(outline)], 1.0, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(mask, (0, 0), blur)
 
 
 def _blend(picture: np.ndarray, mask: np.ndarray, colour: np.ndarray, opacity: float) -> None:

@@ -72,9 +72,15 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     single = write(tmp_path / "single", {"0.png": picture()})
     broken = write(tmp_path / "broken", {"0.png": picture()})
     (broken / "1.png").write_bytes(b"not a picture")
+    tiny = write(tmp_path / "tiny", {"0.png": picture(8)})
     (tmp_path / "empty").mkdir()
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    for fake, message in ((single, "two at least"), (broken, "1.png: not a readable"), (tmp_path / "empty", "no pic")):
+    for fake, message in (
+        (single, "two at least"),
+        (broken, "1.png: not a readable"),
+        (tmp_path / "empty", "no pic"),
+        (tiny, "shorter than 32"),
+    ):
         with pytest.raises(UserError, match=message):
             fidelity(good, fake)
     with pytest.raises(UserError, match="no such file or folder"):

@@ -1,0 +1,95 @@
+"""The SyncNet of a corpus: it learns to tell true sound from another clip's, and a rerun changes nothing."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from syncdiff.config import Config, parse_config
+from syncdiff.errors import UserError
+from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
+from syncdiff.media.audio import wav_bytes
+from syncdiff.media.video import encode_crops
+from syncdiff.models.syncnet import for_inference, load_syncnet, mfcc, mouth_view
+from syncdiff.shards.tar import Sample, write_shard
+from syncdiff.training.syncnet import TIMES_PER_CLIP, batches, train_syncnet, training_clips
+
+N_FRAMES = 60
+
+
+def talking(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise in bursts, and a dark mouth that is as high as the noise is loud: (T, 64, 64, 3) and (640 T,) int16."""
+    rng = np.random.default_rng(seed)
+    loud = np.repeat(rng.uniform(0, 1, N_FRAMES // 3), 3)
+    crops = np.full((N_FRAMES, 64, 64, 3), rng.integers(120, 220, 3), np.uint8)
+    for crop, height in zip(crops, np.rint(12 * loud).astype(int), strict=True):
+        crop[48 - height : 48 + height, 24:40] = 30
+    audio = rng.normal(size=(N_FRAMES, 640)) * (100 + 8000 * loud[:, None])
+    return crops, audio.ravel().clip(-32768, 32767).astype(np.int16)
+
+
+def samples(n: int) -> Iterator[Sample]:
+    for seed in range(n):
+        crops, audio = talking(seed)
+        yield {"__key__": str(seed), "json": b"{}", "crop.mp4": encode_crops(crops), "audio.wav": wav_bytes(audio)}
+
+
+def small(steps: int) -> Config:
+    syncnet = {"steps": steps, "batch_size": 32, "learning_rate": 1e-3, "warmup_steps": 5, "checkpoint_every": steps}
+    return parse_config({"syncnet": {**syncnet, "width": 0.125, "image_size": 64}})
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shards") / "00000.tar"
+    write_shard(path, samples(8))
+    return path
+
+
+def test_learns_which_sound_belongs_to_which_lips(shard: Path, tmp_path: Path) -> None:
+    train_syncnet(small(120), [shard], tmp_path, torch.device("cpu"))
+    loaded = load_syncnet(tmp_path / "syncnet.safetensors")
+    assert loaded.scorer == "SyncNet of demo (64 px, width 0.125)"
+    net = for_inference(loaded.net)
+    unseen = [talking(seed) for seed in range(100, 106)]
+    lips = [embed_lips([mouth_view(crop, 64) for crop in crops], net) for crops, _ in unseen]
+    sounds = [embed_audio(mfcc(audio), N_FRAMES - 4, net) for _, audio in unseen]
+    true = [lse(*pair) for pair in zip(lips, sounds, strict=True)]
+    other = [lse(*pair) for pair in zip(lips, sounds[1:] + sounds[:1], strict=True)]
+    assert sum(abs(score.offset) <= 1 for score in true) >= 5
+    assert np.mean([score.lse_c for score in true]) > 1.4 * np.mean([score.lse_c for score in other])
+    assert np.mean([score.lse_d for score in true]) < np.mean([score.lse_d for score in other])
+
+
+def test_rerun_gives_the_same_bytes(shard: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        train_syncnet(small(3), [shard], folder, torch.device("cpu"))
+    first = (tmp_path / "a/syncnet.safetensors").read_bytes()
+    assert (tmp_path / "b/syncnet.safetensors").read_bytes() == first
+    train_syncnet(small(3), [shard], tmp_path / "a", torch.device("cpu"))  # resumes at the end
+    assert (tmp_path / "a/syncnet.safetensors").read_bytes() == first
+
+
+def test_batches_match_and_depend_on_the_step_alone(shard: Path) -> None:
+    clips = training_clips([shard], 64, seed=0)
+    assert len(clips) == 8
+    assert all(len(clip.sound) >= TIMES_PER_CLIP for clip in clips)
+    third = next(islice(batches(clips, 32, 0, done=0), 2, None))
+    again = next(batches(clips, 32, 0, done=2))
+    np.testing.assert_array_equal(third.frames, again.frames)
+    np.testing.assert_array_equal(third.sound, again.sound)
+    assert third.frames.shape == (32, 5, 64, 64, 3)
+    dark = (third.frames < 60).mean(axis=(1, 2, 3, 4))  # how open the mouth is
+    loudness = third.sound[:, 0].mean(axis=1)  # the first MFCC is the log energy
+    assert np.corrcoef(dark, loudness)[0, 1] > 0.6
+
+
+def test_clips_that_are_too_short_are_an_error_that_says_so(tmp_path: Path) -> None:
+    crops, audio = talking(0)
+    short = {"json": b"{}", "crop.mp4": encode_crops(crops[:10]), "audio.wav": wav_bytes(audio[:6400])}
+    write_shard(tmp_path / "00000.tar", [{"__key__": "0", **short}])
+    with pytest.raises(UserError, match="no clip"):
+        train_syncnet(small(3), [tmp_path / "00000.tar"], tmp_path / "out", torch.device("cpu"))
