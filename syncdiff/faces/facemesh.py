@@ -126,7 +126,7 @@ def _new_mesh() -> FaceMesh:
 
 def _warm(make: Callable[[], SolutionBase]) -> SolutionBase:
     """Make a graph and let it see one black picture, so that it has loaded its models and logged about it."""
-    with _quiet():
+    with quiet():
         graph = make()
         graph.process(np.zeros((64, 64, 3), np.uint8))
     return graph
@@ -134,7 +134,7 @@ def _warm(make: Callable[[], SolutionBase]) -> SolutionBase:
 
 def _process_anew(mesh: FaceMesh, picture: np.ndarray) -> Any:
     """Process a picture as the first one of a new run: nothing is left of an earlier clip or view."""
-    with _quiet():
+    with quiet():
         mesh.reset()
         return mesh.process(picture)
 
@@ -152,7 +152,7 @@ def _shown(point: np.ndarray, views: list[_View]) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Send the process's stderr to nowhere: MediaPipe logs each start of a graph, at no level that one can set."""
     sys.stderr.flush()
     kept = os.dup(2)

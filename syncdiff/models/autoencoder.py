@@ -27,7 +27,7 @@ def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
         block_out_channels=tuple(settings.channels),
         layers_per_block=1,
         latent_channels=settings.latent_channels,
-        norm_num_groups=8,
+        norm_num_groups=1,  # more groups take the mean off each, and with it the colour of skin and background
         mid_block_add_attention=False,
         scaling_factor=1.0,
     )

@@ -22,7 +22,7 @@ from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATIO
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
-from syncdiff.faces.facemesh import _quiet
+from syncdiff.faces.facemesh import quiet
 
 N_POINTS = 468
 
@@ -76,7 +76,7 @@ def neutral() -> np.ndarray:
         RuntimeError: the landmarker finds no face in the drawing (another version of MediaPipe).
     """
     picture = _drawing(512)
-    with _quiet(), FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True) as landmarker:
+    with quiet(), FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True) as landmarker:
         found = landmarker.process(picture).multi_face_landmarks
     if not found:
         raise RuntimeError("MediaPipe finds no face in the drawing that the demo's faces are made from")
