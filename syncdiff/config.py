@@ -99,7 +99,7 @@ class Optimizer(Section):
 
     steps: int = Field(1000, ge=1, description="optimiser steps")
     batch_size: int = Field(32, ge=1, description="samples in a step, over all processes")
-    learning_rate: float = Field(5e-4, gt=0, description="peak of AdamW's learning rate")
+    learning_rate: float = Field(1e-3, gt=0, description="peak of AdamW's learning rate")
     warmup_steps: int = Field(50, ge=0, description="linear warm-up, then a cosine to zero")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints that a rerun resumes from")
@@ -108,6 +108,9 @@ class Optimizer(Section):
 class Autoencoder(Optimizer):
     """diffusers' AutoencoderKL."""
 
+    steps: int = Field(2200, ge=1, description="optimiser steps")
+    batch_size: int = Field(8, ge=1, description="patches in a step")
+    learning_rate: float = Field(3e-3, gt=0, description="peak of AdamW's learning rate")
     pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
     channels: list[int] = Field([16, 32, 32], min_length=1, description="width per resolution; factor 2^(n-1)")
     latent_channels: int = Field(8, ge=1, le=32, description="channels of the latents")
@@ -121,15 +124,18 @@ class Autoencoder(Optimizer):
 class SyncNet(Optimizer):
     """The scorer of LSE-C and LSE-D."""
 
+    steps: int = Field(700, ge=1, description="optimiser steps")
+    batch_size: int = Field(64, ge=16, multiple_of=16, description="windows in a step, 16 of a clip")
+    learning_rate: float = Field(5e-4, gt=0, description="peak of AdamW's learning rate")
     weights: str | None = Field(None, description="published syncnet_v2.model; null: train one on the corpus")
     width: float = Field(0.25, gt=0, le=1, description="channels relative to the published network, when trained here")
-    image_size: Literal[64, 112, 224] = Field(112, description="input side in pixels, when trained here")
+    image_size: Literal[64, 112, 224] = Field(64, description="input side in pixels, when trained here")
 
 
 class Denoiser(Section):
     """diffusers' UNet2DConditionModel and the pose bottleneck."""
 
-    channels: list[int] = Field([64, 128], min_length=1, description="width per resolution of the latents [I]")
+    channels: list[int] = Field([48, 96], min_length=1, description="width per resolution of the latents [I]")
     layers_per_block: int = Field(1, ge=1, le=4, description="residual blocks per resolution [I]")
     head_dim: int = Field(32, ge=8, description="width of an attention head [I]")
     pose_frame: Literal["bottleneck", "full", "none"] = Field(
@@ -154,7 +160,9 @@ class Diffusion(Section):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="exponential moving average of the weights")
+    steps: int = Field(1400, ge=1, description="optimiser steps")
+    batch_size: int = Field(24, ge=1, description="frames in a step, over all processes")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
     mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
 
 
@@ -162,10 +170,10 @@ class Sample(Section):
     """Sampling, autoregressive over frames."""
 
     sampler: Literal["ddim", "dpm_solver++"] = Field("dpm_solver++", description="solver")
-    steps: int = Field(8, ge=1, le=1000, description="denoising steps a frame")
+    steps: int = Field(6, ge=1, le=1000, description="denoising steps a frame")
     guidance: float = Field(1.0, ge=0, description="classifier-free guidance over speech; 1 switches it off")
     batch_clips: int = Field(16, ge=1, description="clips denoised side by side")
-    max_clips: int | None = Field(None, ge=1, description="only the first so many clips of a shard; null: all")
+    max_clips: int | None = Field(12, ge=1, description="so many clips of a test shard, evenly spaced; null: all")
 
 
 class Evaluate(Section):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_wav
-from syncdiff.shards.tar import Sample
+from syncdiff.shards.tar import Sample, read_shard
 
 PROTOCOLS = ("paired", "cross", "silent")
 
@@ -19,6 +20,14 @@ class Driving:
 
     audio: np.ndarray  # (n_frames * 640,) int16
     n_frames: int
+
+
+def scored_clips(shard: Path, max_clips: int | None) -> list[Sample]:
+    """Return the clips of a joined shard that are sampled and scored: all, or `max_clips` evenly spaced ones."""
+    samples = list(read_shard(shard))
+    if max_clips is None or max_clips >= len(samples):
+        return samples
+    return [samples[i * len(samples) // max_clips] for i in range(max_clips)]
 
 
 def partner(index: int, samples: Sequence[Sample]) -> Sample | None:

@@ -27,7 +27,7 @@ from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
 from syncdiff.faces.align import warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.media.video import read_frames
-from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, for_inference, load_syncnet, mfcc
+from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, for_inference, load_syncnet, mfcc, mouth_view
 from syncdiff.protocols import Driving
 from syncdiff.shards.tar import Sample, unnpy
 
@@ -164,7 +164,7 @@ def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
     def passing() -> Iterator[np.ndarray]:
         for frame, transform in zip(_frames(job, video, n_frames), job.transforms, strict=False):
             crops.append(warp(frame, transform, judges.crop_size))
-            shown.append(cv2.resize(frame if judges.whole_frames else crops[-1], (size, size)))
+            shown.append(cv2.resize(frame, (size, size)) if judges.whole_frames else mouth_view(crops[-1], size))
             yield frame
 
     faces = [[face] for face in job.landmarks]  # of the source, as the stage `faces` found them

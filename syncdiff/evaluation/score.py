@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ from syncdiff.evaluation.fidelity import Moments, frechet_distance
 from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judges_of, rows_of
 from syncdiff.evaluation.metrics import SCORE_COLUMNS
 from syncdiff.evaluation.videos import video_folders, video_of
-from syncdiff.protocols import drive, partner
-from syncdiff.shards.tar import read_shard
+from syncdiff.protocols import drive, partner, scored_clips
 
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
-FID_RESAMPLES = 50  # at most: each takes two eigendecompositions of the covariance
+FID_RESAMPLES = 50  # at most: each takes a singular value decomposition of the covariances' factors
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
 
 
@@ -87,7 +85,7 @@ def score_method(
 
 
 def _jobs(shard: Path, folders: Mapping[str, Path | None], max_clips: int | None) -> list[Job]:
-    samples = [{name: sample[name] for name in MEMBERS} for sample in islice(read_shard(shard), max_clips)]
+    samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, max_clips)]
     jobs = []
     for index, sample in enumerate(samples):
         clip, other = json.loads(sample["json"])["clip"], partner(index, samples)

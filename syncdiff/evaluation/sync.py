@@ -33,7 +33,7 @@ from syncdiff.models.syncnet import (
 
 MAX_SHIFT = 15  # video frames by which the sound is shifted, both ways
 AUDIO_WINDOWS_PER_PASS = 256
-LIP_WINDOWS_PER_PASS = {"cpu": 7, "cuda": 96}  # at 224 pixels: maps under 32 MB, which malloc reuses without page faults
+LIP_WINDOWS_PER_PASS = {"cpu": 7, "cuda": 96}  # at 224 pixels; maps under 32 MB, which malloc takes from its heap
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

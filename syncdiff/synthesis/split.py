@@ -21,8 +21,8 @@ from syncdiff.faces.align import paste
 from syncdiff.media.video import decode_crops, read_frames, write_video
 from syncdiff.models.autoencoder import decode, encode, load_autoencoder
 from syncdiff.priors import mouth_mask
-from syncdiff.protocols import Driving, drive, partner
-from syncdiff.shards.tar import Sample, read_shard, unnpy
+from syncdiff.protocols import Driving, drive, partner, scored_clips
+from syncdiff.shards.tar import Sample, unnpy
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Networks, Target, blend, generate, load_networks
 
@@ -81,7 +81,7 @@ def sample_baseline(
 
 
 def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger) -> list[Job]:
-    samples = list(islice(read_shard(shard), config.sample.max_clips))
+    samples = scored_clips(shard, config.sample.max_clips)
     jobs = []
     for protocol in protocols:
         for index, sample in enumerate(samples):

@@ -25,6 +25,7 @@ from syncdiff.training.loop import Run, fit
 FRAMES_IN_MEMORY = 40_000  # crops kept for training: 0.5 GB at 64 pixels
 FRAMES_PER_CLIP = 150
 L2_WEIGHT = 5.0  # of squared errors in [-1, 1]: equal to L1 at an error of 25 grey levels
+TINTS = (0.75, 1.25)  # gains of red, green and blue
 WHOLE_CROPS = 0.2  # share of the steps
 
 
@@ -95,7 +96,7 @@ class AutoencoderLoss:
 
 
 def batches(frames: np.ndarray, mask: np.ndarray, settings: Autoencoder, seed: int, done: int) -> Iterator[Batch]:
-    """Yield seeded batches of random patches, and of whole crops in the last steps; half of them mirrored.
+    """Yield seeded batches of random patches, and of whole crops in the last steps.
 
     A patch costs a fraction of a crop and teaches as much about edges and colours; whole crops come last, so that the
     group norms see at the end what they will see in use. A batch of crops has as many pixels as one of patches.
@@ -108,11 +109,14 @@ def batches(frames: np.ndarray, mask: np.ndarray, settings: Autoencoder, seed: i
         y, x = rng.integers(size - side + 1, size=2)
         window = np.s_[y : y + side, x : x + side]
         drawn = np.sort(rng.integers(len(frames), size=n))
-        yield Batch(_mirrored(frames[drawn], rng)[:, *window], mask[window])
+        yield Batch(_varied(frames[drawn], rng)[:, *window], mask[window])
 
 
-def _mirrored(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return frames[:, :, ::-1] if rng.random() < 0.5 else frames
+def _varied(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mirror half of the batches, and tint each crop: few speakers in training do not wear all colours."""
+    gains = rng.uniform(*TINTS, (len(frames), 1, 1, 3)).astype(np.float32)
+    tinted = np.clip(frames * gains, 0, 255).astype(np.uint8)
+    return tinted[:, :, ::-1] if rng.random() < 0.5 else tinted
 
 
 def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:
