@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from syncdiff.config import Autoencoder
@@ -45,7 +46,7 @@ def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:
         raise UserError(f"{folder}: no config.json of an autoencoder; name a folder in diffusers' AutoencoderKL layout")
     try:
         autoencoder = AutoencoderKL.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         fault = " ".join(str(error).split())[:160]
         raise UserError(f"{folder}: not a loadable diffusers AutoencoderKL ({fault}); download it again") from None
     return autoencoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)

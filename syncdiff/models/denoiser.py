@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -107,7 +108,7 @@ def load_denoiser(config: Config, path: Path, device: torch.device) -> Denoiser:
     denoiser = Denoiser(config)
     try:
         denoiser.load_state_dict(load_file(path))
-    except (RuntimeError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, SafetensorError) as error:
         fault = " ".join(str(error).split())[:160]
         raise UserError(
             f"{path}: not a denoiser of this config ({fault}); train it again, or mend denoiser.*"

@@ -1,0 +1,61 @@
+"""The training loop: a run that was stopped ends with the weights of one that was not."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from syncdiff.config import Optimizer
+from syncdiff.training.loop import Run, Trainer, fit
+
+pytestmark = pytest.mark.quick
+CPU = torch.device("cpu")
+
+
+def _run(folder: Path, steps: int = 30, fingerprint: str = "a") -> Run:
+    settings = Optimizer(steps=steps, batch_size=4, learning_rate=0.05, warmup_steps=2, checkpoint_every=10)
+    return Run(folder, settings, seed=3, fingerprint=fingerprint, device=CPU, ema_decay=0.9)
+
+
+def _model() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(3, 1)
+
+
+def _loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
+    noisy = batch + 0.1 * torch.randn_like(batch)  # the loop's own randomness must be resumed too
+    return {"loss": (model(noisy).squeeze(1) - batch.sum(dim=1)).square().mean()}
+
+
+def _batches(done: int) -> Iterator[Tensor]:
+    return (torch.randn(4, 3, generator=torch.Generator().manual_seed(step)) for step in count(done))
+
+
+def test_it_learns_and_writes_its_curve(tmp_path: Path) -> None:
+    fit(_model(), _loss, _batches, _run(tmp_path, steps=200))
+    curve = pd.read_csv(tmp_path / "loss.csv")
+    assert list(curve.columns) == ["step", "learning_rate", "loss"]
+    assert curve["loss"].iloc[-1] < 0.2 * curve["loss"].iloc[0]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
+    stopped = Trainer(_model(), _run(tmp_path / "stopped"))
+    for batch, _ in zip(_batches(0), range(14), strict=False):  # dies four steps after its last checkpoint
+        stopped.step(_loss, batch)
+    resumed = fit(_model(), _loss, _batches, _run(tmp_path / "stopped"))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    assert (tmp_path / "whole/loss.csv").read_text() == (tmp_path / "stopped/loss.csv").read_text()
+
+
+def test_a_checkpoint_of_another_configuration_is_not_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(_model(), _loss, _batches, _run(tmp_path, fingerprint="a"))
+    assert Trainer(_model(), _run(tmp_path, fingerprint="b")).done == 0
+    assert "starting afresh" in capsys.readouterr().out
