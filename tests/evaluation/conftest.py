@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from drawn import DrawnLandmarker, Faked, make
+
+from tests.evaluation.drawn import DrawnLandmarker, Faked, make
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn import CLIPS, Faked
 
 from syncdiff.evaluation.report import count_clips, read_ledgers, reasons, write_report
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
+from tests.evaluation.drawn import CLIPS, Faked
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn import CLIPS, Faked, landmarks_of
 
 from syncdiff.config import parse_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.evaluation.judge import follow
 from syncdiff.evaluation.score import fid_row, score_method
 from syncdiff.evaluation.videos import video_folders, video_of
+from tests.evaluation.drawn import CLIPS, Faked, landmarks_of
 
 Change = Callable[[np.ndarray], np.ndarray]  # of frames (T, S, S, 3)
 

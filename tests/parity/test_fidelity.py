@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from golden import compare, golden_weights
 
 from syncdiff.evaluation.fidelity import Moments, fid_features, frechet_distance, psnr, ssim
+from tests.parity.golden import compare, golden_weights
 
 
 def moments(features: np.ndarray, batch: int) -> Moments:

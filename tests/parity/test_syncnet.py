@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from golden import compare, golden_weights
 
 from syncdiff.evaluation.sync import embed_audio, embed_lips, lse, mean_distances, score, score_videos
 from syncdiff.media.audio import read_wav
 from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import SyncNet, audio_windows, for_inference, load_syncnet, mfcc
+from tests.parity.golden import compare, golden_weights
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""The tests; `pytest -m quick` is the inner loop."""

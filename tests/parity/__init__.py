@@ -1,0 +1,1 @@
+"""Our numbers against those of the field's own tools."""
