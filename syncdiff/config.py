@@ -27,8 +27,8 @@ class Section(BaseModel):
 class DemoCorpus(Section):
     """The rendered corpus."""
 
-    identities: int = Field(28, ge=3, description="people who do not exist; the last sixth is only in test")
-    clips_per_identity: int = Field(6, ge=1, description="clips of each of them")
+    identities: int = Field(60, ge=3, description="people who do not exist; the last sixth is only in test")
+    clips_per_identity: int = Field(3, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
 
@@ -108,7 +108,7 @@ class Optimizer(Section):
 class Autoencoder(Optimizer):
     """diffusers' AutoencoderKL."""
 
-    steps: int = Field(2200, ge=1, description="optimiser steps")
+    steps: int = Field(1800, ge=1, description="optimiser steps")
     batch_size: int = Field(8, ge=1, description="patches in a step")
     learning_rate: float = Field(3e-3, gt=0, description="peak of AdamW's learning rate")
     pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
@@ -124,7 +124,7 @@ class Autoencoder(Optimizer):
 class SyncNet(Optimizer):
     """The scorer of LSE-C and LSE-D."""
 
-    steps: int = Field(700, ge=1, description="optimiser steps")
+    steps: int = Field(600, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=16, multiple_of=16, description="windows in a step, 16 of a clip")
     learning_rate: float = Field(5e-4, gt=0, description="peak of AdamW's learning rate")
     weights: str | None = Field(None, description="published syncnet_v2.model; null: train one on the corpus")
@@ -160,7 +160,7 @@ class Diffusion(Section):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1400, ge=1, description="optimiser steps")
+    steps: int = Field(1050, ge=1, description="optimiser steps")
     batch_size: int = Field(24, ge=1, description="frames in a step, over all processes")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
     mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
@@ -170,7 +170,7 @@ class Sample(Section):
     """Sampling, autoregressive over frames."""
 
     sampler: Literal["ddim", "dpm_solver++"] = Field("dpm_solver++", description="solver")
-    steps: int = Field(6, ge=1, le=1000, description="denoising steps a frame")
+    steps: int = Field(5, ge=1, le=1000, description="denoising steps a frame")
     guidance: float = Field(1.0, ge=0, description="classifier-free guidance over speech; 1 switches it off")
     batch_clips: int = Field(16, ge=1, description="clips denoised side by side")
     max_clips: int | None = Field(12, ge=1, description="so many clips of a test shard, evenly spaced; null: all")

@@ -73,7 +73,7 @@ def write_report(
     planned = read_parquet(plan)
     ledger = read_ledgers([read_parquet(path) for path in ledgers], planned)
     counts = count_clips(ledger)
-    gallery = gallery_clips(ledger, planned)
+    gallery = gallery_clips(ledger[ledger["clip"].isin(scores["clip"])], planned)
     pictures = {
         "loss": plots.curves({name: pd.read_csv(path) for name, path in curves.items()}),
         "sync": plots.sync_distribution(scores, methods, config.seed),
