@@ -1,6 +1,5 @@
 """The whole workflow on a tiny demo corpus: from nothing to a table and a report, and nothing to do after that."""
 
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +21,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> 
     return folder
 
 
-def _again(snakemake: Snakemake, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return snakemake("--dry-run", "--configfile", TINY, *arguments, folder=folder)
+def _again(snakemake: Snakemake, folder: Path, *arguments: str) -> str:
+    dry = snakemake("--dry-run", "--configfile", TINY, *arguments, folder=folder)
+    return dry.stdout + dry.stderr
 
 
 def test_the_table_has_every_row_and_metric(finished: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_videos_are_whole_frames_that_say_they_are_synthetic(finished: Path)
 
 
 def test_run_again_it_has_nothing_to_do(finished: Path, snakemake: Snakemake) -> None:
-    assert "Nothing to be done" in _again(snakemake, finished).stdout
+    assert "Nothing to be done" in _again(snakemake, finished)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_run_again_it_has_nothing_to_do(finished: Path, snakemake: Snakemake) ->
 def test_a_changed_key_reruns_what_depends_on_it(
     finished: Path, snakemake: Snakemake, change: str, reruns: set[str], stays: set[str]
 ) -> None:
-    printed = _again(snakemake, finished, "--config", change).stdout
+    printed = _again(snakemake, finished, "--config", change)
     jobs = {line.split()[0] for line in printed.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()}
     assert reruns <= jobs
     assert not stays & jobs
