@@ -4,10 +4,6 @@ Random weights at full width, 3 s of 224-pixel video. Run `python benchmarks/sco
 benchmarks/results/score.json.
 """
 
-import json
-import os
-import platform
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import save
 from torch import Tensor, nn
 
-from syncdiff.artifacts import write_text
 from syncdiff.evaluation.crops import scored_pictures
 from syncdiff.evaluation.sync import SyncScore, score
 from syncdiff.media.audio import SAMPLE_RATE, read_audio
@@ -26,7 +22,6 @@ from syncdiff.models.syncnet import SyncNet, for_inference, mfcc
 
 SECONDS, FPS, SIZE, REPEATS = 3, 25, 224, 5
 REFERENCE_BATCH = 20  # windows, in SyncNetInstance.py
-OUT = Path(__file__).parent / "results" / "score.json"
 Call = tuple[nn.Module, Tensor]
 
 
@@ -52,9 +47,8 @@ def main() -> None:
             }
         )
         scores = score_file(video, fp32), score_file(video, bf16)
-    report = {"video_seconds": SECONDS, "seconds": seconds, **ratios(seconds), **effect(*scores), "machine": machine()}
-    print(json.dumps(report, indent=2))
-    write_text(OUT, json.dumps(report, indent=2) + "\n")
+    report = {"video_seconds": SECONDS, "seconds": seconds, **ratios(seconds), **effect(*scores)}
+    save("score", report)
 
 
 def make_video(path: Path) -> Path:
@@ -130,19 +124,6 @@ def effect(fp32: SyncScore, bf16: SyncScore) -> dict[str, object]:
         "bf16": bf16._asdict(),
         "abs_delta_lse_d": round(abs(fp32.lse_d - bf16.lse_d), 5),
         "abs_delta_lse_c": round(abs(fp32.lse_c - bf16.lse_c), 5),
-    }
-
-
-def machine() -> dict[str, object]:
-    """Describe what the figures depend on."""
-    info = Path("/proc/cpuinfo").read_text()  # Linux
-    name = re.search(r"model name\s*: (.*)", info)
-    return {
-        "cpu": name.group(1) if name else platform.processor(),
-        "bf16_units": sorted(set(re.findall(r"amx_bf16|avx512_bf16", info))),
-        "load_average": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
     }
 
 

@@ -27,20 +27,13 @@ BATCH_FRAMES = 2048  # of a padded batch: bounds the memory, and is enough to fi
 CLIPS_AT_ONCE = 64  # of a shard, sorted into batches by their length
 
 
-def feature_set(speech: Speech) -> str:
-    """Return the name of the features that a speech config reads: `fbank`, `mel`, or `avhubert<N>` after layer N."""
-    if speech.encoder == "mel":
-        return "mel"
-    return f"avhubert{speech.frozen_layers}" if speech.frozen_layers else "fbank"
-
-
 def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device: str = "auto") -> np.ndarray:
     """Return one feature set of one clip.
 
     Args:
         audio: (n,) int16 mono at 16 kHz, n >= 1.
         n_frames: video frames at 25 fps.
-        name: as `feature_set` gives it.
+        name: as `Speech.feature_set` gives it.
         speech: names the checkpoint that `avhubert<N>` needs.
         device: for avhubert<N>, as in the config.
 

@@ -15,7 +15,7 @@ from syncdiff.media.audio import wav_bytes
 from syncdiff.media.video import write_video
 from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
-from syncdiff.speech.extract import extract_features, feature_set, features, hidden_states, speech_shard
+from syncdiff.speech.extract import extract_features, features, hidden_states, speech_shard
 from syncdiff.speech.filterbank import stacked_filterbank
 
 
@@ -34,7 +34,7 @@ def write_wav(path: Path, audio: np.ndarray, rate: int = 16_000) -> Path:
     [(Speech(), "fbank"), (Speech(encoder="mel"), "mel"), (Speech(frozen_layers=9, checkpoint="x.pt"), "avhubert9")],
 )
 def test_feature_set(speech: Speech, name: str) -> None:
-    assert feature_set(speech) == name
+    assert speech.feature_set == name
 
 
 @pytest.mark.quick
