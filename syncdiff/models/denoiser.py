@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -32,10 +32,6 @@ class Priors:
     identity: Tensor
     pose: Tensor
     previous: Tensor
-
-    def to(self, device: torch.device) -> Priors:
-        """Return the priors on another device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
 
 
 class Denoiser(nn.Module):

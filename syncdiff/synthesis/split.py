@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 
 from syncdiff.artifacts import Ledger, attempt
 from syncdiff.config import Config
+from syncdiff.errors import UserError
 from syncdiff.faces.align import paste
 from syncdiff.media.video import decode_crops, read_frames, write_video
 from syncdiff.models.autoencoder import decode, encode, load_autoencoder
@@ -72,6 +73,8 @@ def sample_baseline(
     `reconstruction`: the autoencoder's round trip, the best that any denoiser in its latents can do.
     `frozen`: the identity frame's mouth in every frame.
     """
+    if method not in BASELINES:
+        raise UserError(f"{method}: no such row to compare with; name one of {', '.join(BASELINES)}")
     make = partial(_reconstructed, load_autoencoder(autoencoder, device)) if method == "reconstruction" else _frozen
     ledger = Ledger("sample")
     jobs = _jobs(config, shard, ["paired"], ledger)
