@@ -53,7 +53,7 @@ class Plan(Section):
     min_fps: float = Field(20.0, gt=0, description="slower clips are rejected: repeated frames have no lip motion")
     max_fps: float = Field(120.0, gt=0, description="faster clips are rejected: such a rate is a broken header")
     frames_per_shard: int = Field(
-        5_000, ge=1, description="aim for the size of a shard, in frames at 25 fps; real corpora: 25,000"
+        7_500, ge=1, description="aim for the size of a shard, in frames at 25 fps; real corpora: 25,000"
     )
 
 
@@ -108,16 +108,13 @@ class Optimizer(Section):
 class Autoencoder(Optimizer):
     """diffusers' AutoencoderKL."""
 
-    steps: int = Field(1800, ge=1, description="optimiser steps")
-    batch_size: int = Field(8, ge=1, description="patches in a step")
-    learning_rate: float = Field(3e-3, gt=0, description="peak of AdamW's learning rate")
+    steps: int = Field(400, ge=1, description="optimiser steps")
+    batch_size: int = Field(8, ge=1, description="crops in a step")
+    learning_rate: float = Field(2e-4, gt=0, description="peak of AdamW's learning rate")
     pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
-    channels: list[int] = Field([16, 32, 32], min_length=1, description="width per resolution; factor 2^(n-1)")
-    latent_channels: int = Field(8, ge=1, le=32, description="channels of the latents")
+    patch_size: Literal[2, 4, 8, 16] = Field(8, description="side in pixels of the patch that becomes a latent vector")
+    latent_channels: int = Field(64, ge=1, le=256, description="channels of the latents")
     kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
-    patch_size: int = Field(
-        32, ge=16, multiple_of=16, description="side of the patches it is mostly trained on, pixels"
-    )
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
 
 
@@ -135,7 +132,7 @@ class SyncNet(Optimizer):
 class Denoiser(Section):
     """diffusers' UNet2DConditionModel and the pose bottleneck."""
 
-    channels: list[int] = Field([48, 96], min_length=1, description="width per resolution of the latents [I]")
+    channels: list[int] = Field([64, 128], min_length=1, description="width per resolution of the latents [I]")
     layers_per_block: int = Field(1, ge=1, le=4, description="residual blocks per resolution [I]")
     head_dim: int = Field(32, ge=8, description="width of an attention head [I]")
     pose_frame: Literal["bottleneck", "full", "none"] = Field(
@@ -153,15 +150,14 @@ class Diffusion(Section):
     train_timesteps: int = Field(1000, ge=10, description="T [I: DiffTalk]")
     beta_start: float = Field(0.0015, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
     beta_end: float = Field(0.0195, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
-    prediction: Literal["epsilon", "v_prediction", "sample"] = Field("v_prediction", description="UNet target [I]")
-    mouth_weight: float = Field(4.0, ge=0, description="extra weight of the loss under the mask [I]")
+    lip_weight: float = Field(8.0, ge=0, description="extra weight of the loss at the lips [I]")
 
 
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1050, ge=1, description="optimiser steps")
-    batch_size: int = Field(24, ge=1, description="frames in a step, over all processes")
+    steps: int = Field(850, ge=1, description="optimiser steps")
+    batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
     mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
 

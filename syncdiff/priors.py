@@ -26,9 +26,12 @@ from syncdiff.shards.tar import Sample, npy, read_shard, to_json, write_shard
 HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]
 
 # The hidden region of an aligned crop, in units of its side, x right and y down: a rounded box.
-HIDDEN_LEFT, HIDDEN_TOP, HIDDEN_RIGHT, HIDDEN_BOTTOM = 0.08, 0.53, 0.92, 1.0
+HIDDEN_LEFT, HIDDEN_TOP, HIDDEN_RIGHT, HIDDEN_BOTTOM = 0.125, 0.53, 0.875, 1.0
 CORNER_RADIUS = 0.12
 FEATHER = 0.04
+
+# Where the lips of aligned crops are, in the same units: middle and spread (their corners lie at about 0.35 and 0.65).
+LIPS_X, LIPS_Y, LIPS_SPREAD = 0.5, 0.66, 0.1
 
 
 def mouth_mask(size: int) -> np.ndarray:
@@ -46,6 +49,12 @@ def mouth_mask(size: int) -> np.ndarray:
     outside = np.hypot(np.maximum(right, 0), np.maximum(below, 0))
     distance = outside + np.minimum(np.maximum(right, below), 0) - CORNER_RADIUS
     return np.clip(-distance / FEATHER, 0, 1).astype(np.float32)
+
+
+def lip_region(size: int) -> np.ndarray:
+    """Return the weight of the lips in a crop's loss: (size, size) float32, a Gaussian that is 1 at their middle."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    return np.exp(-0.5 * ((x - LIPS_X) ** 2 + (y - LIPS_Y) ** 2) / LIPS_SPREAD**2).astype(np.float32)
 
 
 def masked_frame(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

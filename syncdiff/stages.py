@@ -38,11 +38,11 @@ STAGES = {
     "priors": Stage(1, ("priors", "faces.size", "seed")),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
-    "autoencoder": Stage(1, ("autoencoder", "faces.size", "seed")),
-    "latents": Stage(1, ("faces.size",)),
+    "autoencoder": Stage(2, ("autoencoder", "faces.size", "seed")),
+    "latents": Stage(2, ("faces.size",)),
     "syncnet": Stage(1, ("syncnet", "faces.size", "seed")),
-    "train": Stage(1, (*MODEL_KEYS, "train")),
-    "sample": Stage(1, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "train": Stage(2, (*MODEL_KEYS, "train")),
+    "sample": Stage(2, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "evaluate": Stage(1, ("evaluate", "faces", "sample.max_clips", "seed")),
     "report": Stage(1, ()),  # shows the whole config
 }

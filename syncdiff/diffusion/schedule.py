@@ -17,7 +17,7 @@ def _betas(diffusion: Diffusion) -> dict[str, Any]:
         "beta_start": diffusion.beta_start,
         "beta_end": diffusion.beta_end,
         "beta_schedule": "linear",
-        "prediction_type": diffusion.prediction,
+        "prediction_type": "sample",  # the denoiser predicts z_0
     }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.resnet import ResnetBlock2D
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -14,26 +18,76 @@ from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
 
 BATCH = 64  # frames encoded or decoded at once
-START_LOG_VARIANCE = -6.0
+START_LOG_VARIANCE = -8.0  # of the posterior: almost no noise
+SPARE_CHANNELS = 16  # of the hidden layers, beside those that carry the latents
+BALLAST = 30.0  # in the constant channels; values of patches are below it
 
 
 def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
-    """Build an untrained autoencoder: factor 2^(len(channels) - 1), no attention (crops are small).
+    """Build an untrained autoencoder on patches of pixels, one latent vector for each, without attention.
 
-    Its posterior starts almost without noise, which a short training would otherwise spend its first steps on drowning.
+    Its first layer sees a patch as 3 p^2 channels: all its convolutions are at the resolution of the latents, where a
+    CPU does them many times as fast as few channels at full resolution.
     """
+    channels = 3 * settings.patch_size**2
     autoencoder = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * len(settings.channels),
-        up_block_types=("UpDecoderBlock2D",) * len(settings.channels),
-        block_out_channels=tuple(settings.channels),
+        in_channels=channels,
+        out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",),
+        up_block_types=("UpDecoderBlock2D",),
+        block_out_channels=(2 * settings.latent_channels + SPARE_CHANNELS,),
         layers_per_block=1,
         latent_channels=settings.latent_channels,
-        norm_num_groups=1,  # eight took the mean off each and gave SSIM 0.891 against 0.910
+        norm_num_groups=1,
         mid_block_add_attention=False,
         scaling_factor=1.0,
     )
-    nn.init.constant_(autoencoder.quant_conv.bias[settings.latent_channels :], START_LOG_VARIANCE)
     return autoencoder.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def start_linear(autoencoder: AutoencoderKL, mean: Tensor, components: Tensor) -> None:
+    """Set an untrained autoencoder to a linear one: latents are projections of patches on principal components.
+
+    Training starts from there instead of spending itself on getting there: on the demo corpus, SSIM is 0.986 at step 0
+    and was 0.88 after 1,000 steps from random weights. Residual blocks begin as identities. The nonlinearity before
+    each last convolution is undone by carrying every value twice, x and -x, as silu(x) - silu(-x) = x; its group norm
+    by two constant channels that outweigh the rest.
+
+    Args:
+        autoencoder: of `build_autoencoder`.
+        mean: (3 p^2,) of patches.
+        components: (latent_channels, 3 p^2), orthonormal rows.
+    """
+    for module in autoencoder.modules():
+        if isinstance(module, ResnetBlock2D):
+            nn.init.zeros_(module.conv2.weight)
+            nn.init.zeros_(module.conv2.bias)
+        if isinstance(module, nn.GroupNorm):
+            module.weight.fill_(BALLAST * math.sqrt(2 / module.num_channels))  # the norm's divisor
+    encoder, decoder = autoencoder.encoder, autoencoder.decoder
+    same = torch.eye(len(components))
+    offset = components @ mean
+    _pointwise(encoder.conv_in, torch.cat([components, -components]), torch.cat([-offset, offset]))
+    _pointwise(encoder.conv_out, torch.cat([same, -same], dim=1))
+    _pointwise(autoencoder.quant_conv, same)
+    autoencoder.quant_conv.bias[len(components) :] = START_LOG_VARIANCE
+    _pointwise(autoencoder.post_quant_conv, same)
+    _pointwise(decoder.conv_in, torch.cat([same, -same]))
+    _pointwise(decoder.conv_out, torch.cat([components.T, -components.T], dim=1), mean)
+    for convolution in (encoder.conv_in, decoder.conv_in):
+        convolution.bias[-2], convolution.bias[-1] = BALLAST, -BALLAST
+
+
+def _pointwise(convolution: nn.Conv2d, matrix: Tensor, bias: Tensor | None = None) -> None:
+    """Let a convolution multiply its first channels by `matrix` (out, in), pixel by pixel, and do nothing else."""
+    assert convolution.bias is not None
+    middle = convolution.kernel_size[0] // 2
+    convolution.weight.zero_()
+    convolution.weight[: matrix.shape[0], : matrix.shape[1], middle, middle] = matrix
+    convolution.bias.zero_()
+    if bias is not None:
+        convolution.bias[: len(bias)] = bias
 
 
 def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:
@@ -64,11 +118,26 @@ def to_frames(pixels: Tensor) -> np.ndarray:
     return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
+def patch_size(autoencoder: AutoencoderKL) -> int:
+    """Return the side p of the patches that are the network's pixels; 1 for published autoencoders."""
+    return math.isqrt(autoencoder.config.in_channels // 3)
+
+
+def posterior(autoencoder: AutoencoderKL, pixels: Tensor) -> DiagonalGaussianDistribution:
+    """Encode pixels (N, 3, S, S) to the distribution of their unscaled latents."""
+    return autoencoder.encode(F.pixel_unshuffle(pixels, patch_size(autoencoder))).latent_dist
+
+
+def reconstruct(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Decode unscaled latents (N, C, h, w) to pixels (N, 3, S, S), about in [-1, 1]."""
+    return F.pixel_shuffle(autoencoder.decode(latents).sample, patch_size(autoencoder))
+
+
 @torch.inference_mode()
 def encode(autoencoder: AutoencoderKL, frames: np.ndarray) -> Tensor:
     """Encode uint8 frames (N, S, S, 3) to scaled latents (N, C, h, w): the posterior's mean, of about unit variance."""
     batches = [frames[start : start + BATCH] for start in range(0, len(frames), BATCH)]
-    latents = [autoencoder.encode(to_pixels(batch, autoencoder.device)).latent_dist.mean for batch in batches]
+    latents = [posterior(autoencoder, to_pixels(batch, autoencoder.device)).mean for batch in batches]
     return torch.cat(latents) * autoencoder.config.scaling_factor
 
 
@@ -76,4 +145,4 @@ def encode(autoencoder: AutoencoderKL, frames: np.ndarray) -> Tensor:
 def decode(autoencoder: AutoencoderKL, latents: Tensor) -> np.ndarray:
     """Decode scaled latents (N, C, h, w) to uint8 frames (N, S, S, 3)."""
     batches = (latents / autoencoder.config.scaling_factor).split(BATCH)
-    return np.concatenate([to_frames(autoencoder.decode(batch).sample) for batch in batches])
+    return np.concatenate([to_frames(reconstruct(autoencoder, batch)) for batch in batches])

@@ -78,7 +78,7 @@ class Denoiser(nn.Module):
         return torch.cat(planes, dim=1)
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor, context: Tensor) -> Tensor:
-        """Predict the schedule's target for noisy latents (B, C, h, w) at timesteps (B,), priors and speech encoded."""
+        """Predict z_0 from noisy latents (B, C, h, w) at timesteps (B,), priors and speech encoded."""
         return self.unet(torch.cat([noisy, condition], dim=1), timesteps, encoder_hidden_states=context).sample
 
     def forward(

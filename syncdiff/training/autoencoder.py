@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from syncdiff.artifacts import atomic, write_text
 from syncdiff.config import Autoencoder, Config
 from syncdiff.media.video import decode_crops
-from syncdiff.models.autoencoder import build_autoencoder, encode, to_pixels
+from syncdiff.models.autoencoder import build_autoencoder, encode, posterior, reconstruct, start_linear, to_pixels
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import read_shard
 from syncdiff.training.loop import Run, fit
@@ -26,7 +26,7 @@ FRAMES_IN_MEMORY = 40_000  # crops kept for training: 0.5 GB at 64 pixels
 FRAMES_PER_CLIP = 150
 L2_WEIGHT = 5.0  # of squared errors in [-1, 1]: equal to L1 at an error of 25 grey levels
 TINTS = (0.75, 1.25)  # gains of red, green and blue
-WHOLE_CROPS = 0.2  # share of the steps
+FRAMES_FOR_COMPONENTS = 2_000
 
 
 def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device: torch.device) -> None:
@@ -37,6 +37,7 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
     frames = training_frames(shards, config.seed)
     torch.manual_seed(config.seed)
     autoencoder = build_autoencoder(config.autoencoder)
+    start_linear(autoencoder, *principal_components(frames, config.autoencoder))
     run = Run(
         folder=out,
         settings=config.autoencoder,
@@ -45,9 +46,8 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         device=device,
         label="autoencoder",
     )
-    mask = mouth_mask(config.faces.size)
-    loss = AutoencoderLoss(config.autoencoder)
-    trained = fit(autoencoder, loss, lambda done: batches(frames, mask, config.autoencoder, config.seed, done), run)
+    loss = AutoencoderLoss(config.autoencoder, mouth_mask(config.faces.size))
+    trained = fit(autoencoder, loss, lambda done: batches(frames, run.settings.batch_size, config.seed, done), run)
     _set_scale(trained, frames)
     _save(trained, out)
 
@@ -67,49 +67,42 @@ def training_frames(shards: Sequence[Path], seed: int) -> np.ndarray:
     return np.concatenate(frames)[:FRAMES_IN_MEMORY]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """The same window of several crops: `frames` (B, P, P, 3) uint8, `mask` (P, P) of the mouth there."""
-
-    frames: np.ndarray
-    mask: np.ndarray
+def principal_components(frames: np.ndarray, settings: Autoencoder) -> tuple[Tensor, Tensor]:
+    """Return mean (3 p^2,) and first components (latent_channels, 3 p^2) of the patches of frames (N, S, S, 3)."""
+    few = to_pixels(frames[:: max(1, len(frames) // FRAMES_FOR_COMPONENTS)], torch.device("cpu"))
+    patches = F.pixel_unshuffle(few, settings.patch_size).movedim(1, -1).flatten(0, 2).double()  # (M, 3 p^2)
+    _, components = torch.linalg.eigh(torch.cov(patches.T))  # columns, smallest variance first
+    return patches.mean(dim=0).float(), components.T.flip(0)[: settings.latent_channels].float()
 
 
 class AutoencoderLoss:
-    """L1 (sharp edges) and L2 (right colours, early), heavier under the mask, plus the KL of Kingma & Welling 2014."""
+    """L1 (sharp edges) and L2 (right colours), heavier under the mask, plus the KL of Kingma & Welling 2014.
 
-    def __init__(self, settings: Autoencoder) -> None:
-        self.settings = settings
-
-    def __call__(self, autoencoder: AutoencoderKL, batch: Batch) -> dict[str, Tensor]:
-        """Return {"loss", "l1", "kl"}."""
-        device = next(autoencoder.parameters()).device
-        pixels = to_pixels(batch.frames, device)
-        posterior = autoencoder.encode(pixels).latent_dist
-        reconstruction = autoencoder.decode(posterior.sample()).sample
-        weight = 1 + self.settings.mouth_weight * torch.from_numpy(batch.mask).to(device)  # (P, P)
-        error = reconstruction - pixels  # (B, 3, P, P)
-        l1 = (error.abs() * weight).mean() / weight.mean()
-        l2 = (error.square() * weight).mean() / weight.mean()
-        kl = posterior.kl().mean()
-        return {"loss": l1 + L2_WEIGHT * l2 + self.settings.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
-
-
-def batches(frames: np.ndarray, mask: np.ndarray, settings: Autoencoder, seed: int, done: int) -> Iterator[Batch]:
-    """Yield seeded batches of random patches, and of whole crops in the last steps.
-
-    A patch costs a fraction of a crop and teaches as much about edges and colours; whole crops come last, so that the
-    group norms see at the end what they will see in use. A batch of crops has as many pixels as one of patches.
+    Args:
+        settings: reads `mouth_weight` and `kl_weight`.
+        mask: (S, S) in [0, 1], 1 where the mouth region is hidden.
     """
-    size = frames.shape[1]
+
+    def __init__(self, settings: Autoencoder, mask: np.ndarray) -> None:
+        weight = 1 + settings.mouth_weight * torch.from_numpy(mask)  # (S, S)
+        self.weight = weight / weight.mean()
+        self.kl_weight = settings.kl_weight
+
+    def __call__(self, autoencoder: AutoencoderKL, frames: np.ndarray) -> dict[str, Tensor]:
+        """Return {"loss", "l1", "l2", "kl"} of crops (B, S, S, 3) uint8."""
+        device = next(autoencoder.parameters()).device
+        pixels, weight = to_pixels(frames, device), self.weight.to(device)
+        coded = posterior(autoencoder, pixels)
+        error = reconstruct(autoencoder, coded.sample()) - pixels  # (B, 3, S, S)
+        l1, l2, kl = (error.abs() * weight).mean(), (error.square() * weight).mean(), coded.kl().mean()
+        return {"loss": l1 + L2_WEIGHT * l2 + self.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
+
+
+def batches(frames: np.ndarray, batch_size: int, seed: int, done: int) -> Iterator[np.ndarray]:
+    """Yield seeded batches of crops (B, S, S, 3), mirrored and tinted at random."""
     for step in itertools.count(done):
         rng = np.random.default_rng([seed, step])
-        side = settings.patch_size if step < (1 - WHOLE_CROPS) * settings.steps else size
-        n = max(2, settings.batch_size * settings.patch_size**2 // side**2)
-        y, x = rng.integers(size - side + 1, size=2)
-        window = np.s_[y : y + side, x : x + side]
-        drawn = np.sort(rng.integers(len(frames), size=n))
-        yield Batch(_varied(frames[drawn], rng)[:, *window], mask[window])
+        yield _varied(frames[np.sort(rng.integers(len(frames), size=batch_size))], rng)
 
 
 def _varied(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:

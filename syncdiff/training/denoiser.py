@@ -13,7 +13,6 @@ from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.priors import mouth_mask
 from syncdiff.shards.windows import Pair, windows
 from syncdiff.training.loop import Run, fit
 
@@ -32,7 +31,7 @@ def train_denoiser(config: Config, shards: Sequence[Pair], out: Path, device: to
         ema_decay=config.train.ema_decay,
         label="train",
     )
-    loss = DiffusionLoss(config, training_schedule(config.diffusion), torch.from_numpy(mouth_mask(config.faces.size)))
+    loss = DiffusionLoss(config, training_schedule(config.diffusion))
     trained = fit(denoiser, loss, lambda done: _batches(config, shards, done), run)
     save_denoiser(trained, out / "denoiser.safetensors")
 

@@ -2,13 +2,25 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
 
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
-from syncdiff.models.autoencoder import build_autoencoder, decode, encode, load_autoencoder, to_frames, to_pixels
+from syncdiff.models.autoencoder import (
+    build_autoencoder,
+    decode,
+    encode,
+    load_autoencoder,
+    start_linear,
+    to_frames,
+    to_pixels,
+)
+from syncdiff.training.autoencoder import principal_components
 
 pytestmark = pytest.mark.quick
 
@@ -18,17 +30,51 @@ def test_pixels_and_frames_are_inverse() -> None:
     assert np.array_equal(to_frames(to_pixels(frames, torch.device("cpu"))), frames)
 
 
-def test_latents_are_a_quarter_of_the_side_and_do_not_depend_on_the_batch(tmp_path: Path) -> None:
-    settings = Autoencoder(channels=[8, 8, 8], latent_channels=3)
+def _frames(n: int) -> np.ndarray:
+    """Smooth pictures, as faces are: noise of 8 x 8 pixels, enlarged."""
+    coarse = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_CUBIC) for frame in coarse])
+
+
+def test_latents_are_one_vector_for_each_patch_and_do_not_depend_on_the_batch(tmp_path: Path) -> None:
+    settings = Autoencoder(patch_size=4, latent_channels=3)
     build_autoencoder(settings).save_pretrained(tmp_path)
     autoencoder = load_autoencoder(tmp_path, torch.device("cpu"))
-    frames = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), dtype=np.uint8)
+    frames = _frames(70)
     latents = encode(autoencoder, frames)
     assert latents.shape == (70, 3, 8, 8)
     assert torch.allclose(encode(autoencoder, frames[66:68]), latents[66:68], atol=1e-5)
     decoded = decode(autoencoder, latents)
     assert decoded.shape == frames.shape
     assert decoded.dtype == np.uint8
+
+
+def test_training_starts_from_the_linear_optimum() -> None:
+    settings = Autoencoder(patch_size=4, latent_channels=12)
+    frames = _frames(40)
+    autoencoder = build_autoencoder(settings)
+    mean, components = principal_components(frames, settings)
+    start_linear(autoencoder, mean, components)
+    patches = F.pixel_unshuffle(to_pixels(frames, torch.device("cpu")), 4).movedim(1, -1)  # (N, 8, 8, 48)
+    projected = (patches - mean) @ components.T  # (N, 8, 8, 12)
+    assert torch.allclose(encode(autoencoder, frames).movedim(1, -1), projected, atol=0.05)
+    linear = F.pixel_shuffle((projected @ components + mean).movedim(-1, 1), 4)
+    error = decode(autoencoder, encode(autoencoder, frames)).astype(int) - to_frames(linear)
+    assert np.abs(error).mean() < 1.0  # grey levels
+
+
+def test_a_pretrained_layout_is_read_with_its_own_factor(tmp_path: Path) -> None:
+    published = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=4,
+    )
+    published.save_pretrained(tmp_path)
+    autoencoder = load_autoencoder(tmp_path, torch.device("cpu"))
+    latents = encode(autoencoder, _frames(2))
+    assert latents.shape == (2, 4, 4, 4)
+    assert decode(autoencoder, latents).shape == (2, 32, 32, 3)
 
 
 def test_a_folder_without_an_autoencoder_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from syncdiff.models.bottleneck import PoseBottleneck
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser, save_denoiser
 
 pytestmark = pytest.mark.quick
-B, C, SIDE, R, W = 2, 8, 8, 8, 13
+B, C, SIDE, R, W = 2, 64, 8, 8, 13
 
 
 def _config(pose_frame: str = "bottleneck", **changes: object) -> Config:
