@@ -15,6 +15,7 @@ import typer
 
 from syncdiff.config import load_config
 from syncdiff.errors import ClipRejected, UserError
+from syncdiff.provenance import provenance
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -35,6 +36,9 @@ Shards = Annotated[list[str], typer.Argument(help="shards; {00000..00099} stands
 DeviceOption = Annotated[
     str, typer.Option(envvar="SYNCDIFF_DEVICE", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
 ]
+
+
+AUTOENCODER_WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
 
 
 class Engine(StrEnum):
@@ -75,7 +79,8 @@ def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) 
     """Render the demo corpus below ROOT, in LRS2's layout."""
     from syncdiff.corpus.demo import render_corpus
 
-    render_corpus(load_config(config), root, workers)
+    with provenance("corpus", config, [], [root]):
+        render_corpus(load_config(config), root, workers)
 
 
 @corpus_app.command()
@@ -97,7 +102,8 @@ def plan(out: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> 
     """Probe every clip, apply the filters, and assign splits and shards."""
     from syncdiff.corpus.plan import plan_corpus
 
-    plan_corpus(load_config(config), out, workers)
+    with provenance("plan", config, [], [out]):
+        plan_corpus(load_config(config), out, workers)
 
 
 @app.command()
@@ -113,7 +119,8 @@ def faces(
     """Track the speaker of each clip and write aligned crops, landmarks, transforms and audio."""
     from syncdiff.faces.extract import extract_shard
 
-    extract_shard(load_config(config), plan, split, shard, out, ledger, workers)
+    with provenance("faces", config, [plan], [out, ledger]):
+        extract_shard(load_config(config), plan, split, shard, out, ledger, workers)
 
 
 @app.command()
@@ -121,7 +128,8 @@ def priors(faces: Path, out: Path, ledger: Path, config: ConfigOption = "{}") ->
     """Choose identity frames and reduce pose frames."""
     from syncdiff.priors import priors_shard
 
-    priors_shard(load_config(config), faces, out, ledger)
+    with provenance("priors", config, [faces], [out, ledger]):
+        priors_shard(load_config(config), faces, out, ledger)
 
 
 @app.command()
@@ -129,7 +137,8 @@ def speech(feature_set: str, faces: Path, out: Path, ledger: Path, config: Confi
     """Extract the speech features FEATURE_SET (fbank, mel or avhubert<N>), one row per video frame."""
     from syncdiff.speech.extract import speech_shard
 
-    speech_shard(load_config(config), [feature_set], faces, out, ledger)
+    with provenance("speech", config, [faces], [out, ledger]):
+        speech_shard(load_config(config), [feature_set], faces, out, ledger)
 
 
 @app.command()
@@ -139,7 +148,8 @@ def shards(
     """Join faces, priors and speech into one WebDataset shard."""
     from syncdiff.shards.pack import pack_shard
 
-    pack_shard(load_config(config), faces, priors, speech, out, index, stats)
+    with provenance("shards", config, [faces, priors, speech], [out, index, stats]):
+        pack_shard(load_config(config), faces, priors, speech, out, index, stats)
 
 
 @app.command()
@@ -149,7 +159,11 @@ def autoencoder(folder: Path, shards: Shards, config: ConfigOption = "{}", devic
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.autoencoder import train_autoencoder
 
-    train_autoencoder(load_config(config), expand_shards(shards), folder, choose_device(device))
+    tars = expand_shards(shards)
+    with provenance(
+        "autoencoder", config, tars, [folder / "diffusion_pytorch_model.safetensors", folder / "config.json"]
+    ):
+        train_autoencoder(load_config(config), tars, folder, choose_device(device))
 
 
 @app.command()
@@ -165,7 +179,8 @@ def latents(
     from syncdiff.device import choose_device
     from syncdiff.latents import latents_shard
 
-    latents_shard(load_config(config), shard, autoencoder, out, ledger, choose_device(device))
+    with provenance("latents", config, [shard, *_weights_in(autoencoder)], [out, ledger]):
+        latents_shard(load_config(config), shard, autoencoder, out, ledger, choose_device(device))
 
 
 @app.command()
@@ -175,7 +190,9 @@ def syncnet(folder: Path, shards: Shards, config: ConfigOption = "{}", device: D
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.syncnet import train_syncnet
 
-    train_syncnet(load_config(config), expand_shards(shards), folder, choose_device(device))
+    tars = expand_shards(shards)
+    with provenance("syncnet", config, tars, [folder / "syncnet.safetensors"]):
+        train_syncnet(load_config(config), tars, folder, choose_device(device))
 
 
 @app.command()
@@ -191,8 +208,9 @@ def train(
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.denoiser import train_denoiser
 
-    pairs = list(zip(expand_shards(latents), expand_shards(speech), strict=True))
-    train_denoiser(load_config(config), pairs, folder, choose_device(device))
+    inputs = [expand_shards(latents), expand_shards(speech)]
+    with provenance("train", config, inputs[0] + inputs[1], [folder / "denoiser.safetensors"]):
+        train_denoiser(load_config(config), list(zip(*inputs, strict=True)), folder, choose_device(device))
 
 
 @app.command()
@@ -209,7 +227,10 @@ def sample(
     from syncdiff.device import choose_device
     from syncdiff.synthesis.split import sample_experiment
 
-    sample_experiment(load_config(config), shard, denoiser, autoencoder, videos, ledger, choose_device(device))
+    inputs = [shard, denoiser, *_weights_in(autoencoder)]
+    with provenance("sample", config, inputs, [ledger]) as outputs:
+        job = load_config(config), shard, denoiser, autoencoder, videos, ledger, choose_device(device)
+        outputs.extend(sample_experiment(*job))
 
 
 @app.command()
@@ -226,7 +247,9 @@ def baseline(
     from syncdiff.device import choose_device
     from syncdiff.synthesis.split import sample_baseline
 
-    sample_baseline(load_config(config), method, shard, autoencoder, videos, ledger, choose_device(device))
+    with provenance("sample", config, [shard, *_weights_in(autoencoder)], [ledger]) as outputs:
+        job = load_config(config), method, shard, autoencoder, videos, ledger, choose_device(device)
+        outputs.extend(sample_baseline(*job))
 
 
 @app.command()
@@ -245,9 +268,9 @@ def evaluate(
     from syncdiff.evaluation.score import score_method
     from syncdiff.shards.tar import expand_shards
 
-    score_method(
-        load_config(config), method, expand_shards(shards), videos, syncnet, out, choose_device(device), workers
-    )
+    tars = expand_shards(shards)
+    with provenance("evaluate", config, [*tars, syncnet], [out]):
+        score_method(load_config(config), method, tars, videos, syncnet, out, choose_device(device), workers)
 
 
 @app.command()
@@ -255,7 +278,8 @@ def table(csv: Path, parquet: Path, scores: list[Path], config: ConfigOption = "
     """Gather the scores of all methods into one table with intervals."""
     from syncdiff.evaluation.table import write_table
 
-    write_table(load_config(config), scores, csv, parquet)
+    with provenance("table", config, scores, [csv, parquet]):
+        write_table(load_config(config), scores, csv, parquet)
 
 
 @app.command()
@@ -263,7 +287,23 @@ def report(folder: Path, out: Path, config: ConfigOption = "{}") -> None:
     """Write the report page of a corpus from what lies in its results FOLDER."""
     from syncdiff.evaluation.report import report_corpus
 
-    report_corpus(load_config(config), folder, out)
+    with provenance("report", config, [], [out]):
+        report_corpus(load_config(config), folder, out)
+
+
+@app.command("verify")
+def verify_artifacts(folder: Path) -> None:
+    """Hash again what a results FOLDER holds, against its provenance; exit code 1 if something differs."""
+    from syncdiff.provenance import verify
+
+    verification = verify(folder)
+    print("\n".join(verification.faults) or f"{verification.checked} artifacts are what their provenance says")
+    raise typer.Exit(1 if verification.faults else 0)
+
+
+def _weights_in(autoencoder: Path) -> list[Path]:
+    """The weights in a folder of diffusers' layout, whichever form they have there."""
+    return sorted(autoencoder.glob(f"{Path(AUTOENCODER_WEIGHTS).stem}*"))
 
 
 # ---- tools that work alone --------------------------------------------------------------------------------------

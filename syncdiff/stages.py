@@ -44,6 +44,7 @@ STAGES = {
     "train": Stage(2, (*MODEL_KEYS, "train")),
     "sample": Stage(2, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "evaluate": Stage(1, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "report": Stage(1, ()),  # shows the whole config
 }
 

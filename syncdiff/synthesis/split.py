@@ -52,10 +52,10 @@ class Job:
 
 def sample_experiment(
     config: Config, shard: Path, denoiser: Path, autoencoder: Path, videos: Path, out_ledger: Path, device: torch.device
-) -> None:
+) -> list[Path]:
     """Generate every clip of a joined shard under every protocol and write `videos`/<protocol>/<clip>.mp4.
 
-    The ledger has a row for each clip and protocol.
+    The ledger has a row for each clip and protocol. Returns the videos written.
     """
     networks = load_networks(config, denoiser, autoencoder, device)
     ledger = Ledger("sample")
@@ -63,15 +63,16 @@ def sample_experiment(
     _write_all(config, _generated(networks, jobs), videos, ledger)
     ledger.write(out_ledger)
     print(ledger.summary())
+    return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
 
 
 def sample_baseline(
     config: Config, method: str, shard: Path, autoencoder: Path, videos: Path, out_ledger: Path, device: torch.device
-) -> None:
+) -> list[Path]:
     """Write the videos of a row to compare with. Their pictures are those of `paired` under every protocol.
 
     `reconstruction`: the autoencoder's round trip, the best that any denoiser in its latents can do.
-    `frozen`: the identity frame's mouth in every frame.
+    `frozen`: the identity frame's mouth in every frame. Returns the videos written.
     """
     if method not in BASELINES:
         raise UserError(f"{method}: no such row to compare with; name one of {', '.join(BASELINES)}")
@@ -81,6 +82,7 @@ def sample_baseline(
     _write_all(config, ((job, _mouth(config, job, make)) for job in jobs), videos, ledger)
     ledger.write(out_ledger)
     print(ledger.summary())
+    return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
 
 
 def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger) -> list[Job]:

@@ -48,8 +48,8 @@ rule table:
         mem_mb=2000,
         runtime=30,
     params:
-        config=of_stage("evaluate"),
-        version=version("evaluate"),
+        config=of_stage("table"),
+        version=version("table"),
     shell:
         "python -m syncdiff table {output.csv} {output.parquet} {input} --config {params.config:q} 2>&1 | tee {log}"
 

@@ -1,0 +1,112 @@
+"""Provenance: beside each artifact, what it was made from and by what; and the check that all of it still agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from syncdiff.artifacts import write_text
+from syncdiff.errors import UserError
+from syncdiff.stages import STAGES
+
+SUFFIX = ".provenance.json"
+PACKAGES = ["av", "diffusers", "mediapipe", "numpy", "opencv-python-headless", "pyarrow", "syncdiff", "torch"]
+
+
+@contextmanager
+def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequence[Path]) -> Iterator[list[Path]]:
+    """Run a stage's work and, if it ends well, write its provenance beside the first output.
+
+    The file <output>.provenance.json holds the stage and its version, its slice of the config, sha256 of every input
+    and output, package versions, the machine, the start and the seconds taken.
+
+    Args:
+        stage: a key of `stages.STAGES`.
+        config: what the command was given as --config: inline JSON or a file's name.
+        inputs: files that it reads, as they are named on its command line.
+        outputs: files that it writes, at least one; a folder stands for all files below it.
+
+    Yields:
+        The list of outputs, for those whose names only the work itself knows.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    made = list(outputs)
+    yield made
+    record = {
+        "stage": stage,
+        "version": STAGES[stage].version,
+        "config": json.loads(config) if config.lstrip().startswith("{") else config,
+        "inputs": _digests(inputs),
+        "outputs": _digests(made),
+        "packages": {name: version(name) for name in PACKAGES},
+        "machine": {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - clock, 1),
+    }
+    write_text(f"{outputs[0]}{SUFFIX}", json.dumps(record, indent=2) + "\n")
+
+
+def _digests(paths: Sequence[Path]) -> dict[str, str]:
+    files = (file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]))
+    return {str(file): sha256(file) for file in files if not file.is_dir()}
+
+
+def sha256(path: Path | str) -> str:
+    """Return the hex digest of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How many artifacts were compared, and a line for each that is not what its provenance says."""
+
+    checked: int
+    faults: list[str]
+
+
+def verify(folder: Path) -> Verification:
+    """Hash again every artifact below `folder` that has a provenance, and the inputs that it was made from.
+
+    Raises:
+        UserError: no provenance there, or one that cannot be read.
+    """
+    records = [_read(path) for path in sorted(folder.rglob(f"*{SUFFIX}"))]
+    if not records:
+        raise UserError(f"{folder}: no {SUFFIX[1:]} below it; name a folder that the workflow has written")
+    digest = cache(_digest)
+    faults = []
+    for record in records:
+        for path, expected in record["outputs"].items():
+            if (found := digest(path)) != expected:
+                faults.append(f"{path}: {found or 'missing'}, its provenance says {expected}")
+        for path, expected in record["inputs"].items():
+            if (found := digest(path)) != expected:
+                fault = "is missing" if found is None else "has changed since"
+                faults.append(f"{next(iter(record['outputs']))}: made from {path}, which {fault}")
+    return Verification(sum(len(record["outputs"]) for record in records), faults)
+
+
+def _digest(path: str) -> str | None:
+    return sha256(path) if Path(path).is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(record["inputs"], dict) and isinstance(record["outputs"], dict)):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not a provenance file; delete it and what it stands beside, and run again") from None
+    return record
