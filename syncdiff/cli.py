@@ -153,6 +153,15 @@ def shards(
 
 
 @app.command()
+def ledger(folder: Path, out: Path, splits: list[str], config: ConfigOption = "{}") -> None:
+    """Check that every clip of a corpus FOLDER is accounted for up to its shards, and gather the ledgers into one."""
+    from syncdiff.corpus.account import account
+
+    with provenance("ledger", config, [folder / "plan/clips.parquet"], [out]):
+        account(load_config(config), folder, splits, out)
+
+
+@app.command()
 def autoencoder(folder: Path, shards: Shards, config: ConfigOption = "{}", device: DeviceOption = "auto") -> None:
     """Train the autoencoder on the crops of SHARDS."""
     from syncdiff.device import choose_device

@@ -200,6 +200,9 @@ class Config(Section):
     results: str = Field("results", description="output folder")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a CUDA GPU where there is one")
     seed: int = Field(0, ge=0, description="of everything random")
+    max_failed_fraction: float = Field(
+        0.1, ge=0, le=1, description="a stage in which more clips than this fail by an error stops the run"
+    )
     corpus: Corpus = Corpus()
     plan: Plan = Plan()
     faces: Faces = Faces()

@@ -7,6 +7,7 @@ AUTOENCODER = CONFIG.autoencoder.pretrained or f"{OUT}/autoencoder"
 rule autoencoder:
     input:
         train_files("shards"),
+        ledger=rules.ledger.output,
     output:
         f"{OUT}/autoencoder/config.json",
         f"{OUT}/autoencoder/diffusion_pytorch_model.safetensors",

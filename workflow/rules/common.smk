@@ -29,6 +29,7 @@ os.environ["SYNCDIFF_DEVICE"] = (
     CONFIG.device
 )  # not a parameter: another device reruns nothing
 TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
+PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS]
 FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # Without an AV-HuBERT checkpoint there are no layers to freeze.

@@ -58,6 +58,7 @@ rule report:
     input:
         table=rules.table.output.parquet,
         plan=rules.plan.output,
+        ledger=rules.ledger.output,
     output:
         html=f"{OUT}/report.html",
         loss=report(

@@ -1,5 +1,6 @@
 # REQUIRED INPUTS: faces, priors and speech of a shard
-# OUTPUTS: <split>/shards/<shard>.tar (WebDataset, one sample a clip), its index, and stats.json, which is written last
+# OUTPUTS: <split>/shards/<shard>.tar (WebDataset, one sample a clip), its index, and stats.json, which is written last;
+#   ledger.parquet, in which every clip of every stage so far is accounted for
 
 
 rule shard:
@@ -26,3 +27,32 @@ rule shard:
     shell:
         "python -m syncdiff shards {input.faces} {input.priors} {input.speech} {output.tar} {output.index} {output.stats}"
         " --config {params.config:q} 2>&1 | tee {log}"
+
+
+rule ledger:
+    input:
+        rules.plan.output,
+        [
+            file
+            for split in PREPARED_SPLITS
+            for stage in ("faces", "priors", f"speech/{FEATURES}", "shards")
+            for file in files(split, stage, "parquet")
+        ],
+    output:
+        f"{OUT}/ledger.parquet",
+    log:
+        f"{OUT}/logs/ledger.log",
+    benchmark:
+        f"{OUT}/benchmarks/ledger.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=of_stage("ledger"),
+        version=version("ledger"),
+        folder=lambda wildcards, output: folder_of(output[0]),
+        splits=PREPARED_SPLITS,
+    shell:
+        "python -m syncdiff ledger {params.folder} {output} {params.splits} --config {params.config:q} 2>&1 | tee {log}"

@@ -7,6 +7,7 @@ SYNCNET = CONFIG.syncnet.weights or f"{OUT}/syncnet/syncnet.safetensors"
 rule syncnet:
     input:
         train_files("shards"),
+        ledger=rules.ledger.output,
     output:
         f"{OUT}/syncnet/syncnet.safetensors",
         report(
