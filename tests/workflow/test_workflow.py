@@ -1,10 +1,13 @@
 """The whole workflow on a tiny demo corpus: from nothing to a table and a report, and nothing to do after that."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from syncdiff.provenance import SUFFIX
 from tests.workflow.conftest import ROOT, Snakemake
 
 pytestmark = pytest.mark.slow
@@ -59,6 +62,19 @@ def test_the_videos_are_whole_frames_that_say_they_are_synthetic(finished: Path)
         assert "synthetic" in container.metadata["comment"]
         assert container.streams.audio
         assert (container.streams.video[0].width, container.streams.video[0].height) == (192, 192)
+
+
+def test_every_artifact_has_a_provenance_that_holds(finished: Path) -> None:
+    verified = subprocess.run(
+        [sys.executable, "-m", "syncdiff", "verify", "results/demo"],
+        cwd=finished,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stdout
+    told = {path.name.removesuffix(SUFFIX) for path in (finished / "results/demo").rglob(f"*{SUFFIX}")}
+    assert {"corpus", "clips.parquet", "ledger.parquet", "00000.tar", "denoiser.safetensors", "table.csv"} <= told
 
 
 def test_run_again_it_has_nothing_to_do(finished: Path, snakemake: Snakemake) -> None:
