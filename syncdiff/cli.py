@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,8 @@ class Dtype(StrEnum):
 
 def main() -> None:
     """Run a subcommand; a user's mistake is one line on stderr and exit code 1."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         app()
     except (UserError, ClipRejected) as error:
@@ -347,7 +350,7 @@ def score(
     videos: list[Path],
     syncnet: Annotated[Path | None, typer.Option(help="weights; by default the published syncnet_v2.model")] = None,
     crop: Annotated[
-        Crop, typer.Option(help="none: Wav2Lip's LRS protocol; face: its real-videos protocol")
+        Crop, typer.Option(help="none: Wav2Lip's LRS protocol; face: its real-videos protocol (for published weights)")
     ] = Crop.NONE,
     jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
     dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,

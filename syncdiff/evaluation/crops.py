@@ -15,11 +15,16 @@ from av.video.frame import VideoFrame
 from scipy.signal import medfilt
 
 from syncdiff.config import Faces
+from syncdiff.faces.align import similarity, steady, warp
+from syncdiff.faces.extract import find_speaker
+from syncdiff.faces.landmarks import bounding_box, open_landmarker
+from syncdiff.faces.track import Segment
 from syncdiff.media.audio import read_audio
 from syncdiff.media.container import FPS, open_media, video_stream
 from syncdiff.media.video import read_frames
+from syncdiff.models.syncnet import mouth_view
 
-Crop = Literal["none", "face"]
+Crop = Literal["none", "face", "aligned"]
 
 # Landmarks end at the brows, the detector's box above them: median of YuNet (trained on WIDER FACE, as S3FD) over
 # 13 clips, within 0.23 to 0.37; the other three sides agree within 0.02.
@@ -35,13 +40,17 @@ def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.
 
     `none` resizes the whole frame, as calculate_scores_LRS.py. `face` crops around the largest consistent face, as
     run_pipeline.py before calculate_scores_real_videos.py, with this project's tracker instead of S3FD and with tracks
-    from 6 frames on instead of 100; frames outside the track are left out, with their sound.
+    from 6 frames on instead of 100; frames outside the track are left out, with their sound. `aligned` shows the mouth
+    of the aligned face, as a SyncNet that the workflow has trained saw it.
 
     Raises:
-        ClipRejected: unreadable, without sound, or (`face`) without a face.
+        ClipRejected: unreadable, without sound, or (`face`, `aligned`) without a face.
     """
+    if crop == "aligned":
+        start, crops = aligned_crops(video)
+        return read_audio(video, start / FPS), (mouth_view(crop, size) for crop in crops)
     if crop == "face":
-        start, boxes = face_boxes(read_frames(video))
+        start, boxes = face_boxes(video)
         pictures = (
             crop_face(frame, box, size)
             for frame, box in zip(islice(read_frames(video), start, None), boxes, strict=False)
@@ -53,7 +62,25 @@ def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.
     return read_audio(video), (cv2.resize(frame, (size, size)) for frame in frames)
 
 
-def face_boxes(frames: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
+def aligned_crops(video: Path) -> tuple[int, Iterator[np.ndarray]]:
+    """Track the speaker as the stage `faces` does: index of the first frame, and the aligned crops from there on.
+
+    Raises:
+        ClipRejected: no face.
+    """
+    segment = _speaker(video)
+    settings = Faces()
+    transforms = similarity(steady(segment.landmarks, settings.smoothing_frames), settings.size)
+    frames = islice(read_frames(video), segment.start, None)
+    return segment.start, (warp(*pair, settings.size) for pair in zip(frames, transforms, strict=False))
+
+
+def _speaker(video: Path) -> Segment:
+    settings = Faces(min_track_frames=6)
+    return find_speaker(video, open_landmarker(settings), settings)
+
+
+def face_boxes(video: Path) -> tuple[int, np.ndarray]:
     """Track the speaker: index of the first frame with the face, and per frame (T, 3) centre x, y and half side.
 
     The box is the detector's, smoothed by a median over 13 frames. Pixels of the source.
@@ -61,19 +88,7 @@ def face_boxes(frames: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
     Raises:
         ClipRejected: no face.
     """
-    from syncdiff.faces.landmarks import bounding_box, open_landmarker
-    from syncdiff.faces.track import scene_cuts, speaker, thumbnail
-
-    thumbnails: list[np.ndarray] = []
-
-    def watched() -> Iterator[np.ndarray]:
-        for frame in frames:
-            thumbnails.append(thumbnail(frame))
-            yield frame
-
-    settings = Faces()
-    faces = list(open_landmarker(settings).track(watched()))
-    segment = speaker(faces, scene_cuts(thumbnails), settings.max_gap_frames, min_track_frames=6)
+    segment = _speaker(video)
     x0, y0, x1, y1 = bounding_box(segment.landmarks).T
     y0 = y0 - FOREHEAD * (y1 - y0)
     half_side = np.maximum(x1 - x0, y1 - y0) / 2

@@ -120,7 +120,8 @@ def score_videos(
     Args:
         videos: files with picture and sound.
         syncnet: weights for `load_syncnet`.
-        crop: `none`, Wav2Lip's LRS protocol, or `face`, its real-videos protocol: see `crops.scored_pictures`.
+        crop: `none`, Wav2Lip's LRS protocol, or `face`, its real-videos protocol: see `crops.scored_pictures`. A
+            SyncNet of the workflow's own is always shown what it was trained on, `aligned`.
         jpeg: pass the pictures through the reference's JPEG.
         dtype: arithmetic of the network.
         device: of torch.
@@ -132,6 +133,7 @@ def score_videos(
     """
     loaded = load_syncnet(syncnet)
     net = for_inference(loaded.net, device, DTYPES[dtype])
+    crop = "aligned" if loaded.crop == "aligned" else crop
 
     def score_file(video: Path) -> SyncScore:
         audio, frames = scored_pictures(video, net.image_size, crop, jpeg)

@@ -2,6 +2,7 @@
 
 from itertools import repeat
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import crop_face, face_boxes, scored_pictures, through_jpeg
-from syncdiff.media.video import read_frames
+from syncdiff.media.video import read_frames, write_video
 
 
 @pytest.mark.quick
@@ -40,19 +41,22 @@ def test_jpeg_streams_and_loses_little(pixel_format: str) -> None:
 
 
 @pytest.mark.quick
-def test_no_face_is_rejected() -> None:
+@pytest.mark.parametrize("crop", ["face", "aligned"])
+def test_no_face_is_rejected(crop: Literal["face", "aligned"], tmp_path: Path) -> None:
+    write_video(tmp_path / "black.mp4", repeat(np.zeros((64, 64, 3), np.uint8), 8), np.zeros(8 * 640, np.int16))
     with pytest.raises(ClipRejected, match="no face"):
-        face_boxes(repeat(np.zeros((64, 64, 3), np.uint8), 8))
+        scored_pictures(tmp_path / "black.mp4", 224, crop, jpeg=False)
 
 
-def test_face_protocol_shows_the_lower_face_large(shared: Path) -> None:
+def test_face_protocol_shows_the_lower_face_large(shared: Path, tmp_path: Path) -> None:
     video = sorted((shared / "clips/grid/mvlrs_v1/main").glob("*/*.mp4"))[0]
     audio, pictures = scored_pictures(video, 224, "face", jpeg=False)
     crops = list(pictures)
     n_frames = sum(1 for _ in read_frames(video))
     assert len(crops) == n_frames
     assert abs(len(audio) - n_frames * 640) < 3 * 640
-    start, boxes = face_boxes(iter(crops))
+    write_video(tmp_path / "crops.mp4", crops)
+    start, boxes = face_boxes(tmp_path / "crops.mp4")
     assert start == 0
     x, y, half = np.median(boxes, axis=0)
     assert abs(x - 112) < 15  # centred
