@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -25,6 +28,8 @@ R = TypeVar("R")
 
 LEDGER_COLUMNS = ["clip", "stage", "status", "reason"]
 LOG_EVERY_S = 10.0
+CLIP_LIMIT_S = 2 * 3600.0  # for one clip in one stage: an hour of 1080p takes the slowest stage less on a slow core
+NATIVE_GRACE_S = 60.0  # beyond the limit, after which a worker that does not even come back to Python is ended
 
 
 @contextmanager
@@ -43,6 +48,18 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def inside(folder: Path, name: str) -> Path:
+    """Return `folder`/`name`, where `name` comes from data.
+
+    Raises:
+        ClipRejected: `name` is absolute, has a part `..`, or holds a null byte: it would lead out of the folder.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ClipRejected(f"its name {name!r} leads out of {folder}")
+    return folder / path
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic(path) as temporary:
@@ -55,14 +72,22 @@ def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
         frame.to_parquet(temporary, index=False, engine="pyarrow", compression="zstd")
 
 
-def read_parquet(path: Path | str) -> pd.DataFrame:
-    """Read a parquet file; a missing or damaged one is a `UserError` that names it."""
+def read_parquet(path: Path | str, *columns: str) -> pd.DataFrame:
+    """Read a parquet file; a missing or damaged one, or one without these `columns`, is a `UserError` that names it."""
     try:
-        return pd.read_parquet(path, engine="pyarrow")
+        table = pd.read_parquet(path, engine="pyarrow")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except Exception as error:
-        raise UserError(f"{path}: not a readable parquet file ({error}); delete it and run again") from None
+        raise UserError(f"{path}: not a readable parquet file ({one_line(error)}); delete it and run again") from None
+    if lacking := [column for column in columns if column not in table]:
+        raise UserError(f"{path}: has no column {lacking[0]}; delete it and run again")
+    return table
+
+
+def one_line(error: BaseException | str) -> str:
+    """Return an error's message for a sentence of one line: whitespace joined, and not more than 160 characters."""
+    return " ".join(str(error).split())[:160]
 
 
 class Ledger:
@@ -103,10 +128,11 @@ class Outcome(Generic[R]):
     value: R | None = None
 
 
-def attempt(work: Callable[[T], R], clip: T) -> Outcome[R]:
-    """Call `work(clip)`; a `ClipRejected` or any other exception becomes an outcome instead of a crash."""
+def attempt(work: Callable[[T], R], clip: T, limit_s: float = CLIP_LIMIT_S) -> Outcome[R]:
+    """Call `work(clip)`; a `ClipRejected`, any other exception or too long a time becomes an outcome, not a crash."""
     try:
-        return Outcome("ok", value=work(clip))
+        with time_limit(limit_s):
+            return Outcome("ok", value=work(clip))
     except ClipRejected as error:
         return Outcome("rejected", reason=str(error))
     except UserError:
@@ -115,23 +141,52 @@ def attempt(work: Callable[[T], R], clip: T) -> Outcome[R]:
         return Outcome("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` inside the block when it takes longer; limits may be nested, the outer one goes on.
+
+    It is an alarm signal, which Python has in the main thread only: elsewhere the block is not limited.
+    """
+
+    def ring(_signal: int, _frame: object) -> None:
+        raise TimeoutError(f"took longer than {seconds:g} s")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    outer, (left, _) = signal.signal(signal.SIGALRM, ring), signal.setitimer(signal.ITIMER_REAL, seconds)
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, outer)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 1e-3))
+
+
 def each_clip(
-    work: Callable[[T], R], clips: Sequence[T], workers: int = 1, label: str = "clips"
+    work: Callable[[T], R],
+    clips: Sequence[T],
+    workers: int = 1,
+    label: str = "clips",
+    limit_s: float = CLIP_LIMIT_S,
 ) -> Iterator[tuple[T, Outcome[R]]]:
     """Run `work` over clips in `workers` processes and yield (clip, outcome) in the clips' own order.
 
-    `work` must be picklable (a module's function or a `functools.partial` of one). Progress goes to stderr.
+    `work` must be picklable (a module's function or a `functools.partial` of one). Progress goes to stderr. A clip that
+    takes longer than `limit_s` has failed. With several workers that holds even for one that hangs in native code.
     """
     if workers <= 1 or len(clips) <= 1:
-        yield from ((clip, attempt(work, clip)) for clip in progress(clips, label))
+        yield from ((clip, attempt(work, clip, limit_s)) for clip in progress(clips, label))
         return
     with _pool(work, min(workers, len(clips))) as pool:
-        futures = [pool.submit(attempt, work, clip) for clip in clips]
+        futures = [pool.submit(_in_worker, work, clip, limit_s) for clip in clips]
         for clip, future in zip(clips, progress(futures, label), strict=True):
             try:
                 yield clip, future.result()
             except BrokenProcessPool:  # a clip killed its worker, and the pool with it: which one, only trying tells
-                yield clip, _attempt_alone(work, clip)
+                yield clip, _attempt_alone(work, clip, limit_s)
 
 
 def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
@@ -141,12 +196,24 @@ def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=context)
 
 
-def _attempt_alone(work: Callable[[T], R], clip: T) -> Outcome[R]:
+def _in_worker(work: Callable[[T], R], clip: T, limit_s: float) -> Outcome[R]:
+    """Attempt a clip, and end this process where native code keeps even the alarm from being heard."""
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(limit_s + NATIVE_GRACE_S, exit=True, file=nowhere)
+        try:
+            return attempt(work, clip, limit_s)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _attempt_alone(work: Callable[[T], R], clip: T, limit_s: float) -> Outcome[R]:
     with _pool(work, 1) as pool:
         try:
-            return pool.submit(attempt, work, clip).result()
+            return pool.submit(_in_worker, work, clip, limit_s).result()
         except BrokenProcessPool:
-            return Outcome("failed", "the process that worked on it died (out of memory, or a crash in a decoder)")
+            return Outcome(
+                "failed", "the process that worked on it died (out of memory, crash or hang in a decoder)"
+            )
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

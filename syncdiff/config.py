@@ -239,18 +239,28 @@ class Config(Section):
 def load_config(source: str | Path) -> Config:
     """Read a YAML file, or a JSON object given inline (`{"corpus": {"kind": "demo"}}`)."""
     text = str(source)
-    if text.lstrip().startswith("{"):
-        return parse_config(json.loads(text))
-    path = Path(source)
+    inline = text.lstrip().startswith("{")
+    name = "config" if inline else text
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = json.loads(text) if inline else yaml.load(Path(source).read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such config file") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{name}: no such config file") from None
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{name}: not valid {'JSON' if inline else 'YAML'}: {' '.join(str(error).split())}") from None
     if not isinstance(values or {}, dict):
-        raise UserError(f"{path}: expected `key: value` lines at the top level")
+        raise UserError(f"{name}: expected `key: value` lines at the top level")
     return parse_config(values or {})
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases: no config needs one, and a few lines of them stand for more values than memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not used here; write the value out")
+        return super().compose_node(parent, index)
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -281,7 +291,7 @@ def _explain(fault: dict[str, Any]) -> str:
     *parents, key = fault["loc"]
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg'].lower()} (got {fault['input']!r})"
+        return f"{where}: {fault['msg'].lower()} (got {repr(fault['input'])[:100]})"
     known = list(_section_at(parents).model_fields)
     nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     anywhere = [path for path in _all_keys(Config) if path.endswith(f".{key}")]

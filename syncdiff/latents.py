@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from syncdiff.config import Config
 from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import encode, load_autoencoder
 from syncdiff.priors import masked_frame, mouth_mask
-from syncdiff.shards.tar import Sample, npy, read_shard, write_shard
+from syncdiff.shards.tar import Sample, about, npy, read_shard, write_shard
 
 KEPT = ("__key__", "json", "pose.npy")  # speech has shards of its own, one for each set of features
 
@@ -40,7 +39,7 @@ def _samples(config: Config, shard: Path, autoencoder: AutoencoderKL, ledger: Le
             "latents.npy": npy(_half(autoencoder, frames)),
             "masked.npy": npy(_half(autoencoder, masked_frame(frames, mask))),
         }
-        ledger.add(json.loads(sample["json"])["clip"], n_frames=len(frames))
+        ledger.add(about(sample)["clip"], n_frames=len(frames))
 
 
 def _half(autoencoder: AutoencoderKL, frames: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ The target is frame I_t of a clip of aligned crops.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from syncdiff.artifacts import Ledger, attempt
 from syncdiff.config import Config
 from syncdiff.media.video import decode_crops
-from syncdiff.shards.tar import Sample, npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_shard
 
 HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]
 
@@ -88,14 +87,14 @@ def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Pat
 def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
     for face in read_shard(faces_tar):
         outcome = attempt(partial(clip_priors, config), face)
-        ledger.add(json.loads(face["json"])["clip"], outcome.status, outcome.reason)
+        ledger.add(about(face)["clip"], outcome.status, outcome.reason)
         if outcome.value is not None:
             yield outcome.value
 
 
 def clip_priors(config: Config, face: Sample) -> Sample:
     """Return the priors of one clip as a sample: json {clip, identity} and pose.npy (T, r, r, 3) uint8."""
-    clip = json.loads(face["json"])["clip"]
+    clip = about(face)["clip"]
     crops = decode_crops(face["crop.mp4"])  # (T, S, S, 3)
     identity = identity_index(clip, len(crops), config.seed)
     pose = reduce_pose(crops, config.priors.pose_size)

@@ -25,7 +25,7 @@ def account(config: Config, folder: Path, splits: Collection[str], out: Path) ->
         UserError: a ledger is missing or damaged; a clip entered a stage and has no row there, or two, or has one and
             did not enter; more than `max_failed_fraction` of a stage's clips have failed.
     """
-    plan = read_parquet(folder / "plan/clips.parquet")
+    plan = read_parquet(folder / "plan/clips.parquet", *LEDGER_COLUMNS, "split", "shard")
     planned = plan[(plan["status"] == "ok") & plan["split"].isin(splits)]
     shards = sorted(set(zip(planned["split"], planned["shard"], strict=True)))
     ledgers: list[pd.DataFrame] = []
@@ -50,7 +50,7 @@ def _of_shard(split: Path, shard: str, planned: set[str], feature_set: str) -> I
 
 
 def _checked(path: Path, entered: set[str]) -> pd.DataFrame:
-    ledger = read_parquet(path)
+    ledger = read_parquet(path, *LEDGER_COLUMNS)
     clips = list(ledger["clip"])
     if sorted(clips) != sorted(entered):
         odd = min(entered.symmetric_difference(clips) or {clip for clip in clips if clips.count(clip) > 1})

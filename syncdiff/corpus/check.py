@@ -14,7 +14,7 @@ from syncdiff.artifacts import each_clip
 from syncdiff.config import parse_config
 from syncdiff.corpus.listing import list_clips
 from syncdiff.corpus.lrs import LRS2, LRS3
-from syncdiff.corpus.plan import Facts, inspect, refusal
+from syncdiff.corpus.plan import PROBE_LIMIT_S, Facts, inspect, refusal
 from syncdiff.corpus.split import ListedClip
 from syncdiff.errors import UserError
 from syncdiff.media.video import FPS
@@ -47,7 +47,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1) -> Repor
     # No validation speakers: holding them out of LRS3's pretrain is a choice of the config, not a fault of the corpus.
     config = parse_config({"corpus": {"kind": report.kind, "root": str(path), "val_fraction": 0}})
     clips = list_clips(config)
-    found = list(each_clip(inspect, clips, workers, "check"))
+    found = list(each_clip(inspect, clips, workers, "check", PROBE_LIMIT_S))
     sizes = Counter(_size(outcome.value) for _, outcome in found if outcome.value)
     for listed, outcome in found:
         problems = [outcome.reason] if outcome.reason else []

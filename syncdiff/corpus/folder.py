@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from syncdiff.corpus.split import ListedClip, n_held_out, rank_by_hash
+from syncdiff.corpus.split import ListedClip, n_held_out, printable, rank_by_hash
 from syncdiff.errors import UserError
 
 VIDEO_SUFFIXES = frozenset(
@@ -48,6 +48,5 @@ def _top(video: str) -> str:
 
 
 def _listed(root: Path, video: str, split: str) -> ListedClip:
-    printable = os.fsencode(video).decode("utf-8", "backslashreplace")
-    reason = "" if printable == video else "its file name is not UTF-8; rename it"
-    return ListedClip(printable, split, f"{root.as_posix()}/{printable}", reason)
+    clip, reason = printable(video)
+    return ListedClip(clip, split, f"{root.as_posix()}/{clip}", reason)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from syncdiff.corpus.split import ListedClip, n_held_out, rank_by_hash
+from syncdiff.corpus.split import ListedClip, is_file, n_held_out, printable, rank_by_hash
 from syncdiff.errors import UserError
 
 LRS2 = "mvlrs_v1"
 LRS3 = "lrs3_v0.4"
+TRANSCRIPT_BYTES = 1 << 20
 
 
 def lrs2_clips(root: Path, splits: Sequence[str]) -> Iterator[ListedClip]:
@@ -30,13 +31,14 @@ def lrs2_clips(root: Path, splits: Sequence[str]) -> Iterator[ListedClip]:
             continue
         prefix = f"{base.as_posix()}/{part}/"
         entries = sorted(set(_read_list(list_file)))
-        if entries and not any(Path(f"{prefix}{entry}.mp4").is_file() for entry in entries):
+        if entries and not any(is_file(f"{prefix}{entry}.mp4") for entry in entries):
             raise UserError(
                 f"{list_file}: none of its {len(entries)} clips exists (the first: {prefix}{entries[0]}.mp4); "
                 f"put the videos there, or correct corpus.root"
             )
         for entry in entries:
-            yield ListedClip(f"{part}/{entry}", split, f"{prefix}{entry}.mp4")
+            reason = "its name leads out of the corpus" if ".." in entry.split("/") else ""
+            yield ListedClip(f"{part}/{entry}", split, f"{prefix}{entry}.mp4", reason)
 
 
 def _read_list(path: Path) -> Iterator[str]:
@@ -45,7 +47,7 @@ def _read_list(path: Path) -> Iterator[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such list; LRS2 comes with train.txt, val.txt and test.txt") from None
-    except (UnicodeDecodeError, IsADirectoryError):
+    except (UnicodeDecodeError, OSError):
         raise UserError(f"{path}: not a list; each line should be `<programme id>/<clip>`") from None
     for line in lines:
         if words := line.split():
@@ -80,7 +82,8 @@ def lrs3_clips(root: Path, splits: Sequence[str], val_fraction: float) -> Iterat
 
 def _lrs3_speaker(base: Path, folder: str, split: str, reason: str) -> Iterator[ListedClip]:
     for video in sorted(path.name for path in (base / folder).iterdir() if path.suffix == ".mp4"):
-        yield ListedClip(f"{folder}/{video.removesuffix('.mp4')}", split, f"{base.as_posix()}/{folder}/{video}", reason)
+        clip, unreadable = printable(f"{folder}/{video}")
+        yield ListedClip(clip.removesuffix(".mp4"), split, f"{base.as_posix()}/{clip}", reason or unreadable)
 
 
 def _folders(path: Path) -> list[str]:
@@ -99,10 +102,14 @@ def _layout(root: Path, name: str, part: str) -> Path:
 def read_text(transcript: Path) -> str:
     """Return what is said in a clip: the `Text:` line of an LRS transcript, "" where there is none.
 
-    The other lines (`Conf:`, `Ref:`, face boxes, word times) do not concern this pipeline.
+    The other lines (`Conf:`, `Ref:`, face boxes, word times) do not concern this pipeline. Of a larger file than any
+    transcript only the beginning is read, and of what is no regular file (a pipe would never end), nothing.
     """
+    if not is_file(str(transcript)):
+        return ""
     try:
-        lines = transcript.read_text(encoding="utf-8", errors="replace").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
+        with transcript.open("rb") as file:
+            lines = file.read(TRANSCRIPT_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
         return ""
     return next((line.removeprefix("Text:").strip() for line in lines if line.startswith("Text:")), "")

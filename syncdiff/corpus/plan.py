@@ -13,10 +13,11 @@ from syncdiff.artifacts import Ledger, each_clip, write_parquet
 from syncdiff.config import Config, Plan
 from syncdiff.corpus.listing import list_clips, shard_counts
 from syncdiff.corpus.lrs import read_text
-from syncdiff.corpus.split import ListedClip
+from syncdiff.corpus.split import ListedClip, is_file
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import FPS, Probe, probe
 
+PROBE_LIMIT_S = 60.0  # headers and one picture take milliseconds
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
 
 
@@ -30,7 +31,7 @@ def plan_corpus(config: Config, out: Path, workers: int = 1) -> None:
         UserError: the corpus is not there, or no clip of train is left.
     """
     ledger = Ledger("plan")
-    for listed, outcome in each_clip(inspect, list_clips(config), workers, "plan"):
+    for listed, outcome in each_clip(inspect, list_clips(config), workers, "plan", PROBE_LIMIT_S):
         reason = refusal(outcome.value.probe, config.plan) if outcome.value else outcome.reason
         status = "rejected" if reason and outcome.value else outcome.status
         facts = _columns(outcome.value)
@@ -60,7 +61,7 @@ def inspect(listed: ListedClip) -> Facts:
     """
     if listed.reason:
         raise ClipRejected(listed.reason)
-    if not Path(listed.video).is_file():
+    if not is_file(listed.video):
         raise ClipRejected("listed but the file is missing")
     return Facts(probe(listed.video), read_text(listed.transcript))
 

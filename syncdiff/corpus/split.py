@@ -23,6 +23,20 @@ class ListedClip(NamedTuple):
         return Path(self.video).with_suffix(".txt")
 
 
+def is_file(path: str) -> bool:
+    """Say whether a regular file lies at a path that comes from data: one that no file can have is no file."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long a name, a folder that may not be searched
+        return False
+
+
+def printable(path: str) -> tuple[str, str]:
+    """Return a path as text that every file and terminal can hold, and why it cannot be used if that changed it."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text, "" if text == path else "its file name is not UTF-8; rename it"
+
+
 def rank_by_hash(names: Iterable[str]) -> list[str]:
     """Return the names in an order that is arbitrary but the same everywhere: by SHA-256."""
     return sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())

@@ -14,12 +14,13 @@ from syncdiff.artifacts import Ledger, each_clip, read_parquet
 from syncdiff.config import Config, Faces
 from syncdiff.faces.align import similarity, steady, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
-from syncdiff.faces.track import Segment, scene_cuts, speaker, thumbnail
+from syncdiff.faces.track import Segment, is_cut, speaker, thumbnail
 from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_audio, wav_bytes
 from syncdiff.media.video import encode_crops, read_frames
 from syncdiff.shards.tar import clip_key, npy, to_json, write_shard
 
 Sample = dict[str, Any]
+KEPT = ("clip", "video", "width", "height", "text", "split")  # columns of the plan that go into a sample's JSON
 
 
 def extract_shard(
@@ -31,7 +32,7 @@ def extract_shard(
         plan: plan/clips.parquet; its rows with status `ok`, this split and this shard are the clips.
         workers: processes, over clips.
     """
-    table = read_parquet(plan)
+    table = read_parquet(plan, "status", "split", "shard", *KEPT)
     rows = table[(table["status"] == "ok") & (table["split"] == split) & (table["shard"] == shard)].to_dict("records")
     ledger = Ledger("faces")
     work = partial(extract_clip, config.faces, config.device)
@@ -67,8 +68,7 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
     transforms = similarity(steady(segment.landmarks, faces.smoothing_frames), faces.size)  # (T, 2, 3)
     frames = islice(read_frames(video), segment.start, segment.start + n_frames)
     crops = (warp(frame, transform, faces.size) for frame, transform in zip(frames, transforms, strict=True))
-    kept = ("clip", "video", "width", "height", "text", "split")
-    facts = {key: row[key] for key in kept} | {"n_frames": n_frames, "first_frame": segment.start}
+    facts = {key: row[key] for key in KEPT} | {"n_frames": n_frames, "first_frame": segment.start}
     return {
         "__key__": clip_key(row["clip"]),
         "json": to_json(facts),
@@ -85,15 +85,18 @@ def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Seg
     Raises:
         ClipRejected: unreadable, or without one face for long enough.
     """
-    thumbnails = []
+    cuts: list[bool] = []
 
     def watched() -> Iterator[np.ndarray]:
+        before: np.ndarray | None = None
         for frame in read_frames(video):
-            thumbnails.append(thumbnail(frame))
+            after = thumbnail(frame)
+            cuts.append(before is not None and is_cut(before, after))
+            before = after
             yield frame
 
     found = list(landmarker.track(watched()))
-    return speaker(found, scene_cuts(thumbnails), faces.max_gap_frames, faces.min_track_frames)
+    return speaker(found, np.array(cuts), faces.max_gap_frames, faces.min_track_frames)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -80,13 +81,15 @@ def link_faces(faces: Sequence[list[np.ndarray]], cuts: np.ndarray, max_gap_fram
 
 def interpolate(faces: Sequence[np.ndarray | None]) -> np.ndarray:
     """Fill the frames without a face linearly in time: (T, 68, 2) float32. The first and last must be there."""
-    known = np.array([index for index, face in enumerate(faces) if face is not None])
-    values = np.stack([face for face in faces if face is not None])  # (K, 68, 2)
-    after = np.searchsorted(known, np.arange(len(faces))).clip(1, max(len(known) - 1, 1)) % len(known)
-    before = np.maximum(after - 1, 0)
-    span = np.maximum(known[after] - known[before], 1)
-    weight = ((np.arange(len(faces)) - known[before]) / span)[:, None, None]  # (T, 1, 1)
-    return ((1 - weight) * values[before] + weight * values[after]).astype(np.float32)
+    there = np.array([face is not None for face in faces])
+    known, missing = np.flatnonzero(there), np.flatnonzero(~there)
+    filled = np.empty((len(faces), 68, 2), np.float32)
+    filled[known] = [face for face in faces if face is not None]
+    after = np.searchsorted(known, missing)
+    before, after = known[after - 1], known[after]
+    weight = ((missing - before) / (after - before))[:, None, None]  # (M, 1, 1)
+    filled[missing] = (1 - weight) * filled[before] + weight * filled[after]
+    return filled
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
@@ -97,15 +100,18 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
 
 
 def scene_cuts(thumbnails: Iterable[np.ndarray]) -> np.ndarray:
-    """Return (T,) bool: whether a scene begins with a frame. Changes of brightness alone do not count.
+    """Return (T,) bool: whether a scene begins with a frame."""
+    return np.array([False, *(is_cut(before, after) for before, after in pairwise(thumbnails))])
 
-    The measure is 1 - correlation of neighbouring thumbnails, kept low where neither has contrast.
+
+def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
+    """Say whether a scene begins between two neighbouring thumbnails. Changes of brightness alone do not count.
+
+    The measure is 1 - their correlation, kept low where neither has contrast.
     """
-    pictures = np.stack(list(thumbnails)).astype(np.float32)
-    pictures -= pictures.mean(axis=(1, 2), keepdims=True)
-    energy = np.square(pictures).mean(axis=(1, 2))  # (T,) grey levels squared
-    change = np.square(np.diff(pictures, axis=0)).mean(axis=(1, 2))
-    return np.concatenate([[False], change / (energy[1:] + energy[:-1] + CONTRAST_FLOOR**2) > CUT_CHANGE])
+    before, after = (picture - picture.mean(dtype=np.float32) for picture in (before, after))
+    energy = np.square(before).mean() + np.square(after).mean()  # grey levels squared
+    return bool(np.square(after - before).mean() / (energy + CONTRAST_FLOOR**2) > CUT_CHANGE)
 
 
 def _total_area(track: Track) -> float:

@@ -14,8 +14,9 @@ import soundfile
 from av.audio.frame import AudioFrame
 from av.filter import Graph
 
+from syncdiff.artifacts import one_line
 from syncdiff.errors import ClipRejected
-from syncdiff.media.container import FPS, first_frame, frame_time, open_media, video_stream
+from syncdiff.media.container import FPS, MAX_GAP_S, continuous, first_frame, frame_time, open_media, video_stream
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
@@ -36,13 +37,16 @@ def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
     with open_media(path) as container:
         if not container.streams.audio:
             raise ClipRejected("no audio stream")
-        frames = container.decode(container.streams.audio[0])
+        frames = continuous(container.decode(container.streams.audio[0]))
         first = next(frames, None)
         if first is None:
             raise ClipRejected("no sound in the audio stream")
         audio = _resample(first, frames)  # (n,) from the first sample
         begins = frame_time(first)
-        start = (begins if zero is None else zero) + Fraction(start_s)
+        zero = begins if zero is None else zero
+    if begins - zero > MAX_GAP_S:
+        raise ClipRejected(f"broken timestamps: the sound begins {float(begins - zero):.4g} s after the picture")
+    start = zero + Fraction(start_s)
     late = round((begins - start) * SAMPLE_RATE)  # samples of silence before the sound; negative: sound to trim
     return np.pad(audio[max(-late, 0) :], (max(late, 0), 0))
 
@@ -61,8 +65,17 @@ def wav_bytes(audio: np.ndarray) -> bytes:
 
 
 def read_wav(data: bytes | Path) -> np.ndarray:
-    """Read what `wav_bytes` made: (n,) int16."""
-    audio, _ = soundfile.read(io.BytesIO(data) if isinstance(data, bytes) else data, dtype="int16")
+    """Read what `wav_bytes` made: (n,) int16.
+
+    Raises:
+        ClipRejected: damaged, or not mono.
+    """
+    try:
+        audio, _ = soundfile.read(io.BytesIO(data) if isinstance(data, bytes) else data, dtype="int16")
+    except (soundfile.SoundFileError, MemoryError) as error:
+        raise ClipRejected(f"damaged sound: {one_line(error)}") from None
+    if audio.ndim != 1:
+        raise ClipRejected(f"damaged sound: {audio.shape[1]} channels")
     return audio
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -16,29 +17,47 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from syncdiff.artifacts import one_line
 from syncdiff.errors import ClipRejected
 
 FPS = 25
+# Containers that hold their own pictures and sound. Playlists (hls, dash, concat, image2) are not among them: they name
+# other files, which libav would open.
+DEMUXERS = (
+    *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "flv", "asf", "ogg", "nut", "mxf", "ivf", "dv"),
+    *("wav", "w64", "aiff", "caf", "mp3", "flac", "aac", "ac3", "amr"),
+)
+SAFE = {
+    "protocol_whitelist": "file,pipe",
+    "format_whitelist": ",".join(DEMUXERS),
+    "max_pixels": str(8192 * 4320),  # of a picture; a broken header asks for more memory than there is
+}
+MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it would take memory or time without end
+MAX_DURATION_S = 24 * 3600
+
+Timed = TypeVar("Timed", bound=Frame)
 
 
 @contextmanager
 def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
-    """Open a local file, or the bytes of one; never a network address, whatever a playlist names.
+    """Open a local file, or the bytes of one, and nothing else: no network address, no other file that it may name.
 
     Raises:
-        ClipRejected: libav cannot read it, here or while the caller decodes.
+        ClipRejected: libav cannot read it, here or while the caller decodes; or it is no media container.
     """
     if not isinstance(source, bytes) and Path(source).is_file() and not Path(source).stat().st_size:
         raise ClipRejected("cannot be decoded: empty file")
     # The prefix keeps libav from reading "a:b.mp4" as a protocol.
     file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
     try:
-        with av.open(file, "r", options={"protocol_whitelist": "file,pipe"}, metadata_errors="replace") as container:
+        with av.open(file, "r", options=SAFE, metadata_errors="replace") as container:
             yield container
     except UnicodeEncodeError:
         raise ClipRejected("cannot be decoded: the file name is not UTF-8") from None
     except av.FFmpegError as error:
         raise ClipRejected(f"cannot be decoded: {error.strerror}") from None
+    except (ValueError, ArithmeticError, MemoryError) as error:  # nonsense in a header that libav passes on
+        raise ClipRejected(f"cannot be decoded: {one_line(error) or type(error).__name__}") from None
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -55,6 +74,21 @@ def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
     for frame in container.decode(stream):
         return frame
     raise ClipRejected("cannot be decoded: no picture in the video stream")
+
+
+def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
+    """Pass frames on as long as no time that the file gives for them is far after the last one.
+
+    Raises:
+        ClipRejected: a gap, or a frame's own duration, is longer than `MAX_GAP_S`.
+    """
+    end: Fraction | None = None
+    for frame in frames:
+        start = end if end is not None and frame.pts is None else frame_time(frame)
+        last, end = start if end is None else end, start + Fraction((frame.duration or 0) * (frame.time_base or 0))
+        if max(start - last, end - start) > MAX_GAP_S:
+            raise ClipRejected(f"broken timestamps: a gap of more than {MAX_GAP_S} s")
+        yield frame
 
 
 def frame_time(frame: Frame) -> Fraction:

@@ -23,7 +23,17 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import SAMPLE_RATE, wav_bytes
-from syncdiff.media.container import FPS, first_frame, frame_rate, frame_time, open_media, upright, video_stream
+from syncdiff.media.container import (
+    FPS,
+    MAX_DURATION_S,
+    continuous,
+    first_frame,
+    frame_rate,
+    frame_time,
+    open_media,
+    upright,
+    video_stream,
+)
 
 CROP_CRF = 5  # with the preset below: 43 dB, about one grey level of error
 VIDEO_CRF = 17  # x264's "visually lossless"
@@ -89,7 +99,7 @@ def read_frames(source: Path | str | bytes) -> Iterator[np.ndarray]:
     zero = shown = end = Fraction(0)
     with open_media(source) as container:
         stream = video_stream(container)
-        for frame in container.decode(stream):
+        for frame in continuous(container.decode(stream)):
             if picture is None:
                 zero = frame_time(frame) * FPS
             start = end if frame.pts is None else frame_time(frame) * FPS - zero
@@ -158,7 +168,10 @@ def _extent(container: InputContainer, stream: VideoStream) -> tuple[int, Fracti
         container.seek(0)
         n_frames = sum(packet.size > 0 for packet in container.demux(stream))
     duration = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-    return n_frames, duration or n_frames / frame_rate(stream)
+    duration = duration or n_frames / frame_rate(stream)
+    if not 0 <= duration <= MAX_DURATION_S:
+        raise ClipRejected(f"broken header: a duration of {float(duration):.4g} s")
+    return n_frames, duration
 
 
 def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.resnet import ResnetBlock2D
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from syncdiff.artifacts import one_line
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
 
@@ -100,8 +100,8 @@ def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:
         raise UserError(f"{folder}: no config.json of an autoencoder; name a folder in diffusers' AutoencoderKL layout")
     try:
         autoencoder = AutoencoderKL.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        fault = " ".join(str(error).split())[:160]
+    except Exception as error:  # diffusers builds whatever config.json says, and that can be anything
+        fault = one_line(error)
         raise UserError(f"{folder}: not a loadable diffusers AutoencoderKL ({fault}); download it again") from None
     return autoencoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 

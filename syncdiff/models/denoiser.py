@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from syncdiff.artifacts import atomic
+from syncdiff.artifacts import atomic, one_line
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
 from syncdiff.speech.avhubert import SpeechEncoder
+from syncdiff.tensorfiles import read_safetensors
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def load_denoiser(config: Config, path: Path, device: torch.device) -> Denoiser:
     """Build the denoiser of `config` and load its weights; another architecture's file is a `UserError`."""
     denoiser = Denoiser(config)
     try:
-        denoiser.load_state_dict(load_file(path))
-    except (RuntimeError, OSError, SafetensorError) as error:
-        fault = " ".join(str(error).split())[:160]
+        denoiser.load_state_dict(read_safetensors(path)[0])
+    except (RuntimeError, UserError) as error:
+        fault = one_line(error)
         raise UserError(
             f"{path}: not a denoiser of this config ({fault}); train it again, or mend denoiser.*"
         ) from None

@@ -6,7 +6,6 @@ pools by maximum, and the classifier has 1008 outputs. The names are those of pt
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from syncdiff.errors import UserError
+from syncdiff.tensorfiles import read_weights
 
 FEATURE_DIM = 2048
 INPUT_SIZE = 299
@@ -158,13 +158,13 @@ def load_inception(path: Path | str) -> FidInception:
     Raises:
         UserError: the file is missing, unreadable, or of another model.
     """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; get pt_inception-2015-12-05-6726825d.pth")
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = read_weights(path)
         net = FidInception()
         net.load_state_dict(weights)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; get pt_inception-2015-12-05-6726825d.pth") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError):
+    except (UserError, RuntimeError):
         raise UserError(
             f"{path}: not the weights of FID's Inception; give pt_inception-2015-12-05-6726825d.pth"
         ) from None

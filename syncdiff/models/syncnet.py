@@ -6,8 +6,6 @@ Layers and state-dict names follow joonson/syncnet_python (SyncNetModel.py), so 
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +14,6 @@ import cv2
 import numpy as np
 import python_speech_features
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
@@ -24,11 +21,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from syncdiff.artifacts import atomic
 from syncdiff.errors import UserError
 from syncdiff.media.audio import SAMPLE_RATE
+from syncdiff.tensorfiles import read_safetensors, read_weights
 
 WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
 WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
 MFCC_PER_FRAME = 4  # a frame of video in MFCC frames
 EMBEDDING_DIM = 1024
+IMAGE_SIZES = (64, 112, 224)
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -184,10 +183,13 @@ def load_syncnet(path: Path | str) -> LoadedSyncNet:
         UserError: the file is missing, unreadable, or of another model.
     """
     path = Path(path)
-    weights, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+    weights, metadata = read_safetensors(path) if path.suffix == ".safetensors" else (read_weights(path), {})
     try:
         about = json.loads(metadata.get("syncnet", "{}"))
-        net = SyncNet(about.get("width", 1.0), about.get("image_size", 224))
+        width, image_size = float(about.get("width", 1.0)), about.get("image_size", 224)
+        if not (0 < width <= 1 and image_size in IMAGE_SIZES):  # before memory is set aside for it
+            raise ValueError("no SyncNet has these sizes")
+        net = SyncNet(width, image_size)
         net.load_state_dict(weights)
     except (RuntimeError, ValueError, TypeError, AttributeError):
         raise UserError(
@@ -206,22 +208,3 @@ def save_syncnet(net: SyncNet, path: Path | str, corpus: str) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     with atomic(path) as temporary:
         save_file(weights, temporary, {"syncnet": about})
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
-
-
-def _read_torch(path: Path) -> Mapping[str, Tensor]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError):
-        raise UserError(f"{path}: not a plain file of weights; anything else in it is refused, not executed") from None

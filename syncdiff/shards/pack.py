@@ -13,7 +13,7 @@ from syncdiff.artifacts import LEDGER_COLUMNS, Ledger, attempt, write_parquet, w
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected
 from syncdiff.media.video import FPS
-from syncdiff.shards.tar import Sample, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import Sample, about, read_shard, to_json, unnpy, write_shard
 
 INDEX_COLUMNS = [*LEDGER_COLUMNS, "key", "n_frames"]
 VERSIONED = ["av", "mediapipe", "numpy", "opencv-python-headless", "syncdiff", "webdataset"]
@@ -33,7 +33,7 @@ def pack_shard(
     """
     ledger = Ledger("shards")
     priors, speech = _by_key(priors_tar), _by_key(speech_tar)
-    features = {name.removesuffix(".npy"): dim for name, dim in _widths(next(iter(speech.values()), {})).items()}
+    features = _widths(next(iter(speech.values()), {}))
     write_shard(out_tar, _join(faces_tar, priors, speech, ledger))
     write_parquet(out_index, ledger.frame().reindex(columns=INDEX_COLUMNS))
     stats = _stats(config, out_tar, ledger) | {"features": features}
@@ -55,14 +55,14 @@ def join_clip(parts: dict[str, Sample | None]) -> Sample:
     if lacking:
         raise ClipRejected(f"missing in {' and '.join(lacking)}; see the ledger there")
     joined: Sample = {}
-    about: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for part in parts.values():
         joined |= part or {}
-        about |= json.loads(joined["json"])
+        facts |= about(joined)
     for name, data in joined.items():
-        if name.endswith(".npy") and (rows := len(unnpy(data))) != about["n_frames"]:
-            raise ClipRejected(f"{name} has {rows} rows for {about['n_frames']} frames")
-    return joined | {"json": to_json(about)}
+        if name.endswith(".npy") and (rows := len(unnpy(data))) != facts["n_frames"]:
+            raise ClipRejected(f"{name} has {rows} rows for {facts['n_frames']} frames")
+    return joined | {"json": to_json(facts)}
 
 
 def _join(faces_tar: Path, priors: dict[str, Sample], speech: dict[str, Sample], ledger: Ledger) -> Iterator[Sample]:
@@ -70,12 +70,12 @@ def _join(faces_tar: Path, priors: dict[str, Sample], speech: dict[str, Sample],
     for face in read_shard(faces_tar):
         key = face["__key__"]
         outcome = attempt(join_clip, {"faces": face, "priors": priors.pop(key, None), "speech": speech.pop(key, None)})
-        about = json.loads(face["json"])
-        ledger.add(about["clip"], outcome.status, outcome.reason, key=key, n_frames=about["n_frames"])
+        n_frames = about(outcome.value)["n_frames"] if outcome.value else about(face).get("n_frames", 0)
+        ledger.add(about(face)["clip"], outcome.status, outcome.reason, key=key, n_frames=n_frames)
         if outcome.value is not None:
             yield outcome.value
     for key, stray in (priors | speech).items():
-        ledger.add(json.loads(stray["json"])["clip"], "rejected", "missing in faces", key=key, n_frames=0)
+        ledger.add(about(stray)["clip"], "rejected", "missing in faces", key=key, n_frames=0)
 
 
 def _by_key(tar: Path) -> dict[str, Sample]:
@@ -83,7 +83,9 @@ def _by_key(tar: Path) -> dict[str, Sample]:
 
 
 def _widths(sample: Sample) -> dict[str, int]:
-    return {name: unnpy(data).shape[1] for name, data in sample.items() if name.endswith(".npy")}
+    """Return the width of each feature set in a speech sample."""
+    arrays = {name.removesuffix(".npy"): unnpy(data) for name, data in sample.items() if name.endswith(".npy")}
+    return {name: array.shape[1] for name, array in arrays.items() if array.ndim == 2}
 
 
 def _stats(config: Config, tar: Path, ledger: Ledger) -> dict[str, Any]:

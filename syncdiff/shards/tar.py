@@ -15,8 +15,8 @@ from braceexpand import braceexpand
 from webdataset.tariterators import group_by_keys
 from webdataset.writer import TarWriter
 
-from syncdiff.artifacts import atomic
-from syncdiff.errors import UserError
+from syncdiff.artifacts import atomic, one_line
+from syncdiff.errors import ClipRejected, UserError
 
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -41,8 +41,20 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def unnpy(data: bytes) -> np.ndarray:
-    """Decode the bytes of a .npy file; pickled objects are refused with a `ValueError`."""
-    return np.load(io.BytesIO(data), allow_pickle=False)
+    """Decode the bytes of a .npy file.
+
+    Raises:
+        ClipRejected: damaged, or of pickled objects.
+    """
+    try:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # a damaged header can raise anything
+        raise ClipRejected(f"damaged array: {one_line(error) or type(error).__name__}") from None
+
+
+def about(sample: Sample) -> dict[str, Any]:
+    """Return a sample's JSON object, which `read_shard` has looked at: it has the text `clip`."""
+    return json.loads(sample["json"])
 
 
 def to_json(values: Mapping[str, Any]) -> bytes:
@@ -74,26 +86,32 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
     """Yield the samples of a tar in order, one in memory at a time.
 
     Raises:
-        UserError: the file is missing, no tar, cut short, or holds links or names that lead out of it.
+        UserError: the file is missing, no tar, cut short, holds links or names that lead out of it, or a sample whose
+            JSON names no clip.
     """
     try:
         for sample in group_by_keys(_members(Path(path)), lcase=False):
             del sample["__url__"]
+            if not isinstance(about(sample)["clip"], str):
+                raise TypeError("a clip that is no text")
             yield sample
     except FileNotFoundError:
         raise UserError(f"{path}: no such shard; run the stage that writes it first") from None
-    except (tarfile.TarError, OSError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error)
+    except Exception as error:  # a damaged header can raise anything
+        reason = one_line(str(error.args[0]) if error.args else type(error).__name__)
         raise UserError(f"{path}: damaged shard ({reason}); delete it and run the same command again") from None
 
 
 def _members(path: Path) -> Iterator[dict[str, Any]]:
     """Yield each member as group_by_keys wants it; every byte of the archive must be accounted for."""
+    size = path.stat().st_size
     with tarfile.open(path, "r:") as tar:
         for member in tar:
             name = PurePosixPath(member.name)
-            if not member.isreg() or name.is_absolute() or ".." in name.parts:
+            if not member.isreg() or member.issparse() or name.is_absolute() or ".." in name.parts:
                 raise tarfile.TarError(f"unsafe member {member.name!r}")
+            if not 0 <= member.size <= size - member.offset_data:
+                raise tarfile.TarError(f"{member.name!r} is longer than the file")
             content = tar.extractfile(member)
             assert content is not None  # a regular file
             yield {"fname": member.name, "data": content.read(), "__url__": str(path)}

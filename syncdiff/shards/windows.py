@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncdiff.errors import UserError
+from syncdiff.errors import ClipRejected, UserError
 from syncdiff.shards.tar import Sample, read_shard, unnpy
 
 ROUND_STEPS = 500  # a fixed number, so that the shards of step k are known without reading any
@@ -132,7 +132,10 @@ def _read(latents: Path, speech: Path, members: Sequence[str]) -> Iterator[list[
 def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
     if name not in sample:
         raise UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again")
-    return unnpy(sample[name])
+    try:
+        return unnpy(sample[name])
+    except ClipRejected as error:
+        raise UserError(f"{tar}: {name} of {sample['__key__']}: {error}; delete the shard and run again") from None
 
 
 def _size(tar: Path) -> int:

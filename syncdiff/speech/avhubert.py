@@ -159,6 +159,10 @@ def load_encoder(checkpoint: Path | str, first_layer: int = 0) -> AVHubertEncode
     config, tensors = read_checkpoint(checkpoint)
     if first_layer > config.layers:
         raise UserError(f"{checkpoint}: has {config.layers} layers, so none above {first_layer}; lower the layer")
+    if config.layers > len(tensors):
+        raise UserError(f"{checkpoint}: no weights for {config.layers} layers in it; download it again")
+    with torch.device("meta"):  # what the sizes say takes no memory until the tensors are seen to be there
+        _compare(AVHubertEncoder(config, first_layer), tensors, checkpoint)
     encoder = AVHubertEncoder(config, first_layer)
     fill(encoder, tensors, checkpoint)
     return encoder.eval()
@@ -170,12 +174,15 @@ def fill(encoder: AVHubertEncoder, tensors: Mapping[str, Tensor], source: Path |
     Raises:
         UserError: naming `source` and a tensor that is missing or has another shape than the sizes say.
     """
-    expected = encoder.state_dict()
-    for name, tensor in expected.items():
+    _compare(encoder, tensors, source)
+    encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
+
+
+def _compare(encoder: AVHubertEncoder, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    for name, tensor in encoder.state_dict().items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
             raise UserError(f"{source}: tensor {name} {found}, expected {tuple(tensor.shape)}; download it again")
-    encoder.load_state_dict({name: tensors[name] for name in expected})
 
 
 def convert(checkpoint: Path | str, out: Path | str) -> None:

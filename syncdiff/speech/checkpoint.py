@@ -9,15 +9,16 @@ import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from syncdiff.artifacts import one_line
 from syncdiff.errors import UserError
+from syncdiff.tensorfiles import is_state_dict, read_safetensors
 
 METADATA_KEY = "avhubert"  # of the sizes (JSON) in a converted file
 FINE_TUNED_PREFIX = "encoder.w2v_model."
@@ -75,35 +76,46 @@ def read_checkpoint(path: Path | str) -> tuple[EncoderConfig, dict[str, Tensor]]
     if path.suffix == ".safetensors":
         return _read_converted(path)
     checkpoint = load_inert(path)
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict) or "cfg" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not is_state_dict(checkpoint.get("model")) or "cfg" not in checkpoint:
         raise UserError(f"{path}: not an AV-HuBERT checkpoint (no `cfg` and `model` in it); use the published .pt file")
     return encoder_config(checkpoint["cfg"], path), audio_stream(checkpoint["model"], path)
 
 
 def _read_converted(path: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     try:
-        with safe_open(path, "pt") as file:
-            sizes = json.loads((file.metadata() or {})[METADATA_KEY])
-            return EncoderConfig(**sizes), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, TypeError):
+        tensors, metadata = read_safetensors(path)
+        return _possible(EncoderConfig(**json.loads(metadata[METADATA_KEY]))), tensors
+    except (UserError, KeyError, ValueError, TypeError, RecursionError):
         raise UserError(f"{path}: not written by `syncdiff convert`; convert the published .pt file again") from None
 
 
 def encoder_config(cfg: Any, path: Path) -> EncoderConfig:
     """Return the encoder's sizes from a fairseq `cfg`; of a fine-tuned model they lie in cfg.model.w2v_args.model."""
     try:
-        model = _plain(cfg)["model"]
+        model = _plain(_plain(cfg)["model"])
         if model.get("w2v_args"):
-            model = model["w2v_args"]["model"]
+            model = _plain(_plain(model["w2v_args"])["model"])
+        model = {key: _plain(model[key]) for key in ("_name", *FIXED, *FAIRSEQ_NAMES.values()) if key in model}
         sizes = {name: int(model[key]) for name, key in FAIRSEQ_NAMES.items() if key in model}
-    except (AttributeError, KeyError, TypeError, ValueError):
+        config = _possible(EncoderConfig(**sizes))
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError):
         raise UserError(f"{path}: its `cfg` is not that of an AV-HuBERT model; use the published .pt file") from None
-    if model.get("_name", "av_hubert") != "av_hubert":
-        raise UserError(f"{path}: a checkpoint of {model['_name']!r}, not of AV-HuBERT")
+    if (name := repr(model.get("_name", "av_hubert"))) != "'av_hubert'":
+        raise UserError(f"{path}: a checkpoint of {one_line(name)}, not of AV-HuBERT")
     for key, expected in FIXED.items():
-        if model.get(key, expected) != expected:
-            raise UserError(f"{path}: {key} is {model[key]!r}; only {expected!r}, as in the published models, is known")
-    return EncoderConfig(**sizes)
+        if (found := one_line(repr(model.get(key, expected)))) != repr(expected):
+            raise UserError(f"{path}: {key} is {found}; only {expected!r}, as in the published models, is known")
+    return config
+
+
+def _possible(config: EncoderConfig) -> EncoderConfig:
+    """Return sizes that an encoder can have; others are a `ValueError`."""
+    sizes = astuple(config)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError("sizes are whole numbers above 0")
+    if config.dim % config.heads or config.dim % config.conv_pos_groups:
+        raise ValueError("heads and groups divide the width")
+    return config
 
 
 def audio_stream(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -118,13 +130,12 @@ def audio_stream(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn stand-ins of omegaconf containers and of argparse.Namespace into dicts, lists and values."""
-    if isinstance(value, StandIn):
-        fields = vars(value)
-        return _plain(fields.get("_content", fields.get("_val", fields)))
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    """Return what the stand-in of an omegaconf node or of argparse.Namespace holds, or the value itself.
+
+    Only this one level: a pickle may hold itself, or a few lists that stand for more values than memory holds.
+    """
+    fields = vars(value) if isinstance(value, StandIn) else {"_val": value}
+    return fields.get("_content", fields.get("_val", fields))
 
 
 class StandIn:
@@ -176,16 +187,20 @@ def inert_globals(path: Path) -> Iterator[None]:
 def _global_names(path: Path) -> set[str]:
     """Return the classes and functions that the file's pickles ask for."""
     names: set[str] = set()
-    for file in _pickles(path):
-        walk = _Walk(file)
-        with contextlib.suppress(Exception):  # a damaged pickle can raise anything; torch.load then says so
-            walk.load()
-        names |= walk.names
+    with contextlib.suppress(Exception):  # a damaged archive can raise anything; torch.load then says so
+        for file in _pickles(path):
+            walk = _Walk(file)
+            with contextlib.suppress(Exception):  # and so can a damaged pickle
+                walk.load()
+            names |= walk.names
     return names
 
 
-class _Walk(pickle.Unpickler):
-    """Goes through a pickle of any protocol and notes what it asks for; imports nothing, calls only `StandIn`."""
+class _Walk(pickle._Unpickler):
+    """Goes through a pickle of any protocol and notes what it asks for; imports nothing, calls only `StandIn`.
+
+    This is the unpickler in Python: the one in C sets aside as much memory as a damaged number asks for.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -18,7 +17,7 @@ from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import read_audio, read_wav
 from syncdiff.media.video import FPS, probe
-from syncdiff.shards.tar import Sample, npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
 from syncdiff.speech.filterbank import stacked_filterbank
 from syncdiff.speech.mel import mel_windows
@@ -198,12 +197,13 @@ def _samples(config: Config, feature_sets: Sequence[str], faces_tar: Path, ledge
 
 def _sound(face: Sample) -> tuple[dict, Outcome[np.ndarray]]:
     """Return what is known of a clip and its sound, or why it is not used; the large members are let go."""
-    about = json.loads(face["json"]) | {"key": face["__key__"]}
-    return about, attempt(_read_sound, face["audio.wav"])
+    return about(face) | {"key": face["__key__"]}, attempt(_read_sound, face)
 
 
-def _read_sound(wav: bytes) -> np.ndarray:
-    audio = read_wav(wav)
+def _read_sound(face: Sample) -> np.ndarray:
+    if not isinstance(about(face).get("n_frames"), int):
+        raise ClipRejected("its number of frames is missing")
+    audio = read_wav(face["audio.wav"])
     if not audio.any():
         raise ClipRejected("digital silence: the audio track has no sound")
     return audio

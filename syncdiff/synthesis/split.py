@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from syncdiff.artifacts import Ledger, attempt
+from syncdiff.artifacts import Ledger, attempt, inside
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.faces.align import paste
@@ -138,15 +138,16 @@ def _write_all(config: Config, made: Iterator[tuple[Job, np.ndarray]], videos: P
     for job, crops in made:
         clip = job.about["clip"]
         path = videos / job.protocol / f"{clip}.mp4"
-        outcome = attempt(partial(_write, crops=crops, mask=mask, path=path), job)
+        outcome = attempt(partial(_write, crops=crops, mask=mask, folder=videos / job.protocol), job)
         ledger.add(
             clip, outcome.status, outcome.reason, protocol=job.protocol, video=str(path), n_frames=job.driving.n_frames
         )
 
 
-def _write(job: Job, crops: np.ndarray, mask: np.ndarray, path: Path) -> None:
-    """Put the crops back into the clip's frames and write them with the driving audio."""
+def _write(job: Job, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:
+    """Put the crops back into the clip's frames and write them with the driving audio to `folder`/<clip>.mp4."""
     about = job.about
+    path = inside(folder, f"{about['clip']}.mp4")
     first = about["first_frame"]
     source = islice(read_frames(about["video"]), first, first + job.driving.n_frames)
     transforms = unnpy(job.sample["transform.npy"])

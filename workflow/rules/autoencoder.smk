@@ -26,7 +26,7 @@ rule autoencoder:
     resources:
         mem_mb=16000,
         runtime=1440,
-        gpu=1,
+        gpu=GPU,
     params:
         config=of_stage("autoencoder"),
         version=version("autoencoder"),
@@ -53,7 +53,7 @@ rule latents:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=1,
+        gpu=GPU,
     params:
         config=of_stage("latents"),
         version=version("latents"),

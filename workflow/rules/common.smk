@@ -32,6 +32,8 @@ TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
 PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS]
 FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
+# GPUs of a job that runs a network: a cluster without any has `device: cpu`.
+GPU = 0 if CONFIG.device == "cpu" else 1
 # Without an AV-HuBERT checkpoint there are no layers to freeze.
 ABLATION = [
     name

@@ -19,7 +19,7 @@ rule score:
     resources:
         mem_mb=16000,
         runtime=480,
-        gpu=1,
+        gpu=GPU,
     params:
         config=of_stage("evaluate"),
         version=version("evaluate"),

@@ -19,7 +19,7 @@ rule sample:
     resources:
         mem_mb=16000,
         runtime=1440,
-        gpu=1,
+        gpu=GPU,
     params:
         config=of_experiment("sample"),
         version=version("sample"),

@@ -25,7 +25,7 @@ rule syncnet:
     resources:
         mem_mb=16000,
         runtime=1440,
-        gpu=1,
+        gpu=GPU,
     params:
         config=of_stage("syncnet"),
         version=version("syncnet"),

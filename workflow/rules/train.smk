@@ -23,7 +23,7 @@ rule train:
     resources:
         mem_mb=32000,
         runtime=4320,
-        gpu=1,
+        gpu=GPU,
     params:
         config=of_experiment("train"),
         version=version("train"),
