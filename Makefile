@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: setup eval ablation test quick lint format bench clean
+.PHONY: setup eval ablation test quick stress lint format bench clean
 
 setup: .venv/.installed
 
@@ -26,6 +26,10 @@ test: setup
 
 quick: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -m quick
+
+# Thousands of hostile inputs a reader; writes benchmarks/results/fuzz.json.
+stress: setup
+	PYTHONPATH=benchmarks $(BIN)/python -m tests.fuzz --inputs 2000
 
 lint: setup
 	$(BIN)/ruff check .

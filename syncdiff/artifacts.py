@@ -143,20 +143,21 @@ def attempt(work: Callable[[T], R], clip: T, limit_s: float = CLIP_LIMIT_S) -> O
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeoutError` inside the block when it takes longer; limits may be nested, the outer one goes on.
+    """Raise `TimeoutError` inside the block when it takes longer; of nested limits, the one that ends first counts.
 
     It is an alarm signal, which Python has in the main thread only: elsewhere the block is not limited.
     """
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    if 0 < left <= seconds or threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def ring(_signal: int, _frame: object) -> None:
         raise TimeoutError(f"took longer than {seconds:g} s")
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    outer, (left, _) = signal.signal(signal.SIGALRM, ring), signal.setitimer(signal.ITIMER_REAL, seconds)
-    start = time.monotonic()
+    start, outer = time.monotonic(), signal.signal(signal.SIGALRM, ring)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -181,7 +182,7 @@ def each_clip(
         yield from ((clip, attempt(work, clip, limit_s)) for clip in progress(clips, label))
         return
     with _pool(work, min(workers, len(clips))) as pool:
-        futures = [pool.submit(_in_worker, work, clip, limit_s) for clip in clips]
+        futures = [pool.submit(_in_worker, work, clip, limit_s, limit_s + NATIVE_GRACE_S) for clip in clips]
         for clip, future in zip(clips, progress(futures, label), strict=True):
             try:
                 yield clip, future.result()
@@ -196,10 +197,10 @@ def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=context)
 
 
-def _in_worker(work: Callable[[T], R], clip: T, limit_s: float) -> Outcome[R]:
-    """Attempt a clip, and end this process where native code keeps even the alarm from being heard."""
+def _in_worker(work: Callable[[T], R], clip: T, limit_s: float, end_s: float) -> Outcome[R]:
+    """Attempt a clip, and end this process after `end_s` where native code keeps even the alarm from being heard."""
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(limit_s + NATIVE_GRACE_S, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(end_s, exit=True, file=nowhere)
         try:
             return attempt(work, clip, limit_s)
         finally:
@@ -209,11 +210,9 @@ def _in_worker(work: Callable[[T], R], clip: T, limit_s: float) -> Outcome[R]:
 def _attempt_alone(work: Callable[[T], R], clip: T, limit_s: float) -> Outcome[R]:
     with _pool(work, 1) as pool:
         try:
-            return pool.submit(_in_worker, work, clip, limit_s).result()
+            return pool.submit(_in_worker, work, clip, limit_s, limit_s + NATIVE_GRACE_S).result()
         except BrokenProcessPool:
-            return Outcome(
-                "failed", "the process that worked on it died (out of memory, crash or hang in a decoder)"
-            )
+            return Outcome("failed", "the process that worked on it died (out of memory, crash or hang in a decoder)")
 
 
 def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -70,7 +70,8 @@ def main() -> None:
     try:
         app()
     except (UserError, ClipRejected) as error:
-        print(f"syncdiff: {error}", file=sys.stderr)
+        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))  # names may hold line breaks
+        print(f"syncdiff: {message}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -158,6 +158,7 @@ class Train(Optimizer):
 
     steps: int = Field(850, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
+    processes: int = Field(1, ge=1, description="processes that share a step, one for each GPU of a machine")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
     mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
 
@@ -247,7 +248,7 @@ def load_config(source: str | Path) -> Config:
         raise UserError(f"{name}: no such config file") from None
     except OSError as error:
         raise UserError(f"{name}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # a YAML tag that does not fit its value can raise anything
         raise UserError(f"{name}: not valid {'JSON' if inline else 'YAML'}: {' '.join(str(error).split())}") from None
     if not isinstance(values or {}, dict):
         raise UserError(f"{name}: expected `key: value` lines at the top level")
@@ -288,6 +289,8 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _explain(fault: dict[str, Any]) -> str:
+    if not fault["loc"]:
+        return f"{fault['msg'].lower()} (got {repr(fault['input'])[:100]})"
     *parents, key = fault["loc"]
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":

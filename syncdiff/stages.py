@@ -32,7 +32,7 @@ MODEL_KEYS = (
 )
 
 STAGES = {
-    "corpus": Stage(1, ("results", "corpus", "seed")),
+    "corpus": Stage(2, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
     "faces": Stage(1, ("faces",)),
     "priors": Stage(1, ("priors", "faces.size", "seed")),

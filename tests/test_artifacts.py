@@ -1,12 +1,15 @@
 """Atomic outputs, the ledger, and work over clips that survives its clips."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from syncdiff.artifacts import Ledger, atomic, each_clip, read_parquet, write_parquet
+from syncdiff import artifacts
+from syncdiff.artifacts import Ledger, atomic, each_clip, inside, read_parquet, time_limit, write_parquet
 from syncdiff.errors import ClipRejected, UserError
 
 
@@ -65,3 +68,57 @@ def test_a_clip_that_kills_its_process_does_not_take_the_others_along() -> None:
     outcomes = dict(each_clip(_work, ["a", "deadly", "b", "c"], workers=2))
     assert outcomes["deadly"].status == "failed"
     assert [outcomes[clip].value for clip in "abc"] == ["A", "B", "C"]
+
+
+def _slow(seconds: float) -> float:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    return seconds
+
+
+def _hang(seconds: float) -> float:
+    if seconds > 1:  # as native code that does not come back: no signal is heard
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    return _slow(seconds)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_clip_that_takes_too_long_has_failed_and_the_run_goes_on(workers: int) -> None:
+    outcomes = [outcome for _, outcome in each_clip(_slow, [0.01, 60.0, 0.02], workers, limit_s=1.0)]
+    assert [outcome.value for outcome in outcomes] == [0.01, None, 0.02]
+    assert (outcomes[1].status, outcomes[1].reason) == ("failed", "TimeoutError: took longer than 1 s")
+
+
+def test_a_clip_that_hangs_in_native_code_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "NATIVE_GRACE_S", 1.0)
+    outcomes = [outcome for _, outcome in each_clip(_hang, [0.01, 120.0, 0.02], 2, limit_s=0.5)]
+    assert [outcome.value for outcome in outcomes] == [0.01, None, 0.02]
+    assert outcomes[1].status == "failed"
+    assert "hang in a decoder" in outcomes[1].reason
+
+
+@pytest.mark.quick
+def test_time_limits_nest() -> None:
+    with pytest.raises(TimeoutError, match=r"0\.2 s"), time_limit(0.2), time_limit(10):
+        _slow(5)
+    with time_limit(0.2):
+        with pytest.raises(TimeoutError, match=r"0\.05 s"), time_limit(0.05):
+            _slow(5)
+        with pytest.raises(TimeoutError, match=r"0\.2 s"):
+            _slow(5)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["/etc/x.mp4", "../x.mp4", "a/../../x.mp4", "a\0b"])
+def test_names_that_lead_out_of_a_folder_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ClipRejected, match="leads out of"):
+        inside(tmp_path, name)
+    assert inside(tmp_path, "a/..b/-c.mp4") == tmp_path / "a/..b/-c.mp4"
+
+
+@pytest.mark.quick
+def test_a_parquet_without_a_column_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", pd.DataFrame({"clip": ["a"]}))
+    with pytest.raises(UserError, match=r"a\.parquet: has no column shard"):
+        read_parquet(tmp_path / "a.parquet", "clip", "shard")

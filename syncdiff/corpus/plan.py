@@ -17,7 +17,7 @@ from syncdiff.corpus.split import ListedClip, is_file
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import FPS, Probe, probe
 
-PROBE_LIMIT_S = 60.0  # headers and one picture take milliseconds
+PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes whose header does not count its pictures
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
 
 

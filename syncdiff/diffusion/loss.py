@@ -7,8 +7,11 @@ demo corpus, 25,000 samples of it gave a mouth_corr of 0.57 and of v-prediction 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from diffusers import DDPMScheduler
 from torch import Tensor
 
@@ -17,6 +20,31 @@ from syncdiff.models.denoiser import Denoiser, Priors
 from syncdiff.priors import lip_region, mouth_mask
 
 VISIBLE_WEIGHT = 0.1  # outside the mask: there, crops keep their own pixels
+
+
+class Draws:
+    """Random numbers for each sample of a step: drawn for the batch of all processes, then cut to this one's samples.
+
+    All processes draw from one seed. So a sample gets the same numbers, however many processes share the batch.
+    """
+
+    def __init__(self, n_samples: int, device: torch.device) -> None:
+        state = PartialState()
+        self.own = slice(state.process_index, None, state.num_processes)
+        self.total = n_samples * state.num_processes
+        self.device = device
+
+    def integers(self, high: int) -> Tensor:
+        """Return (B,) int64 in [0, high)."""
+        return torch.randint(high, (self.total,), device=self.device)[self.own]
+
+    def uniform(self) -> Tensor:
+        """Return (B,) in [0, 1)."""
+        return torch.rand(self.total, device=self.device)[self.own]
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Return (B, *shape) of unit variance."""
+        return torch.randn(self.total, *shape, device=self.device)[self.own]
 
 
 class DiffusionLoss:
@@ -38,17 +66,18 @@ class DiffusionLoss:
     def __call__(self, denoiser: Denoiser, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return {"loss", "loss_lips"} of a batch from `shards.windows`; both are scalars."""
         latents = batch["latents"]  # (B, C, h, w)
-        timesteps = torch.randint(len(self.schedule.betas), (len(latents),), device=latents.device)
-        noisy = self.schedule.add_noise(latents, torch.randn_like(latents), timesteps)
-        known = torch.rand(len(latents), device=latents.device) >= self.config.denoiser.speech_dropout
-        prediction = denoiser(noisy, timesteps, self._priors(batch), batch["speech"], batch["valid"], known)
+        draw = Draws(len(latents), latents.device)
+        timesteps = draw.integers(len(self.schedule.betas))
+        noisy = self.schedule.add_noise(latents, draw.normal(latents.shape[1:]), timesteps)
+        known = draw.uniform() >= self.config.denoiser.speech_dropout
+        prediction = denoiser(noisy, timesteps, self._priors(batch, draw), batch["speech"], batch["valid"], known)
         squared = (prediction.float() - latents).square()
         return {"loss": _weighted(squared, self.weight), "loss_lips": _weighted(squared, self.lips)}
 
-    def _priors(self, batch: dict[str, Tensor]) -> Priors:
+    def _priors(self, batch: dict[str, Tensor], draw: Draws) -> Priors:
         settings = self.config.denoiser
-        dropped = torch.rand(len(batch["pose"]), device=batch["pose"].device) < settings.pose_dropout
-        noisy_pose = batch["pose"] + settings.pose_noise * torch.randn_like(batch["pose"])
+        dropped = draw.uniform() < settings.pose_dropout
+        noisy_pose = batch["pose"] + settings.pose_noise * draw.normal(batch["pose"].shape[1:])
         return Priors(
             masked=batch["masked"],
             identity=batch["identity"],

@@ -32,7 +32,7 @@ MAX_REASONS = 20
 def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
     """Write the report of the results that lie in `folder`, with its figures in `figures/` beside the page."""
     runs = {path.parent.name: path.parent for path in sorted(folder.glob("runs/*/scores.parquet"))}
-    ledgers = [path for split in config.splits for path in sorted(folder.glob(f"{split}/*/*.parquet"))]
+    ledgers = [path for split in config.splits for path in sorted(folder.glob(f"{split}/**/*.parquet"))]
     ledgers += sorted(folder.glob("runs/*/sampled/*.parquet"))
     trained = [folder / "autoencoder", folder / "syncnet", *runs.values()]
     curves = {run.name: run / "loss.csv" for run in trained if (run / "loss.csv").is_file()}

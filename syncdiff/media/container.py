@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.frame import Frame
 from av.stream import Disposition
@@ -30,8 +31,8 @@ DEMUXERS = (
 SAFE = {
     "protocol_whitelist": "file,pipe",
     "format_whitelist": ",".join(DEMUXERS),
-    "max_pixels": str(8192 * 4320),  # of a picture; a broken header asks for more memory than there is
 }
+MAX_PIXELS = 8192 * 4320  # of a picture: a broken header asks for more memory than there is
 MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it would take memory or time without end
 MAX_DURATION_S = 24 * 3600
 
@@ -56,17 +57,23 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
         raise ClipRejected("cannot be decoded: the file name is not UTF-8") from None
     except av.FFmpegError as error:
         raise ClipRejected(f"cannot be decoded: {error.strerror}") from None
-    except (ValueError, ArithmeticError, MemoryError) as error:  # nonsense in a header that libav passes on
+    except (ValueError, ArithmeticError, LookupError, MemoryError) as error:  # nonsense that libav passes on
         raise ClipRejected(f"cannot be decoded: {one_line(error) or type(error).__name__}") from None
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """Return the first video stream that is not a cover picture, set to decode in one thread."""
+    """Return the first video stream that is not a cover picture, set to decode in one thread and none too large."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context:  # none: an unknown codec
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             return stream
     raise ClipRejected("no video stream")
+
+
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """Return the first audio stream that there is a decoder for."""
+    return next((stream for stream in container.streams.audio if stream.codec_context), None)
 
 
 def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:

@@ -15,7 +15,6 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -26,6 +25,7 @@ from syncdiff.media.audio import SAMPLE_RATE, wav_bytes
 from syncdiff.media.container import (
     FPS,
     MAX_DURATION_S,
+    audio_stream,
     continuous,
     first_frame,
     frame_rate,
@@ -64,8 +64,8 @@ def probe(path: Path | str) -> Probe:
         stream = video_stream(container)
         first = first_frame(container, stream)
         height, width = upright(first).shape[:2]
-        n_frames, duration = _extent(container, stream)
-        audio = next(iter(container.streams.audio), None)
+        n_frames, duration = _extent(path, stream)
+        audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(
             width=width,
@@ -161,17 +161,20 @@ def write_video(
         _feed(process, chain([first], frames))
 
 
-def _extent(container: InputContainer, stream: VideoStream) -> tuple[int, Fraction]:
+def _extent(path: Path | str, stream: VideoStream) -> tuple[int, Fraction]:
     """Number of pictures and duration in seconds; counts packets where the header does not say."""
-    n_frames = stream.frames
-    if not n_frames:
-        container.seek(0)
-        n_frames = sum(packet.size > 0 for packet in container.demux(stream))
+    n_frames = stream.frames or _count(path)
     duration = stream.duration * stream.time_base if stream.duration and stream.time_base else None
     duration = duration or n_frames / frame_rate(stream)
     if not 0 <= duration <= MAX_DURATION_S:
         raise ClipRejected(f"broken header: a duration of {float(duration):.4g} s")
     return n_frames, duration
+
+
+def _count(path: Path | str) -> int:
+    """Count the packets of the video stream, from the beginning: not every container can be wound back."""
+    with open_media(path) as container:
+        return sum(packet.size > 0 for packet in container.demux(video_stream(container)))
 
 
 def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:

@@ -43,7 +43,8 @@ class Denoiser(nn.Module):
         latent_channels = config.autoencoder.latent_channels
         self.pose_frame = settings.pose_frame
         self.speech = SpeechEncoder(config.speech)
-        self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
+        if self.pose_frame == "bottleneck":
+            self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
         self.unknown_speech = nn.Parameter(torch.zeros(self.speech.context_dim))
         self.unet = UNet2DConditionModel(
             in_channels=latent_channels * (3 if self.pose_frame == "none" else 4),

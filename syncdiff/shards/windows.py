@@ -1,13 +1,15 @@
 """Training windows out of latent shards: a target frame, its three priors, and the speech around it.
 
-The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Steps come in
-rounds; in each, some of the shards are in memory, or all of them where they fit.
+The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Where all
+shards fit in memory, each frame comes once in an epoch; else steps come in rounds, in each of which some of the shards
+are in memory, and each of their frames comes as often as the others.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
@@ -53,18 +55,36 @@ def windows(
     Raises:
         UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip.
     """
-    for number in count(start_step // ROUND_STEPS):
-        pool = Pool(round_shards(tars, seed, number), feature_set)
-        for step in range(max(start_step, number * ROUND_STEPS), (number + 1) * ROUND_STEPS):
-            random = np.random.default_rng([seed, step])
-            frame, other = random.integers(len(pool), size=batch_size), random.random(batch_size)
+    held = held_shards(tars)
+    for number in count(0 if held == len(tars) else start_step // ROUND_STEPS):
+        pool = Pool(round_shards(tars, held, seed, number), feature_set)
+        first = number * ROUND_STEPS
+        steps = count(start_step) if held == len(tars) else range(max(start_step, first), first + ROUND_STEPS)
+        for step in steps:
+            frame = shuffled(len(pool), (seed, number), (step - first) * batch_size, batch_size)
+            other = np.random.default_rng([seed, step]).random(batch_size)
             yield pool.gather(torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world]), window_frames)
         del pool  # before the next one is read
 
 
-def round_shards(tars: Sequence[Pair], seed: int, number: int) -> list[Pair]:
+def shuffled(n: int, seed: tuple[int, int], first: int, length: int) -> np.ndarray:
+    """Return places `first` to `first + length` of an endless stream of shuffled epochs over n: (length,) int64."""
+    epochs, places = np.divmod(np.arange(first, first + length), n)
+    return np.concatenate([_permutation(n, (*seed, epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+
+
+@lru_cache(maxsize=2)
+def _permutation(n: int, seed: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(n)
+
+
+def held_shards(tars: Sequence[Pair]) -> int:
+    """Return how many shards fit in memory at a time."""
+    return min(len(tars), max(1, ROUND_BYTES // max(_size(latents) + _size(speech) for latents, speech in tars)))
+
+
+def round_shards(tars: Sequence[Pair], held: int, seed: int, number: int) -> list[Pair]:
     """Return the shards in memory in round `number`: all where they fit, else the next part of a shuffled epoch."""
-    held = max(1, ROUND_BYTES // max(_size(latents) + _size(speech) for latents, speech in tars))
     epoch, part = divmod(number, math.ceil(len(tars) / held))
     order = np.random.default_rng([seed, epoch]).permutation(len(tars)) if held < len(tars) else range(len(tars))
     return [tars[i] for i in order[part * held : (part + 1) * held]]

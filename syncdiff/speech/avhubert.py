@@ -160,9 +160,12 @@ def load_encoder(checkpoint: Path | str, first_layer: int = 0) -> AVHubertEncode
     if first_layer > config.layers:
         raise UserError(f"{checkpoint}: has {config.layers} layers, so none above {first_layer}; lower the layer")
     if config.layers > len(tensors):
-        raise UserError(f"{checkpoint}: no weights for {config.layers} layers in it; download it again")
-    with torch.device("meta"):  # what the sizes say takes no memory until the tensors are seen to be there
-        _compare(AVHubertEncoder(config, first_layer), tensors, checkpoint)
+        raise UserError(f"{checkpoint}: most of its {config.layers} layers is missing; download it again")
+    try:
+        with torch.device("meta"):  # what the sizes say takes no memory until the tensors are seen to be there
+            _compare(AVHubertEncoder(config, first_layer), tensors, checkpoint)
+    except RuntimeError:
+        raise UserError(f"{checkpoint}: the sizes in it are beyond any encoder's; download it again") from None
     encoder = AVHubertEncoder(config, first_layer)
     fill(encoder, tensors, checkpoint)
     return encoder.eval()

@@ -125,7 +125,7 @@ def audio_stream(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
     strangers = [key for key in state if not key.startswith((*AUDIO_STREAM, *UNUSED))]
     if strangers:
-        raise UserError(f"{path}: not AV-HuBERT's layout: unknown tensor {strangers[0]}")
+        raise UserError(f"{path}: not AV-HuBERT's layout: unknown tensor {one_line(strangers[0])}")
     return {key: tensor for key, tensor in state.items() if key.startswith(AUDIO_STREAM)}
 
 
@@ -174,13 +174,14 @@ def inert_globals(path: Path) -> Iterator[None]:
     names = {name for name in _global_names(path) if not name.startswith("torch.") and name not in TORCH_READS}
     refused = sorted(name for name in names if name not in HARMLESS_TYPES and _package(name) not in HARMLESS_PACKAGES)
     if refused:
-        raise UserError(f"{path}: refused, its pickle asks for {refused[0]}, which no AV-HuBERT checkpoint does")
+        asked = one_line(refused[0])
+        raise UserError(f"{path}: refused, its pickle asks for {asked}, which no AV-HuBERT checkpoint does")
     try:
         with torch.serialization.safe_globals([(StandIn, name) for name in names | HARMLESS_TYPES]):
             yield
     except Exception as error:  # a damaged pickle can raise anything
         details = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
-        fault = details.group(1)[:120] if details else f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        fault = one_line(details.group(1) if details else f"{type(error).__name__}: {error}".splitlines()[0])
         raise UserError(f"{path}: not a readable torch checkpoint ({fault}); download it again") from None
 
 

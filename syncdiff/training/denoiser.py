@@ -12,6 +12,7 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
+from syncdiff.errors import UserError
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.shards.windows import Pair, windows
 from syncdiff.training.loop import Run, fit
@@ -33,12 +34,18 @@ def train_denoiser(config: Config, shards: Sequence[Pair], out: Path, device: to
     )
     loss = DiffusionLoss(config, training_schedule(config.diffusion))
     trained = fit(denoiser, loss, lambda done: _batches(config, shards, done), run)
-    save_denoiser(trained, out / "denoiser.safetensors")
+    with PartialState().main_process_first():
+        if PartialState().is_main_process:
+            save_denoiser(trained, out / "denoiser.safetensors")
 
 
 def _batches(config: Config, shards: Sequence[Pair], done: int) -> Iterator[dict[str, Tensor]]:
     """Yield this process's share of each step's batch, on the training device."""
     state = PartialState()
+    if config.train.batch_size % state.num_processes:
+        raise UserError(
+            f"config: train.batch_size: {config.train.batch_size} cannot be shared by {state.num_processes} processes"
+        )
     stream = windows(
         shards,
         config.speech.feature_set,

@@ -1,14 +1,17 @@
 """The training loop that all three networks share: accelerate, EMA, clipping, checkpoints, curves, resume.
 
 Resuming is running the same command again. Everything random in step k is a function of (seed, k), so that a run that
-was stopped and resumed ends with the weights of one that was not, on the same device.
+was stopped and resumed ends with the weights of one that was not, on the same device. SIGTERM, which clusters send
+before they kill, ends a run after the step in progress, with a checkpoint.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -52,9 +55,24 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
     """
     trainer: Trainer[M] = Trainer(model, run)
     stream = batches(trainer.done)
-    for _ in progress(range(trainer.done, run.settings.steps), run.label):
-        trainer.step(loss, next(stream))
+    with termination_noted() as received:
+        for _ in progress(range(trainer.done, run.settings.steps), run.label):
+            trainer.step(loss, next(stream))
+            if received:
+                trainer.save()
+                raise SystemExit(f"{run.label}: terminated after step {trainer.done}; run again, it goes on from there")
     return trainer.finish()
+
+
+@contextmanager
+def termination_noted() -> Iterator[list[int]]:
+    """Yield a list that SIGTERM adds its number to, instead of ending the process."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Trainer(Generic[M]):
@@ -74,11 +92,15 @@ class Trainer(Generic[M]):
         self.curve: list[dict[str, float]] = []
         self.done = 0
         self._resume()
-        self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done)
+        self.writer = (
+            SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done)
+            if self.accelerator.is_main_process
+            else None
+        )
 
     def step(self, loss: Callable[[M, Any], Losses], batch: Any) -> None:
         """Take one optimiser step; log and save when it is time."""
-        torch.manual_seed((self.run.seed * 1_000_003 + self.done) * 1009 + self.accelerator.process_index)
+        torch.manual_seed(self.run.seed * 1_000_003 + self.done)  # the same in all processes
         with self.accelerator.autocast():
             losses = loss(self.wrapped, batch)
         self.accelerator.backward(losses["loss"])
@@ -91,11 +113,12 @@ class Trainer(Generic[M]):
         self.done += 1
         self._log(losses)
         if self.done % self.run.settings.checkpoint_every == 0 or self.done == self.run.settings.steps:
-            self._save()
+            self.save()
 
     def finish(self) -> M:
         """Return the model in eval mode, with the averaged weights where the run keeps them."""
-        self.writer.close()
+        if self.writer:
+            self.writer.close()
         if self.ema:
             self.ema.copy_to(self.model.parameters())
         return self.model.eval()
@@ -103,10 +126,11 @@ class Trainer(Generic[M]):
     def _log(self, losses: Losses) -> None:
         if self.done % LOG_EVERY_STEPS and self.done != self.run.settings.steps:
             return
-        row = {name: float(value.detach()) for name, value in losses.items()}
+        row = {name: float(self.accelerator.reduce(value.detach(), "mean")) for name, value in losses.items()}
         self.curve.append({"step": self.done, "learning_rate": self.schedule.get_last_lr()[0], **row})
-        for name, value in row.items():
-            self.writer.add_scalar(name, value, self.done)
+        if self.writer:
+            for name, value in row.items():
+                self.writer.add_scalar(name, value, self.done)
 
     def _state(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, **self._ema_state()}
@@ -114,7 +138,8 @@ class Trainer(Generic[M]):
     def _ema_state(self) -> dict[str, Any]:
         return {"ema": self.ema} if self.ema else {}
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the checkpoint and the curve, in the main process only."""
         if not self.accelerator.is_main_process:
             return
         state = {name: part.state_dict() for name, part in self._state().items()}

@@ -11,7 +11,7 @@ import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncdiff.errors import UserError
+from syncdiff.errors import ClipRejected, UserError
 from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_shard
 
 pytestmark = pytest.mark.quick
@@ -119,5 +119,5 @@ def test_links_are_refused(tmp_path: Path) -> None:
 def test_pickled_arrays_are_refused() -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ClipRejected, match="allow_pickle"):
         unnpy(buffer.getvalue())

@@ -10,7 +10,7 @@ import torch
 from syncdiff.errors import UserError
 from syncdiff.shards import windows as module
 from syncdiff.shards.tar import npy, read_shard, to_json, unnpy, write_shard
-from syncdiff.shards.windows import Pair, round_shards, windows
+from syncdiff.shards.windows import Pair, held_shards, round_shards, windows
 
 pytestmark = pytest.mark.quick
 
@@ -32,7 +32,7 @@ def tars(tmp_path: Path) -> list[Pair]:
             pose = np.broadcast_to(np.arange(n_frames)[:, None, None, None], (n_frames, 4, 4, 3)).astype(np.uint8)
             fbank = np.broadcast_to(code[:, None] + 1, (n_frames, 7)).astype(np.float32)
             arrays = {"latents": latents, "masked": -latents, "pose": pose}
-            about = {"__key__": f"c{clip}", "json": to_json({})}
+            about = {"__key__": f"c{clip}", "json": to_json({"clip": f"c{clip}"})}
             seen.append(about | {f"{name}.npy": npy(array) for name, array in arrays.items()})
             heard.append(about | {"fbank.npy": npy(fbank)})
             clip += 1
@@ -111,15 +111,26 @@ def test_processes_share_the_samples_of_a_step(tars: list[Pair]) -> None:
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
 
 
-def test_every_frame_is_drawn(tars: list[Pair]) -> None:
-    drawn = {code for batch in batches(tars, 40) for code in batch["latents"][:, 0, 0, 0].tolist()}
-    assert len(drawn) == sum(map(sum, LENGTHS))
+@pytest.mark.parametrize("world", [1, 2])
+def test_every_frame_comes_once_in_an_epoch(tars: list[Pair], world: int) -> None:
+    n_frames = int(N_FRAMES.sum())  # 56, of which a step takes 64: epochs end inside of steps
+    streams = [batches(tars, 7, rank=rank, world=world) for rank in range(world)]
+    drawn = torch.cat([torch.stack(list(step), 1).flatten() for step in zip(*map(_first_values, streams), strict=True)])
+    for epoch in drawn.split(n_frames):
+        assert len(epoch) == n_frames
+        assert len(epoch.unique()) == n_frames
+
+
+def _first_values(stream: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+    return [batch["latents"][:, 0, 0, 0] for batch in stream]
 
 
 def test_rounds_go_through_all_shards_in_turn(tars: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert round_shards(tars, seed=0, number=7) == tars
+    assert held_shards(tars) == 2
+    assert round_shards(tars, 2, seed=0, number=0) == tars
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
-    epochs = [[round_shards(tars, 0, 2 * epoch + part)[0] for part in range(2)] for epoch in range(8)]
+    assert held_shards(tars) == 1
+    epochs = [[round_shards(tars, 1, 0, 2 * epoch + part)[0] for part in range(2)] for epoch in range(8)]
     assert all(sorted(epoch) == tars for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 2  # both orders occur
 

@@ -1,6 +1,14 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits
 # OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
 
+PROCESSES = CONFIG.train.processes
+TRAIN_GPUS = GPU * PROCESSES
+LAUNCHER = (
+    "python -m"
+    if PROCESSES == 1
+    else f"python -m torch.distributed.run --standalone --nproc-per-node={PROCESSES} -m"
+)
+
 
 rule train:
     input:
@@ -23,12 +31,13 @@ rule train:
     resources:
         mem_mb=32000,
         runtime=4320,
-        gpu=GPU,
+        gpu=TRAIN_GPUS,
     params:
         config=of_experiment("train"),
         version=version("train"),
         folder=lambda wildcards, output: folder_of(output[0]),
         shards=training_options,
+        launcher=LAUNCHER,
     shell:
-        "python -m syncdiff train {params.folder} {params.shards}"
+        "{params.launcher} syncdiff train {params.folder} {params.shards}"
         " --config {params.config:q} 2>&1 | tee {log}"

@@ -24,6 +24,7 @@ from syncdiff.media.container import FPS
 
 EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
 CRF = 18
+ROOM_NOISE = (0.0, 12.0)  # standard deviation in 16-bit steps: a gated studio, whose pauses are digital silence; a room
 COMMENT = "synthetic: a rendered person who does not exist, and a synthesised voice"
 
 
@@ -53,7 +54,7 @@ def render_identity(script: Script, root: Path, size: int, seed: int) -> None:
         mouth[:, CHANNELS.index("jaw")] *= person.articulation
         poses = random_motion(rng, len(mouth))
         film = Film(head, person, texture, wall, size)
-        hiss = rng.normal(0, 12, len(speech.audio))  # a room is never digitally silent
+        hiss = rng.normal(0, rng.choice(ROOM_NOISE), len(speech.audio))
         audio = (speech.audio + hiss).round().clip(-32768, 32767).astype(np.int16)
         with atomic(root / "mvlrs_v1" / "main" / f"{clip}.mp4") as path:
             write_clip(path, film.shoot(mouth, poses), audio, size)
