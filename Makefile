@@ -30,6 +30,7 @@ quick: setup
 # Thousands of hostile inputs a reader; writes benchmarks/results/fuzz.json.
 stress: setup
 	PYTHONPATH=benchmarks $(BIN)/python -m tests.fuzz --inputs 2000
+	PYTHONPATH=benchmarks $(BIN)/python -m tests.stress.kill_anywhere --kills 30
 
 lint: setup
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ STAGES = {
     "ledger": Stage(1, ("max_failed_fraction", "speech")),
     "autoencoder": Stage(2, ("autoencoder", "faces.size", "seed")),
     "latents": Stage(2, ("faces.size",)),
-    "syncnet": Stage(1, ("syncnet", "faces.size", "seed")),
+    "syncnet": Stage(1, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
     "train": Stage(2, (*MODEL_KEYS, "train")),
     "sample": Stage(2, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "evaluate": Stage(1, ("evaluate", "faces", "sample.max_clips", "seed")),

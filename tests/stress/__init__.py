@@ -1,0 +1,1 @@
+"""Long tests that `make stress` runs."""

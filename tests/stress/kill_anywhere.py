@@ -1,0 +1,108 @@
+"""Kill the tiny workflow at random moments, run it again each time, and compare the end with an undisturbed run.
+
+python -m tests.stress.kill_anywhere [--kills 30] [--seed 0]; writes benchmarks/results/kill.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from machine import save  # benchmarks/machine.py, on the path that the Makefile sets
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST_RUN_S = 25.0  # between a start and a kill; starting takes about 4 s
+COMPARED = {".tar", ".parquet", ".safetensors", ".mp4", ".csv"}
+LEFT_OUT = {"logs", "benchmarks", "tensorboard", "figures"}  # they hold times
+
+
+def main() -> None:
+    """Run both, compare, write the result; exit code 1 if a byte differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        calm, harried = Path(folder, "calm"), Path(folder, "harried")
+        for place in (calm, harried):
+            place.mkdir()
+            (place / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+        finish(calm)
+        stages = kill_often(harried, arguments.kills, np.random.default_rng(arguments.seed))
+        finish(harried)
+        differing = compare(calm, harried)
+        n_compared = len(digests(calm))
+    result = {"kills": sum(stages.values()), "killed_during": dict(stages.most_common())}
+    save("kill", {**result, "artifacts_compared": n_compared, "differing": differing})
+    sys.exit(1 if differing else 0)
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the tiny workflow as the leader of a process group of its own."""
+    command = ["snakemake", "--cores", "2", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    options = ["--configfile", str(ROOT / "config/tiny.yaml"), "--rerun-incomplete", "--nolock"]
+    log = (folder / "snakemake.log").open("ab")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True, env=environment)
+
+
+def finish(folder: Path) -> None:
+    """Run the workflow to its end."""
+    if start(folder).wait():
+        raise RuntimeError((folder / "snakemake.log").read_text()[-3000:])
+
+
+def kill_often(folder: Path, kills: int, random: np.random.Generator) -> Counter[str]:
+    """Kill the workflow with all its jobs, again and again; return during which stages."""
+    stages: Counter[str] = Counter()
+    while sum(stages.values()) < kills:
+        process = start(folder)
+        time.sleep(random.uniform(4, LONGEST_RUN_S))
+        if process.poll() is not None:  # it had got to its end: begin anew with another stage's outputs gone
+            forget(folder, random)
+            continue
+        during = stages_running(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        stages["+".join(sorted(during)) or "between jobs"] += 1
+    return stages
+
+
+def stages_running(group: int) -> set[str]:
+    """Return the syncdiff commands that run in a process group."""
+    listed = subprocess.run(["ps", "-eo", "pgid,args"], capture_output=True, text=True, check=True).stdout
+    lines = (line.split() for line in listed.splitlines()[1:])
+    running = (words for words in lines if words[0] == str(group) and words[2:4] == ["-m", "syncdiff"])
+    return {words[4] for words in running if len(words) > 4}
+
+
+def forget(folder: Path, random: np.random.Generator) -> None:
+    """Delete one artifact, so that what depends on it must be made again."""
+    artifacts = sorted(path for path in (folder / "results").rglob("*.tar"))
+    artifacts[random.integers(len(artifacts))].unlink()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return sha256 of every artifact below a folder, by its path there."""
+    files = (path for path in (folder / "results").rglob("*") if path.suffix in COMPARED)
+    kept = (path for path in files if not LEFT_OUT.intersection(path.parts))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(kept)}
+
+
+def compare(calm: Path, harried: Path) -> list[str]:
+    """Return the artifacts that differ, or that only one of the two has."""
+    first, second = digests(calm), digests(harried)
+    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+
+
+if __name__ == "__main__":
+    main()
