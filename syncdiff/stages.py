@@ -38,7 +38,7 @@ STAGES = {
     "priors": Stage(1, ("priors", "faces.size", "seed")),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
-    "ledger": Stage(1, ("max_failed_fraction", "speech")),
+    "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "autoencoder": Stage(2, ("autoencoder", "faces.size", "seed")),
     "latents": Stage(2, ("faces.size",)),
     "syncnet": Stage(1, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer

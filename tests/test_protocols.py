@@ -8,13 +8,17 @@ import pytest
 from syncdiff.errors import UserError
 from syncdiff.media.audio import wav_bytes
 from syncdiff.protocols import drive, partner, scored_clips
-from syncdiff.shards.tar import Sample, write_shard
+from syncdiff.shards.tar import Sample, to_json, write_shard
 
 pytestmark = pytest.mark.quick
 
 
 def _sample(key: str, n_frames: int, level: int) -> Sample:
-    return {"__key__": key, "audio.wav": wav_bytes(np.full(640 * n_frames, level, np.int16))}
+    return {
+        "__key__": key,
+        "json": to_json({"clip": key}),
+        "audio.wav": wav_bytes(np.full(640 * n_frames, level, np.int16)),
+    }
 
 
 def test_each_protocol_hears_what_its_name_says() -> None:

@@ -34,7 +34,12 @@ def talking(seed: int) -> tuple[np.ndarray, np.ndarray]:
 def samples(n: int) -> Iterator[Sample]:
     for seed in range(n):
         crops, audio = talking(seed)
-        yield {"__key__": str(seed), "json": b"{}", "crop.mp4": encode_crops(crops), "audio.wav": wav_bytes(audio)}
+        yield {
+            "__key__": str(seed),
+            "json": b'{"clip": "a"}',
+            "crop.mp4": encode_crops(crops),
+            "audio.wav": wav_bytes(audio),
+        }
 
 
 def small(steps: int) -> Config:
@@ -50,7 +55,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_learns_which_sound_belongs_to_which_lips(shard: Path, tmp_path: Path) -> None:
-    train_syncnet(small(120), [shard], tmp_path, torch.device("cpu"))
+    train_syncnet(small(240), [shard], tmp_path, torch.device("cpu"))
     loaded = load_syncnet(tmp_path / "syncnet.safetensors")
     assert loaded.scorer == "SyncNet of demo (64 px, width 0.125)"
     net = for_inference(loaded.net)
@@ -89,7 +94,7 @@ def test_batches_match_and_depend_on_the_step_alone(shard: Path) -> None:
 
 def test_clips_that_are_too_short_are_an_error_that_says_so(tmp_path: Path) -> None:
     crops, audio = talking(0)
-    short = {"json": b"{}", "crop.mp4": encode_crops(crops[:10]), "audio.wav": wav_bytes(audio[:6400])}
+    short = {"json": b'{"clip": "a"}', "crop.mp4": encode_crops(crops[:10]), "audio.wav": wav_bytes(audio[:6400])}
     write_shard(tmp_path / "00000.tar", [{"__key__": "0", **short}])
     with pytest.raises(UserError, match="no clip"):
         train_syncnet(small(3), [tmp_path / "00000.tar"], tmp_path / "out", torch.device("cpu"))
