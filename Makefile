@@ -27,7 +27,8 @@ test: setup
 quick: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -m quick
 
-# Thousands of hostile inputs a reader; writes benchmarks/results/fuzz.json.
+# What takes too long for every change: thousands of hostile inputs a reader (minutes), and a workflow that is killed 30 times
+# and must end with the bytes of an undisturbed one (an hour or two). Results go to benchmarks/results.
 stress: setup
 	PYTHONPATH=benchmarks $(BIN)/python -m tests.fuzz --inputs 2000
 	PYTHONPATH=benchmarks $(BIN)/python -m tests.stress.kill_anywhere --kills 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import hashlib
 import os
 import signal
 import sys
@@ -83,6 +84,12 @@ def read_parquet(path: Path | str, *columns: str) -> pd.DataFrame:
     if lacking := [column for column in columns if column not in table]:
         raise UserError(f"{path}: has no column {lacking[0]}; delete it and run again")
     return table
+
+
+def sha256(path: Path | str) -> str:
+    """Return the hex digest of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def one_line(error: BaseException | str) -> str:

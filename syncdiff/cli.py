@@ -39,9 +39,6 @@ DeviceOption = Annotated[
 ]
 
 
-AUTOENCODER_WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
-
-
 class Engine(StrEnum):
     """Whose encoder computes AV-HuBERT's hidden states."""
 
@@ -169,13 +166,12 @@ def ledger(folder: Path, out: Path, splits: list[str], config: ConfigOption = "{
 def autoencoder(folder: Path, shards: Shards, config: ConfigOption = "{}", device: DeviceOption = "auto") -> None:
     """Train the autoencoder on the crops of SHARDS."""
     from syncdiff.device import choose_device
+    from syncdiff.models.autoencoder import WEIGHTS
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.autoencoder import train_autoencoder
 
     tars = expand_shards(shards)
-    with provenance(
-        "autoencoder", config, tars, [folder / "diffusion_pytorch_model.safetensors", folder / "config.json"]
-    ):
+    with provenance("autoencoder", config, tars, [folder / WEIGHTS, folder / "config.json"]):
         train_autoencoder(load_config(config), tars, folder, choose_device(device))
 
 
@@ -191,8 +187,9 @@ def latents(
     """Encode the frames and masked frames of a shard."""
     from syncdiff.device import choose_device
     from syncdiff.latents import latents_shard
+    from syncdiff.models.autoencoder import weights_in
 
-    with provenance("latents", config, [shard, *_weights_in(autoencoder)], [out, ledger]):
+    with provenance("latents", config, [shard, *weights_in(autoencoder)], [out, ledger]):
         latents_shard(load_config(config), shard, autoencoder, out, ledger, choose_device(device))
 
 
@@ -238,9 +235,10 @@ def sample(
 ) -> None:
     """Generate every clip of a shard under every protocol, and write the videos."""
     from syncdiff.device import choose_device
+    from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.split import sample_experiment
 
-    inputs = [shard, denoiser, *_weights_in(autoencoder)]
+    inputs = [shard, denoiser, *weights_in(autoencoder)]
     with provenance("sample", config, inputs, [ledger]) as outputs:
         job = load_config(config), shard, denoiser, autoencoder, videos, ledger, choose_device(device)
         outputs.extend(sample_experiment(*job))
@@ -258,9 +256,10 @@ def baseline(
 ) -> None:
     """Write the videos of a row to compare with: reconstruction or frozen."""
     from syncdiff.device import choose_device
+    from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.split import sample_baseline
 
-    with provenance("sample", config, [shard, *_weights_in(autoencoder)], [ledger]) as outputs:
+    with provenance("sample", config, [shard, *weights_in(autoencoder)], [ledger]) as outputs:
         job = load_config(config), method, shard, autoencoder, videos, ledger, choose_device(device)
         outputs.extend(sample_baseline(*job))
 
@@ -312,11 +311,6 @@ def verify_artifacts(folder: Path) -> None:
     verification = verify(folder)
     print("\n".join(verification.faults) or f"{verification.checked} artifacts are what their provenance says")
     raise typer.Exit(1 if verification.faults else 0)
-
-
-def _weights_in(autoencoder: Path) -> list[Path]:
-    """The weights in a folder of diffusers' layout, whichever form they have there."""
-    return sorted(autoencoder.glob(f"{Path(AUTOENCODER_WEIGHTS).stem}*"))
 
 
 # ---- tools that work alone --------------------------------------------------------------------------------------

@@ -118,6 +118,9 @@ class Autoencoder(Optimizer):
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
 
 
+ImageSize = Literal[64, 112, 224]  # the sizes at which SyncNet's last map has a side
+
+
 class SyncNet(Optimizer):
     """The scorer of LSE-C and LSE-D."""
 
@@ -126,7 +129,7 @@ class SyncNet(Optimizer):
     learning_rate: float = Field(5e-4, gt=0, description="peak of AdamW's learning rate")
     weights: str | None = Field(None, description="published syncnet_v2.model; null: train one on the corpus")
     width: float = Field(0.25, gt=0, le=1, description="channels relative to the published network, when trained here")
-    image_size: Literal[64, 112, 224] = Field(64, description="input side in pixels, when trained here")
+    image_size: ImageSize = Field(64, description="input side in pixels, when trained here")
 
 
 class Denoiser(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from syncdiff.artifacts import write_text
+from syncdiff.artifacts import sha256, write_text
 from syncdiff.errors import UserError
 from syncdiff.stages import STAGES
 
@@ -28,13 +27,14 @@ PACKAGES = ["av", "diffusers", "mediapipe", "numpy", "opencv-python-headless", "
 def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequence[Path]) -> Iterator[list[Path]]:
     """Run a stage's work and, if it ends well, write its provenance beside the first output.
 
-    The file <output>.provenance.json holds the stage and its version, its slice of the config, sha256 of every input
-    and output, package versions, the machine, the start and the seconds taken.
+    The file <output>.provenance.json holds the stage and its version, its slice of the config, sha256 of its inputs
+    and outputs, package versions, the machine, the start and the seconds taken.
 
     Args:
         stage: a key of `stages.STAGES`.
         config: what the command was given as --config: inline JSON or a file's name.
-        inputs: files that it reads, as they are named on its command line.
+        inputs: files that it reads, as far as its command line names them: a plan reads the corpus's own videos,
+            the ledger and the report what lies in a results folder.
         outputs: files that it writes, at least one; a folder stands for all files below it.
 
     Yields:
@@ -43,6 +43,7 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     started, clock = datetime.now(UTC), time.monotonic()
     made = list(outputs)
     yield made
+    seconds = round(time.monotonic() - clock, 1)
     record = {
         "stage": stage,
         "version": STAGES[stage].version,
@@ -52,7 +53,7 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
         "packages": {name: version(name) for name in PACKAGES},
         "machine": {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "started": started.isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - clock, 1),
+        "seconds": seconds,
     }
     write_text(f"{outputs[0]}{SUFFIX}", json.dumps(record, indent=2) + "\n")
 
@@ -60,12 +61,6 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
 def _digests(paths: Sequence[Path]) -> dict[str, str]:
     files = (file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]))
     return {str(file): sha256(file) for file in files if not file.is_dir()}
-
-
-def sha256(path: Path | str) -> str:
-    """Return the hex digest of a file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

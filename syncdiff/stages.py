@@ -41,10 +41,10 @@ STAGES = {
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "autoencoder": Stage(2, ("autoencoder", "faces.size", "seed")),
     "latents": Stage(2, ("faces.size",)),
-    "syncnet": Stage(1, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
+    "syncnet": Stage(2, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
     "train": Stage(2, (*MODEL_KEYS, "train")),
     "sample": Stage(2, (*MODEL_KEYS, "sample", "evaluate.protocols")),
-    "evaluate": Stage(1, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(2, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "report": Stage(1, ()),  # shows the whole config
 }

@@ -1,8 +1,8 @@
 """The denoising loss, weighted over the picture: the lips most, what is visible anyway hardly.
 
 Over timesteps it is not weighted: the denoiser predicts z_0, and at noise levels near T, where the priors and the
-speech are all that it has, an error in z_0 counts as much as at others. In a short training this mattered most: on the
-demo corpus, 25,000 samples of it gave a mouth_corr of 0.57 and of v-prediction 0.36.
+speech are all that it has, an error in z_0 counts as much as at others. On the demo corpus, 25,000 samples of it gave
+a mouth_corr of 0.57 and of v-prediction 0.36 (one run each, with an autoencoder of 4-pixel patches).
 """
 
 from __future__ import annotations

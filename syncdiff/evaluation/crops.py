@@ -15,8 +15,7 @@ from av.video.frame import VideoFrame
 from scipy.signal import medfilt
 
 from syncdiff.config import Faces
-from syncdiff.faces.align import similarity, steady, warp
-from syncdiff.faces.extract import find_speaker
+from syncdiff.faces.extract import align, find_speaker
 from syncdiff.faces.landmarks import bounding_box, open_landmarker
 from syncdiff.faces.track import Segment
 from syncdiff.media.audio import read_audio
@@ -33,6 +32,7 @@ FOREHEAD = 0.31  # in heights of the landmarks' box
 SMOOTHING_FRAMES = 13
 CROP_SCALE = 0.4
 GREY = 110
+TRACKED = Faces(min_track_frames=6)  # what SyncNet needs
 
 
 def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.ndarray, Iterator[np.ndarray]]:
@@ -48,7 +48,7 @@ def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.
     """
     if crop == "aligned":
         start, crops = aligned_crops(video)
-        return read_audio(video, start / FPS), (mouth_view(crop, size) for crop in crops)
+        return read_audio(video, start / FPS), (mouth_view(aligned, size) for aligned in crops)
     if crop == "face":
         start, boxes = face_boxes(video)
         pictures = (
@@ -69,15 +69,12 @@ def aligned_crops(video: Path) -> tuple[int, Iterator[np.ndarray]]:
         ClipRejected: no face.
     """
     segment = _speaker(video)
-    settings = Faces()
-    transforms = similarity(steady(segment.landmarks, settings.smoothing_frames), settings.size)
-    frames = islice(read_frames(video), segment.start, None)
-    return segment.start, (warp(*pair, settings.size) for pair in zip(frames, transforms, strict=False))
+    _, crops = align(video, segment, TRACKED)
+    return segment.start, crops
 
 
 def _speaker(video: Path) -> Segment:
-    settings = Faces(min_track_frames=6)
-    return find_speaker(video, open_landmarker(settings), settings)
+    return find_speaker(video, open_landmarker(TRACKED), TRACKED)
 
 
 def face_boxes(video: Path) -> tuple[int, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, for_inference, load_syncnet, mfcc, mouth_view
 from syncdiff.protocols import Driving
-from syncdiff.shards.tar import Sample, unnpy
+from syncdiff.shards.tar import Sample, about, unnpy
 
 TAIL_FRAMES = 5  # other people's methods may make so many frames more or fewer; Wav2Lip drops some at the end
 MIN_FACES = 0.9  # share of frames in which a face must be found
@@ -94,7 +93,7 @@ class Job:
     @property
     def about(self) -> dict[str, Any]:
         """The sample's JSON."""
-        return json.loads(self.sample["json"])
+        return about(self.sample)
 
     @property
     def clip(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judg
 from syncdiff.evaluation.metrics import SCORE_COLUMNS
 from syncdiff.evaluation.videos import video_folders, video_of
 from syncdiff.protocols import drive, partner, scored_clips
+from syncdiff.shards.tar import about
 
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
 FID_RESAMPLES = 50  # at most: each takes a singular value decomposition of the covariances' factors
@@ -88,7 +88,7 @@ def _jobs(shard: Path, folders: Mapping[str, Path | None], max_clips: int | None
     samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, max_clips)]
     jobs = []
     for index, sample in enumerate(samples):
-        clip, other = json.loads(sample["json"])["clip"], partner(index, samples)
+        clip, other = about(sample)["clip"], partner(index, samples)
         videos = {protocol: folder and video_of(folder, clip) for protocol, folder in folders.items()}
         sounds = {protocol: drive("cross" if protocol == "cross" else "paired", sample, other) for protocol in folders}
         jobs.append(Job(sample, videos, sounds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,9 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
     """
     video = row["video"]
     audio = read_audio(video)
-    segment = find_speaker(video, _landmarker(faces, device), faces)
+    segment = find_speaker(video, open_landmarker(faces, device), faces)
     n_frames = len(segment.landmarks)
-    transforms = similarity(steady(segment.landmarks, faces.smoothing_frames), faces.size)  # (T, 2, 3)
-    frames = islice(read_frames(video), segment.start, segment.start + n_frames)
-    crops = (warp(frame, transform, faces.size) for frame, transform in zip(frames, transforms, strict=True))
+    transforms, crops = align(video, segment, faces)
     facts = {key: row[key] for key in KEPT} | {"n_frames": n_frames, "first_frame": segment.start}
     return {
         "__key__": clip_key(row["clip"]),
@@ -77,6 +75,13 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
         "transform.npy": npy(transforms.astype(np.float32)),
         "audio.wav": wav_bytes(fit_audio(audio[segment.start * SAMPLES_PER_FRAME :], n_frames)),
     }, segment
+
+
+def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Align the speaker's face: transforms (T, 2, 3) from the source to crops, and the crops (S, S, 3) uint8."""
+    transforms = similarity(steady(segment.landmarks, faces.smoothing_frames), faces.size)
+    frames = islice(read_frames(video), segment.start, segment.start + len(transforms))
+    return transforms, (warp(*pair, faces.size) for pair in zip(frames, transforms, strict=True))
 
 
 def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Segment:
@@ -97,9 +102,3 @@ def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Seg
 
     found = list(landmarker.track(watched()))
     return speaker(found, np.array(cuts), faces.max_gap_frames, faces.min_track_frames)
-
-
-@cache
-def _landmarker(faces: Faces, device: str) -> Landmarker:
-    """One landmarker per process: its models load once."""
-    return open_landmarker(faces, device)

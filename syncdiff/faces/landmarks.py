@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +27,13 @@ class Landmarker(Protocol):
         ...
 
 
+@cache
 def open_landmarker(faces: Faces, device: str = "cpu") -> Landmarker:
-    """Return the landmarker that the config names; `device` is the config's (`auto`, `cpu`, `cuda`, `cuda:1`).
+    """Return the landmarker that the config names, one in a process: its models load once.
+
+    Args:
+        faces: reads `backend`, and for face-alignment `detector` and `weights`.
+        device: the config's (`auto`, `cpu`, `cuda`, `cuda:1`).
 
     Raises:
         UserError: face-alignment's weights are not there.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -93,15 +92,10 @@ def interpolate(faces: Sequence[np.ndarray | None]) -> np.ndarray:
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Shrink a picture (H, W, 3) to (32, 32) grey values, for `scene_cuts`."""
+    """Shrink a picture (H, W, 3) to (32, 32) grey values, for `is_cut`."""
     stride = max(min(frame.shape[:2]) // (2 * THUMBNAIL), 1)
     grey = cv2.cvtColor(np.ascontiguousarray(frame[::stride, ::stride]), cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-
-
-def scene_cuts(thumbnails: Iterable[np.ndarray]) -> np.ndarray:
-    """Return (T,) bool: whether a scene begins with a frame."""
-    return np.array([False, *(is_cut(before, after) for before, after in pairwise(thumbnails))])
 
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:

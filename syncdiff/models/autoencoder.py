@@ -17,6 +17,7 @@ from syncdiff.artifacts import one_line
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
 BATCH = 64  # frames encoded or decoded at once
 START_LOG_VARIANCE = -8.0  # of the posterior: almost no noise
 SPARE_CHANNELS = 16  # of the hidden layers, beside those that carry the latents
@@ -26,8 +27,8 @@ BALLAST = 30.0  # in the constant channels; values of patches are below it
 def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
     """Build an untrained autoencoder on patches of pixels, one latent vector for each, without attention.
 
-    Its first layer sees a patch as 3 p^2 channels: all its convolutions are at the resolution of the latents, where a
-    CPU does them many times as fast as few channels at full resolution.
+    Its first layer sees a patch as 3 p^2 channels: all its convolutions are at the resolution of the latents. One core
+    decoded 422 frames of 64 pixels a second so, and 142 by an autoencoder of few channels at full resolution.
     """
     channels = 3 * settings.patch_size**2
     autoencoder = AutoencoderKL(
@@ -49,10 +50,11 @@ def build_autoencoder(settings: Autoencoder) -> AutoencoderKL:
 def start_linear(autoencoder: AutoencoderKL, mean: Tensor, components: Tensor) -> None:
     """Set an untrained autoencoder to a linear one: latents are projections of patches on principal components.
 
-    Training starts from there instead of spending itself on getting there: on the demo corpus, SSIM is 0.986 at step 0
-    and was 0.88 after 1,000 steps from random weights. Residual blocks begin as identities. The nonlinearity before
-    each last convolution is undone by carrying every value twice, x and -x, as silu(x) - silu(-x) = x; its group norm
-    by two constant channels that outweigh the rest.
+    Training starts from there instead of spending itself on getting there: on 10 test clips of the demo corpus, with
+    patches of 4 pixels and 16 channels, SSIM was 0.986 at step 0 and 0.87 after 1,000 steps from random weights.
+
+    Residual blocks begin as identities. The nonlinearity before each last convolution is undone by carrying every value
+    twice, x and -x, as silu(x) - silu(-x) = x; its group norm by two constant channels that outweigh the rest.
 
     Args:
         autoencoder: of `build_autoencoder`.
@@ -104,6 +106,11 @@ def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:
         fault = one_line(error)
         raise UserError(f"{folder}: not a loadable diffusers AutoencoderKL ({fault}); download it again") from None
     return autoencoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """Return the files of weights in a folder of diffusers' layout, whichever form they have there."""
+    return sorted(folder.glob(f"{Path(WEIGHTS).stem}*"))
 
 
 def to_pixels(frames: np.ndarray, device: torch.device) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from syncdiff.artifacts import atomic
+from syncdiff.config import ImageSize
 from syncdiff.errors import UserError
 from syncdiff.media.audio import SAMPLE_RATE
 from syncdiff.tensorfiles import read_safetensors, read_weights
@@ -27,7 +28,6 @@ WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
 WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
 MFCC_PER_FRAME = 4  # a frame of video in MFCC frames
 EMBEDDING_DIM = 1024
-IMAGE_SIZES = (64, 112, 224)
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -187,7 +187,7 @@ def load_syncnet(path: Path | str) -> LoadedSyncNet:
     try:
         about = json.loads(metadata.get("syncnet", "{}"))
         width, image_size = float(about.get("width", 1.0)), about.get("image_size", 224)
-        if not (0 < width <= 1 and image_size in IMAGE_SIZES):  # before memory is set aside for it
+        if not (0 < width <= 1 and image_size in get_args(ImageSize)):  # before memory is set aside for it
             raise ValueError("no SyncNet has these sizes")
         net = SyncNet(width, image_size)
         net.load_state_dict(weights)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from syncdiff.artifacts import LEDGER_COLUMNS, Ledger, attempt, write_parquet, write_text
+from syncdiff.artifacts import LEDGER_COLUMNS, Ledger, attempt, sha256, write_parquet, write_text
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected
 from syncdiff.media.video import FPS
@@ -91,14 +90,12 @@ def _widths(sample: Sample) -> dict[str, int]:
 def _stats(config: Config, tar: Path, ledger: Ledger) -> dict[str, Any]:
     """Count what went in, and say how it was made."""
     frames = [row["n_frames"] for row in ledger.rows if row["status"] == "ok"]
-    with tar.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "clips": len(frames),
         "frames": sum(frames),
         "hours": round(sum(frames) / FPS / 3600, 6),
         "bytes": tar.stat().st_size,
-        "sha256": digest,
+        "sha256": sha256(tar),
         "config": config.model_dump(mode="json", include={"faces", "priors", "speech"}),
         "versions": {name: version(name) for name in VERSIONED},
     }

@@ -2,7 +2,7 @@
 
 The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Where all
 shards fit in memory, each frame comes once in an epoch; else steps come in rounds, in each of which some of the shards
-are in memory, and each of their frames comes as often as the others.
+are in memory, and each of their frames comes as often as the others, give or take once.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ def windows(
         UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip.
     """
     held = held_shards(tars)
-    for number in count(0 if held == len(tars) else start_step // ROUND_STEPS):
+    all_held = held == len(tars)
+    for number in count(0 if all_held else start_step // ROUND_STEPS):
         pool = Pool(round_shards(tars, held, seed, number), feature_set)
         first = number * ROUND_STEPS
-        steps = count(start_step) if held == len(tars) else range(max(start_step, first), first + ROUND_STEPS)
+        steps = count(start_step) if all_held else range(max(start_step, first), first + ROUND_STEPS)
         for step in steps:
             frame = shuffled(len(pool), (seed, number), (step - first) * batch_size, batch_size)
             other = np.random.default_rng([seed, step]).random(batch_size)

@@ -167,7 +167,7 @@ def load_encoder(checkpoint: Path | str, first_layer: int = 0) -> AVHubertEncode
     except RuntimeError:
         raise UserError(f"{checkpoint}: the sizes in it are beyond any encoder's; download it again") from None
     encoder = AVHubertEncoder(config, first_layer)
-    fill(encoder, tensors, checkpoint)
+    _copy(tensors, encoder)
     return encoder.eval()
 
 
@@ -178,6 +178,10 @@ def fill(encoder: AVHubertEncoder, tensors: Mapping[str, Tensor], source: Path |
         UserError: naming `source` and a tensor that is missing or has another shape than the sizes say.
     """
     _compare(encoder, tensors, source)
+    _copy(tensors, encoder)
+
+
+def _copy(tensors: Mapping[str, Tensor], encoder: AVHubertEncoder) -> None:
     encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
 
 

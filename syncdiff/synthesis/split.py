@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from syncdiff.media.video import decode_crops, read_frames, write_video
 from syncdiff.models.autoencoder import decode, encode, load_autoencoder
 from syncdiff.priors import mouth_mask
 from syncdiff.protocols import Driving, drive, partner, scored_clips
-from syncdiff.shards.tar import Sample, unnpy
+from syncdiff.shards.tar import Sample, about, unnpy
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Networks, Target, blend, generate, load_networks
 
@@ -42,7 +41,7 @@ class Job:
     @property
     def about(self) -> dict[str, Any]:
         """The sample's JSON."""
-        return json.loads(self.sample["json"])
+        return about(self.sample)
 
     @property
     def crops(self) -> np.ndarray:
@@ -60,10 +59,7 @@ def sample_experiment(
     networks = load_networks(config, denoiser, autoencoder, device)
     ledger = Ledger("sample")
     jobs = _jobs(config, shard, config.evaluate.protocols, ledger)
-    _write_all(config, _generated(networks, jobs), videos, ledger)
-    ledger.write(out_ledger)
-    print(ledger.summary())
-    return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
+    return _write_all(config, _generated(networks, jobs), videos, ledger, out_ledger)
 
 
 def sample_baseline(
@@ -79,10 +75,8 @@ def sample_baseline(
     make = partial(_reconstructed, load_autoencoder(autoencoder, device)) if method == "reconstruction" else _frozen
     ledger = Ledger("sample")
     jobs = _jobs(config, shard, ["paired"], ledger)
-    _write_all(config, ((job, _mouth(config, job, make)) for job in jobs), videos, ledger)
-    ledger.write(out_ledger)
-    print(ledger.summary())
-    return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
+    made = ((job, _mouth(config, job, make)) for job in jobs)
+    return _write_all(config, made, videos, ledger, out_ledger)
 
 
 def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger) -> list[Job]:
@@ -92,7 +86,7 @@ def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger)
         for index, sample in enumerate(samples):
             driving = drive(protocol, sample, partner(index, samples))
             if driving is None:
-                clip = json.loads(sample["json"])["clip"]
+                clip = about(sample)["clip"]
                 ledger.add(clip, "rejected", "no other clip in the shard to drive it", protocol=protocol)
             else:
                 jobs.append(Job(sample, protocol, driving))
@@ -133,7 +127,10 @@ def _frozen(job: Job) -> np.ndarray:
     return decode_crops(job.sample["crop.mp4"])[[job.about["identity"]]]  # (1, S, S, 3) stands for every frame
 
 
-def _write_all(config: Config, made: Iterator[tuple[Job, np.ndarray]], videos: Path, ledger: Ledger) -> None:
+def _write_all(
+    config: Config, made: Iterator[tuple[Job, np.ndarray]], videos: Path, ledger: Ledger, out_ledger: Path
+) -> list[Path]:
+    """Write each job's video and, when all are there, the ledger; return the videos written."""
     mask = mouth_mask(config.faces.size)
     for job, crops in made:
         clip = job.about["clip"]
@@ -142,6 +139,9 @@ def _write_all(config: Config, made: Iterator[tuple[Job, np.ndarray]], videos: P
         ledger.add(
             clip, outcome.status, outcome.reason, protocol=job.protocol, video=str(path), n_frames=job.driving.n_frames
         )
+    ledger.write(out_ledger)
+    print(ledger.summary())
+    return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
 
 
 def _write(job: Job, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:

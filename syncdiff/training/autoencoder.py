@@ -17,7 +17,15 @@ from torch import Tensor
 from syncdiff.artifacts import atomic, write_text
 from syncdiff.config import Autoencoder, Config
 from syncdiff.media.video import decode_crops
-from syncdiff.models.autoencoder import build_autoencoder, encode, posterior, reconstruct, start_linear, to_pixels
+from syncdiff.models.autoencoder import (
+    WEIGHTS,
+    build_autoencoder,
+    encode,
+    posterior,
+    reconstruct,
+    start_linear,
+    to_pixels,
+)
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import read_shard
 from syncdiff.training.loop import Run, fit
@@ -119,6 +127,6 @@ def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:
 
 def _save(autoencoder: AutoencoderKL, out: Path) -> None:
     weights = {name: value.cpu().contiguous() for name, value in autoencoder.state_dict().items()}
-    with atomic(out / "diffusion_pytorch_model.safetensors") as temporary:
+    with atomic(out / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"format": "pt"})
     write_text(out / "config.json", autoencoder.to_json_string())

@@ -34,9 +34,10 @@ def train_denoiser(config: Config, shards: Sequence[Pair], out: Path, device: to
     )
     loss = DiffusionLoss(config, training_schedule(config.diffusion))
     trained = fit(denoiser, loss, lambda done: _batches(config, shards, done), run)
-    with PartialState().main_process_first():
-        if PartialState().is_main_process:
-            save_denoiser(trained, out / "denoiser.safetensors")
+    state = PartialState()
+    if state.is_main_process:
+        save_denoiser(trained, out / "denoiser.safetensors")
+    state.wait_for_everyone()
 
 
 def _batches(config: Config, shards: Sequence[Pair], done: int) -> Iterator[dict[str, Tensor]]:

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.crops import crop_face, face_boxes, scored_pictures, through_jpeg
-from syncdiff.media.video import read_frames, write_video
+from syncdiff.evaluation.crops import aligned_crops, crop_face, face_boxes, scored_pictures, through_jpeg
+from syncdiff.faces.extract import KEPT, extract_clip
+from syncdiff.media.video import decode_crops, read_frames, write_video
 
 
 @pytest.mark.quick
@@ -62,6 +64,19 @@ def test_face_protocol_shows_the_lower_face_large(shared: Path, tmp_path: Path) 
     assert abs(x - 112) < 15  # centred
     assert y < 112  # more below the face than above it
     assert half == pytest.approx(224 / 2.8, rel=0.15)
+
+
+def test_aligned_crops_are_those_of_the_stage_faces(shared: Path) -> None:
+    """But for the stage's encoding. The clip's first scenes have no speaker for long enough."""
+    video = shared / "clips/raw/cuts_multi_noface_stage.mp4"
+    row = dict.fromkeys(KEPT, "x") | {"video": str(video)}
+    sample, segment = extract_clip(Faces(min_track_frames=6), "cpu", row)
+    start, crops = aligned_crops(video)
+    assert start == segment.start > 0
+    stored = decode_crops(sample["crop.mp4"])
+    made = np.stack(list(crops))
+    assert made.shape == stored.shape
+    assert np.abs(made.astype(int) - stored).mean() < 3
 
 
 def test_whole_frame_is_resized_as_opencv_does(shared: Path) -> None:

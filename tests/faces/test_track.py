@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from syncdiff.errors import ClipRejected
-from syncdiff.faces.track import interpolate, link_faces, scene_cuts, speaker, thumbnail
+from syncdiff.faces.track import interpolate, is_cut, link_faces, speaker, thumbnail
 from syncdiff.media.video import read_frames
 
 pytestmark = pytest.mark.quick
@@ -85,17 +87,22 @@ def scene(seed: int) -> np.ndarray:
     return noise.repeat(20, axis=0).repeat(20, axis=1)
 
 
+def cuts_of(frames: Iterable[np.ndarray]) -> list[int]:
+    neighbours = pairwise(thumbnail(frame) for frame in frames)
+    return [index for index, pair in enumerate(neighbours, start=1) if is_cut(*pair)]
+
+
 def test_scene_cuts_are_found_and_flashes_pans_and_noise_are_not() -> None:
     grain = np.random.default_rng(5).integers(-3, 4, (7, 240, 320, 3))
     pan = [np.roll(scene(0), 3 * t, axis=1) for t in range(5)]
     flash = [scene(0) // 2, scene(0)]
     dark = [(4 + grain[t]).clip(0, 255).astype(np.uint8) for t in range(7)]
     frames = [*pan, *flash, *[scene(1)] * 3, *dark, *[np.zeros_like(pan[0])] * 2]
-    cuts = np.flatnonzero(scene_cuts([thumbnail(frame) for frame in frames]))
-    np.testing.assert_array_equal(cuts, [5, 7, 10])  # back from the pan, to scene 1, to the dark
+    cuts = cuts_of(frames)
+    assert cuts == [5, 7, 10]  # back from the pan, to scene 1, to the dark
 
 
 def test_cuts_of_a_real_clip(shared: Path) -> None:
     path = shared / "clips" / "raw" / "cuts_multi_noface_stage.mp4"
-    cuts = np.flatnonzero(scene_cuts([thumbnail(frame) for frame in read_frames(path)]))
-    assert list(cuts) == [17, 68, 176]  # by eye
+    cuts = cuts_of(read_frames(path))
+    assert cuts == [17, 68, 176]  # by eye

@@ -1,8 +1,8 @@
 """Training in two processes: the same curve and weights as in one, and an end with an error when one of them dies."""
 
-import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _train(shards: Path, out: Path, processes: int, **environment: str) -> subprocess.CompletedProcess[str]:
+def _train(
+    shards: Path, out: Path, processes: int, program: Sequence[str] = ("-m", "syncdiff")
+) -> subprocess.CompletedProcess[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     options = ["--latents", str(shards / "latents.tar"), "--speech", str(shards / "speech.tar"), "--config", CONFIG]
-    command = [sys.executable, *launcher, "-m", "syncdiff", "train", str(out), *options, "--device", "cpu"]
-    return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
-    )
+    command = [sys.executable, *launcher, *program, "train", str(out), *options, "--device", "cpu"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.slow
@@ -56,11 +56,26 @@ def test_two_processes_train_like_one(shards: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(value, two[name], atol=2e-3, err_msg=name)
 
 
+DIES = """
+import os, sys
+from syncdiff.cli import main
+from syncdiff.training.loop import Trainer
+
+step = Trainer.step
+def dying_step(self, *arguments):
+    if os.environ["RANK"] == "1" and self.done == 5:
+        os._exit(9)
+    step(self, *arguments)
+Trainer.step = dying_step
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_job(shards: Path, tmp_path: Path) -> None:
-    """The second process finds a batch that two cannot share; the first must not wait for it for ever."""
-    dies = "import os, sys; os.environ.get('RANK') == '1' and os._exit(9)"
-    (tmp_path / "sitecustomize.py").write_text(dies)
-    done = _train(shards, tmp_path / "out", 2, PYTHONPATH=str(tmp_path))
+    """The second process is gone after step 5; the first must not wait for it for ever."""
+    (tmp_path / "dies.py").write_text(DIES)
+    done = _train(shards, tmp_path / "out", 2, [str(tmp_path / "dies.py")])
     assert done.returncode != 0
+    assert "exitcode  : 9" in done.stderr
     assert not (tmp_path / "out/denoiser.safetensors").exists()

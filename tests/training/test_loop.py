@@ -1,5 +1,7 @@
 """The training loop: a run that was stopped ends with the weights of one that was not."""
 
+import os
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -51,6 +53,25 @@ def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
     resumed = fit(_model(), _loss, _batches, _run(tmp_path / "stopped"))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     assert (tmp_path / "whole/loss.csv").read_text() == (tmp_path / "stopped/loss.csv").read_text()
+
+
+def test_sigterm_ends_a_run_with_a_checkpoint_of_that_step(tmp_path: Path) -> None:
+    """Step 14 is none of its regular checkpoints. What SIGTERM does elsewhere is as before, afterwards."""
+    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
+    steps = count(1)
+
+    def warned(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
+        if next(steps) == 14:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return _loss(model, batch)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="after step 14"):
+        fit(_model(), warned, _batches, _run(tmp_path / "stopped"))
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert Trainer(_model(), _run(tmp_path / "stopped")).done == 14
+    resumed = fit(_model(), _loss, _batches, _run(tmp_path / "stopped"))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 def test_a_checkpoint_of_another_configuration_is_not_resumed(
