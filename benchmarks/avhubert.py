@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from machine import save
+from machine import one_core, save
 
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
@@ -42,7 +42,7 @@ def encoders() -> tuple[AVHubertEncoder, AVHubertEncoder, AVHubertEncoder]:
 
 def main() -> None:
     """Measure, print and write."""
-    torch.set_num_threads(1)
+    one_core()
     torch.manual_seed(0)
     sounds = [np.random.default_rng(i).integers(-8000, 8000, SECONDS * 16_000).astype(np.int16) for i in range(CLIPS)]
     rows = [stacked_filterbank(sound) for sound in sounds]

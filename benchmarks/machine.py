@@ -9,6 +9,8 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("av", "mediapipe", "numpy", "opencv-python-headless", "torch")
 
@@ -26,6 +28,12 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
     }
+
+
+def one_core() -> None:
+    """Keep this process and its threads on one core: libraries that start more threads gain nothing by it."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
 
 
 def save(name: str, figures: dict[str, object]) -> None:

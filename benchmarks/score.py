@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import save
+from machine import one_core, save
 from torch import Tensor, nn
 
 from syncdiff.evaluation.crops import scored_pictures
@@ -27,7 +27,7 @@ Call = tuple[nn.Module, Tensor]
 
 def main() -> None:
     """Measure, print and write."""
-    torch.set_num_threads(1)
+    one_core()
     torch.manual_seed(0)
     net = SyncNet().eval()
     fp32, bf16 = for_inference(net), for_inference(net, dtype=torch.bfloat16)

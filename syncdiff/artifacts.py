@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import hashlib
 import os
@@ -29,6 +30,7 @@ R = TypeVar("R")
 
 LEDGER_COLUMNS = ["clip", "stage", "status", "reason"]
 LOG_EVERY_S = 10.0
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 CLIP_LIMIT_S = 2 * 3600.0  # for one clip in one stage: an hour of 1080p takes the slowest stage less on a slow core
 NATIVE_GRACE_S = 60.0  # beyond the limit, after which a worker that does not even come back to Python is ended
 
@@ -38,15 +40,35 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` on success, delete it on any exception.
 
     The temporary name keeps the suffix, because encoders choose their container by it.
+
+    Raises:
+        UserError: the disk is full, a quota is used up, or the folder cannot be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
     try:
         yield temporary
         temporary.replace(path)
+    except Exception as error:
+        if fault := no_room(error):
+            raise UserError(f"{path}: cannot be written ({fault}); make room and run the same command again") from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def no_room(error: Exception) -> str | None:
+    """Return the system's words where an error comes of a full or read-only disk; libraries may have wrapped them."""
+    faults = [os.strerror(number) for number in NO_ROOM]
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return os.strerror(error.errno)
+    return next((fault for fault in faults if fault in str(error)), None)
 
 
 def inside(folder: Path, name: str) -> Path:

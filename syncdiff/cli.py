@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from syncdiff.artifacts import no_room
 from syncdiff.config import load_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.provenance import provenance
@@ -67,9 +69,16 @@ def main() -> None:
     try:
         app()
     except (UserError, ClipRejected) as error:
-        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))  # names may hold line breaks
-        print(f"syncdiff: {message}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(one_fault(str(error)))
+    except OSError as error:
+        if not (fault := no_room(error)):
+            raise
+        sys.exit(one_fault(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again"))
+
+
+def one_fault(message: str) -> str:
+    """Return the line that a user's mistake ends with; names may hold line breaks and worse."""
+    return f"syncdiff: {''.join(c if c.isprintable() else repr(c)[1:-1] for c in message)}"
 
 
 # ---- stages of the workflow, in the order of the data -----------------------------------------------------------
@@ -259,7 +268,7 @@ def baseline(
     from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.split import sample_baseline
 
-    with provenance("sample", config, [shard, *weights_in(autoencoder)], [ledger]) as outputs:
+    with provenance("baseline", config, [shard, *weights_in(autoencoder)], [ledger]) as outputs:
         job = load_config(config), method, shard, autoencoder, videos, ledger, choose_device(device)
         outputs.extend(sample_baseline(*job))
 

@@ -32,9 +32,9 @@ MODEL_KEYS = (
 )
 
 STAGES = {
-    "corpus": Stage(2, ("results", "corpus", "seed")),
+    "corpus": Stage(3, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
-    "faces": Stage(1, ("faces",)),
+    "faces": Stage(2, ("faces",)),
     "priors": Stage(1, ("priors", "faces.size", "seed")),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -43,7 +43,8 @@ STAGES = {
     "latents": Stage(2, ("faces.size",)),
     "syncnet": Stage(2, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
     "train": Stage(2, (*MODEL_KEYS, "train")),
-    "sample": Stage(2, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "sample": Stage(3, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "baseline": Stage(1, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(2, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "report": Stage(1, ()),  # shows the whole config

@@ -1,16 +1,27 @@
 """Atomic outputs, the ledger, and work over clips that survives its clips."""
 
 import os
+import resource
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from syncdiff import artifacts
-from syncdiff.artifacts import Ledger, atomic, each_clip, inside, read_parquet, time_limit, write_parquet
+from syncdiff.artifacts import Ledger, atomic, each_clip, inside, read_parquet, time_limit, write_parquet, write_text
+from syncdiff.config import Optimizer
 from syncdiff.errors import ClipRejected, UserError
+from syncdiff.media.video import write_video
+from syncdiff.models.syncnet import SyncNet, save_syncnet
+from syncdiff.shards.tar import write_shard
+from syncdiff.training.loop import Run, Trainer
 
 
 def _work(clip: str) -> str:
@@ -32,6 +43,60 @@ def test_atomic_leaves_nothing_behind_when_the_work_fails(tmp_path: Path) -> Non
         raise RuntimeError
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 20 kB: what a full disk does, without one."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def _checkpoint(path: Path) -> None:
+    run = Run(path.parent, Optimizer(steps=2), seed=0, fingerprint="", device=torch.device("cpu"))
+    Trainer(torch.nn.Linear(100, 100), run).save()
+
+
+NOISE = np.random.default_rng(0)
+WRITERS = {
+    "a.parquet": lambda path: write_parquet(path, pd.DataFrame({"x": NOISE.normal(size=10_000)})),
+    "a.json": lambda path: write_text(path, "x" * 100_000),
+    "a.tar": lambda path: write_shard(path, [{"__key__": "a", "x.bin": bytes(100_000)}]),
+    "a.mp4": lambda path: write_video(path, NOISE.integers(0, 256, (30, 256, 256, 3), np.uint8)),
+    "a.safetensors": lambda path: save_syncnet(SyncNet(0.125, 64), path, "demo"),
+    "resume.pt": _checkpoint,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(name: str, tmp_path: Path, full_disk: None) -> None:
+    target = tmp_path / name
+    if name != "resume.pt":  # that one would be read
+        target.write_text("old")
+    with pytest.raises(UserError, match=rf"{name}: cannot be written \(File too large\); make room"):
+        WRITERS[name](target)
+    assert {path.name: path.read_text() for path in tmp_path.glob("*") if path.is_file()} in ({}, {name: "old"})
+
+
+def test_a_full_disk_stops_the_stage_and_is_no_fault_of_a_clip(tmp_path: Path, full_disk: None) -> None:
+    with pytest.raises(UserError, match="make room"):
+        list(each_clip(lambda clip: write_text(tmp_path / clip, "x" * 100_000), ["a", "b"]))
+
+
+def test_the_command_line_says_so_without_a_traceback(tmp_path: Path) -> None:
+    """`render` with room for no video, and into a place where no folder can be."""
+    (tmp_path / "file").touch()
+    for root, limit, words in [("demo", 20_000, "cannot be written"), ("file/demo", None, "cannot be written")]:
+        command = [sys.executable, "-m", "syncdiff", "corpus", "render", str(tmp_path / root)]
+        limits = ["prlimit", f"--fsize={limit}"] if limit else []
+        done = subprocess.run([*limits, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert words in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.quick

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,6 +40,7 @@ from syncdiff.media.container import (
 
 CROP_CRF = 5  # with the preset below: 43 dB, about one grey level of error
 VIDEO_CRF = 17  # x264's "visually lossless"
+X264 = "asm=AVX2"  # with AVX-512, the same pictures gave other bytes from one time to the next (PyAV 18.1's x264)
 BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}  # no dates or versions in the file
 
 
@@ -123,7 +127,7 @@ def encode_crops(frames: Iterable[np.ndarray]) -> bytes:
     first = next(frames)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        options = {"crf": str(CROP_CRF), "preset": "veryfast", "threads": "1"}
+        options = {"crf": str(CROP_CRF), "preset": "veryfast", "threads": "1", "x264-params": X264}
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "yuv444p"
         for frame in chain([first], frames):
@@ -186,6 +190,7 @@ def _ffmpeg_command(path: Path, shape: tuple[int, ...], wav: Path | None, commen
     pictures = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=FPS)
     streams = [pictures.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")]
     options = {"vcodec": "libx264", "crf": VIDEO_CRF, "pix_fmt": "yuv420p", "threads": 1, "movflags": "+faststart"}
+    options["x264-params"] = X264
     if wav is not None:
         streams.append(ffmpeg.input(f"file:{wav}", protocol_whitelist="file,pipe").audio)
         options |= {"acodec": "aac", "ar": SAMPLE_RATE}
@@ -207,5 +212,7 @@ def _feed(process: Popen[bytes], frames: Iterable[np.ndarray]) -> None:
         process.wait()
         raise
     _, message = process.communicate()
+    if process.returncode == -signal.SIGXFSZ:  # what a limit on the size of files does, without a word
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     if process.returncode:
         raise RuntimeError(f"ffmpeg failed: {message.decode(errors='replace').strip()}")

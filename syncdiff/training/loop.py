@@ -143,10 +143,11 @@ class Trainer(Generic[M]):
         if not self.accelerator.is_main_process:
             return
         state = {name: part.state_dict() for name, part in self._state().items()}
+        checkpoint = {**state, "done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}
+        pickled = io.BytesIO()  # writing to a file itself, torch hides why it cannot
+        torch.save(checkpoint, pickled)
         with atomic(self.run.folder / "resume.pt") as temporary:
-            torch.save(
-                {**state, "done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}, temporary
-            )
+            temporary.write_bytes(pickled.getbuffer())
         write_curve(self.run.folder / "loss.csv", self.curve)
 
     def _resume(self) -> None:

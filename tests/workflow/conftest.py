@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TINY = str(ROOT / "config/tiny.yaml")
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -16,10 +17,10 @@ Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 def snakemake() -> Snakemake:
     """Run `snakemake ARGUMENTS` on the project's Snakefile and return what it printed."""
 
-    def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, folder: Path, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
         bin_folder = Path(sys.executable).parent
         environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-        command = [str(bin_folder / "snakemake"), "--cores", "2", "--snakefile", str(ROOT / "Snakefile")]
+        command = [str(bin_folder / "snakemake"), "--cores", "2", "--snakefile", str(project / "Snakefile")]
         (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
         return subprocess.run(
             [*command, "--directory", str(folder), *arguments],
@@ -30,3 +31,12 @@ def snakemake() -> Snakemake:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
+    """A folder in which the tiny workflow has run."""
+    folder = tmp_path_factory.mktemp("workflow")
+    done = snakemake("--configfile", TINY, folder=folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return folder

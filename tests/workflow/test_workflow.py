@@ -1,4 +1,4 @@
-"""The whole workflow on a tiny demo corpus: from nothing to a table and a report, and nothing to do after that."""
+"""The whole workflow on a tiny demo corpus: from nothing to a table and a report."""
 
 import subprocess
 import sys
@@ -8,25 +8,9 @@ import pandas as pd
 import pytest
 
 from syncdiff.provenance import SUFFIX
-from tests.workflow.conftest import ROOT, Snakemake
 
 pytestmark = pytest.mark.slow
-TINY = str(ROOT / "config/tiny.yaml")
 STAGES = ["faces", "priors", "speech/fbank", "latents"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
-    """A folder in which the tiny workflow has run."""
-    folder = tmp_path_factory.mktemp("workflow")
-    done = snakemake("--configfile", TINY, folder=folder)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    return folder
-
-
-def _again(snakemake: Snakemake, folder: Path, *arguments: str) -> str:
-    dry = snakemake("--dry-run", "--configfile", TINY, *arguments, folder=folder)
-    return dry.stdout + dry.stderr
 
 
 def test_the_table_has_every_row_and_metric(finished: Path) -> None:
@@ -75,24 +59,3 @@ def test_every_artifact_has_a_provenance_that_holds(finished: Path) -> None:
     assert verified.returncode == 0, verified.stdout
     told = {path.name.removesuffix(SUFFIX) for path in (finished / "results/demo").rglob(f"*{SUFFIX}")}
     assert {"corpus", "clips.parquet", "ledger.parquet", "00000.tar", "denoiser.safetensors", "table.csv"} <= told
-
-
-def test_run_again_it_has_nothing_to_do(finished: Path, snakemake: Snakemake) -> None:
-    assert "Nothing to be done" in _again(snakemake, finished)
-
-
-@pytest.mark.parametrize(
-    ("change", "reruns", "stays"),
-    [
-        ("sample={steps: 3}", {"sample", "score", "table"}, {"train", "faces", "shard", "syncnet"}),
-        ("speech={window_frames: 5}", {"train", "sample"}, {"speech", "faces", "autoencoder"}),
-        ("faces={size: 96}", {"faces", "priors", "shard", "train", "score"}, {"plan", "demo_corpus"}),
-    ],
-)
-def test_a_changed_key_reruns_what_depends_on_it(
-    finished: Path, snakemake: Snakemake, change: str, reruns: set[str], stays: set[str]
-) -> None:
-    printed = _again(snakemake, finished, "--config", change)
-    jobs = {line.split()[0] for line in printed.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()}
-    assert reruns <= jobs
-    assert not stays & jobs

@@ -48,8 +48,8 @@ rule baseline:
         mem_mb=8000,
         runtime=240,
     params:
-        config=of_stage("sample"),
-        version=version("sample"),
+        config=of_stage("baseline"),
+        version=version("baseline"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:

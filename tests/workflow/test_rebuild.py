@@ -1,0 +1,132 @@
+"""What runs again, and when: the same bytes from the same config, and no more work than a change asks for."""
+
+import hashlib
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from syncdiff.stages import STAGES
+from tests.workflow.conftest import ROOT, TINY, Snakemake
+
+pytestmark = pytest.mark.slow
+
+MODELS = {"autoencoder", "latents", "train", "baseline", "sample", "score", "table", "report"}
+SHARDS = {"shard", "ledger", "syncnet", *MODELS}
+FEATURES = {"faces", "priors", "speech", *SHARDS}
+ALL = {"demo_corpus", "plan", *FEATURES}
+SAMPLES = {"sample", "score", "table", "report"}
+
+# The rebuild matrix: a changed key, and the rules that run again for it.
+KEYS = {
+    "corpus={demo: {seconds: 2.4}}": ALL,
+    "plan={max_seconds: 50}": ALL - {"demo_corpus"},
+    "faces={smoothing_frames: 3}": FEATURES,
+    "priors={pose_size: 4}": FEATURES - {"faces", "speech"},
+    "speech={encoder: mel}": {"speech", *SHARDS},
+    "speech={window_frames: 5}": {"train", *SAMPLES},
+    "autoencoder={steps: 21}": MODELS,
+    "syncnet={steps: 11}": {"syncnet", "score", "table", "report"},
+    "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
+    "train={steps: 21}": {"train", *SAMPLES},
+    "sample={steps: 4}": SAMPLES,
+    "evaluate={bootstrap: 21}": {"score", "table", "report"},
+    "max_failed_fraction=0.5": {"ledger", "report"},
+    "seed=1": ALL,
+    "device=cpu": {"report"},  # which shows the whole config
+}
+# The same for a raised version of a stage's code.
+VERSIONS = {
+    "corpus": ALL,
+    "plan": ALL - {"demo_corpus"},
+    "faces": FEATURES,
+    "priors": FEATURES - {"faces", "speech"},
+    "speech": FEATURES - {"faces", "priors"},
+    "shards": SHARDS,
+    "ledger": {"ledger", "report"},
+    "autoencoder": MODELS,
+    "latents": MODELS - {"autoencoder", "baseline"},
+    "syncnet": {"syncnet", "score", "table", "report"},
+    "train": {"train", *SAMPLES},
+    "sample": SAMPLES,
+    "baseline": {"baseline", "score", "table", "report"},
+    "evaluate": {"score", "table", "report"},
+    "table": {"table", "report"},
+    "report": {"report"},
+}
+
+
+def _reruns(snakemake: Snakemake, folder: Path, *arguments: str, project: Path = ROOT) -> set[str]:
+    """Return the rules that a run would run, of those that make something."""
+    dry = snakemake("--dry-run", "--nolock", "--configfile", TINY, *arguments, folder=folder, project=project)
+    assert dry.returncode == 0, dry.stderr[-3000:]
+    return set(re.findall(r"^rule (\w+):$", dry.stdout, re.MULTILINE)) - {"eval"}
+
+
+def test_run_again_it_has_nothing_to_do(finished: Path, snakemake: Snakemake) -> None:
+    assert _reruns(snakemake, finished) == set()
+
+
+def test_newer_times_rerun_nothing(finished: Path, snakemake: Snakemake) -> None:
+    for name in (
+        "plan/clips.parquet",
+        "train/faces/00000.tar",
+        "autoencoder/config.json",
+        "syncnet/syncnet.safetensors",
+    ):
+        (finished / "results/demo" / name).touch()
+    assert _reruns(snakemake, finished) == set()
+
+
+@pytest.mark.parametrize("change", KEYS)
+def test_a_changed_key_reruns_what_depends_on_it_and_nothing_else(
+    finished: Path, snakemake: Snakemake, change: str
+) -> None:
+    assert _reruns(snakemake, finished, "--config", change) == KEYS[change]
+
+
+def test_every_stage_has_a_row() -> None:
+    assert VERSIONS.keys() == STAGES.keys()
+
+
+@pytest.mark.parametrize("stage", VERSIONS)
+def test_a_raised_version_reruns_its_stage_and_what_comes_after(
+    finished: Path, snakemake: Snakemake, tmp_path: Path, stage: str
+) -> None:
+    for part in ("syncdiff", "workflow", "config"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    stages = tmp_path / "syncdiff/stages.py"
+    stages.write_text(stages.read_text().replace(f'"{stage}": Stage(', f'"{stage}": Stage(9'))
+    assert _reruns(snakemake, finished, project=tmp_path) == VERSIONS[stage]
+
+
+def _digests(results: Path) -> dict[str, str]:
+    """Return the digest of each artifact of the corpus stages."""
+    files = (path for path in sorted(results.rglob("*")) if path.suffix in (".tar", ".parquet", ".mp4", ".txt"))
+    kept = (path for path in files if not {"runs", "latents", "syncnet"} & set(path.parts))
+    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def test_another_folder_and_one_core_give_the_same_bytes(finished: Path, snakemake: Snakemake, tmp_path: Path) -> None:
+    done = snakemake("shards", "--configfile", TINY, "--cores", "1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone, beside = _digests(tmp_path / "results/demo"), _digests(finished / "results/demo")
+    assert any(name.endswith("shards/00000.tar") for name in alone)
+    both = alone.keys() & beside.keys()  # the second run has made what only `shards` asks for
+    assert [name for name in both if alone[name] != beside[name]] == []
+    assert beside.keys() <= alone.keys()
+
+
+def test_of_two_runs_in_one_folder_one_works_and_the_other_says_why_not(snakemake: Snakemake, tmp_path: Path) -> None:
+    """Snakemake's lock. The plan is made once."""
+    plan = "results/demo/plan/clips.parquet"
+    with ThreadPoolExecutor(2) as both:
+        runs = list(both.map(lambda _: snakemake(plan, "--configfile", TINY, folder=tmp_path), range(2)))
+    worked, refused = sorted(runs, key=lambda run: run.returncode)
+    assert (worked.returncode, refused.returncode) == (0, 1)
+    assert "cannot be locked" in refused.stderr
+    assert "Finished jobid" not in refused.stderr
+    assert (tmp_path / plan).exists()
