@@ -1,7 +1,8 @@
-"""Peak memory of the stage `faces` on 1080p video of growing length.
+"""Peak memory of the stage `faces` and of dubbing on 1080p video of growing length.
 
-python benchmarks/memory.py [VIDEO] [--minutes 1 5 10]; writes benchmarks/results/memory.json. The video (by default one
-clip of the demo corpus, rendered here) is scaled to 1080p once and repeated by stream copy.
+python benchmarks/memory.py [VIDEO] [--faces 1 10] [--dub 1 5], in minutes; writes benchmarks/results/memory.json. The
+video (by default one clip of the demo corpus, rendered here) is scaled to 1080p once and repeated by stream copy.
+Dubbing takes a small denoiser of random weights and one step, so that an hour of video takes hours and not days.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
 import ffmpeg
 import pandas as pd
+import torch
 from imageio_ffmpeg import get_ffmpeg_exe
 from machine import save
 
@@ -23,19 +26,26 @@ from syncdiff.config import parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.faces.extract import extract_shard
 from syncdiff.media.video import probe
+from syncdiff.models.autoencoder import build_autoencoder
+from syncdiff.models.denoiser import Denoiser, save_denoiser
+from syncdiff.synthesis.dub import dub
 
 
 def main() -> None:
     """Measure each length in a process of its own: a peak is for life."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", nargs="?", type=Path)
-    parser.add_argument("--minutes", nargs="+", type=float, default=[1, 5, 10])
+    parser.add_argument("--faces", nargs="*", type=float, default=[1, 10])
+    parser.add_argument("--dub", nargs="*", type=float, default=[1, 5])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         large = enlarge(arguments.video or rendered(folder), folder / "large.mp4")
-        rows = [measured(repeat(large, minutes, folder / "long.mp4")) for minutes in arguments.minutes]
-    save("memory", {"pictures": "1920x1080", "crop": parse_config({}).faces.size, "lengths": rows})
+        rows = {
+            work.__name__: [measured(work, repeat(large, minutes, folder / "long.mp4")) for minutes in lengths]
+            for work, lengths in ((run_faces, arguments.faces), (run_dub, arguments.dub))
+        }
+    save("memory", {"pictures": "1920x1080", "crop": parse_config({}).faces.size, **rows})
 
 
 def rendered(folder: Path) -> Path:
@@ -63,32 +73,44 @@ def repeat(video: Path, minutes: float, out: Path) -> Path:
     return out
 
 
-def measured(video: Path) -> dict[str, float]:
-    """Run the stage on one video in a new process; return its length, peak resident memory and time."""
+def measured(work: Callable[[Path, Path], int], video: Path) -> dict[str, float]:
+    """Run work on one video in a new process; return the video's length, peak resident memory and time."""
     with get_context("spawn").Pool(1) as pool:
-        row = pool.apply(run, (video,))
-    print(row, flush=True)
+        row = pool.apply(in_process, (work, video))
+    print(work.__name__, row, flush=True)
     return row
 
 
-def run(video: Path) -> dict[str, float]:
-    """The stage on one clip, and what it took in this process."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, start = Path(name), time.monotonic()
-        clip = {"clip": "long", "video": str(video), "width": 1920, "height": 1080, "text": ""}
-        write_parquet(folder / "clips.parquet", pd.DataFrame([clip | {"status": "ok", "split": "test", "shard": "0"}]))
-        tar, ledger = folder / "faces.tar", folder / "faces.parquet"
-        before_mb = peak_mb()
-        extract_shard(parse_config({}), folder / "clips.parquet", "test", "0", tar, ledger)
-        row = read_parquet(ledger).iloc[0]
-        return {
-            "minutes": round(probe(video).duration_s / 60, 1),
-            "frames_kept": int(row["n_frames"]),
-            "tar_mb": round(tar.stat().st_size / 1e6, 1),
-            "imports_mb": before_mb,
-            "peak_mb": peak_mb(),
-            "seconds": round(time.monotonic() - start, 1),
-        }
+def in_process(work: Callable[[Path, Path], int], video: Path) -> dict[str, float]:
+    """What work on one video took in this process."""
+    before_mb, start = peak_mb(), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        n_frames = work(video, Path(folder))
+    return {
+        "minutes": round(probe(video).duration_s / 60, 1),
+        "frames": n_frames,
+        "imports_mb": before_mb,
+        "peak_mb": peak_mb(),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
+def run_faces(video: Path, folder: Path) -> int:
+    """The stage `faces` on one clip; return the frames that it kept."""
+    clip = {"clip": "long", "video": str(video), "width": 1920, "height": 1080, "text": ""}
+    write_parquet(folder / "clips.parquet", pd.DataFrame([clip | {"status": "ok", "split": "test", "shard": "0"}]))
+    tar, ledger = folder / "faces.tar", folder / "faces.parquet"
+    extract_shard(parse_config({}), folder / "clips.parquet", "test", "0", tar, ledger)
+    return int(read_parquet(ledger).iloc[0]["n_frames"])
+
+
+def run_dub(video: Path, folder: Path) -> int:
+    """Dub a video with its own sound; return the frames with generated lips."""
+    config = parse_config({"denoiser": {"channels": [32, 32]}, "sample": {"steps": 1, "guidance": 1.0}})
+    save_denoiser(Denoiser(config), folder / "denoiser.safetensors")
+    build_autoencoder(config.autoencoder).save_pretrained(folder / "autoencoder")
+    networks = folder / "denoiser.safetensors", folder / "autoencoder"
+    return dub(config, video, video, folder / "out.mp4", *networks, torch.device("cpu"))
 
 
 def peak_mb() -> float:

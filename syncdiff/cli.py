@@ -16,9 +16,9 @@ from typing import Annotated
 import typer
 
 from syncdiff.artifacts import no_room
-from syncdiff.config import load_config
+from syncdiff.config import load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.provenance import provenance
+from syncdiff.provenance import config_of, provenance
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -386,6 +386,28 @@ def fidelity(
 
     values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device))
     print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+@app.command("dub")
+def dub_video(
+    video: Path,
+    sound: Path,
+    out: Path,
+    denoiser: Annotated[Path, typer.Option(help="denoiser.safetensors of a run, with its provenance beside it")],
+    autoencoder: Annotated[Path, typer.Option(help="its autoencoder's folder")],
+    config: ConfigOption = "{}",
+    device: DeviceOption = "auto",
+) -> None:
+    """Write VIDEO with lips that say SOUND, as long as the shorter of the two.
+
+    The config is that of the denoiser's run, with the keys of --config (of `sample`, say) laid over it.
+    """
+    from syncdiff.device import choose_device
+    from syncdiff.synthesis.dub import dub
+
+    run = parse_config(merge(config_of(denoiser), read_config(config)))
+    n_frames = dub(run, video, sound, out, denoiser, autoencoder, choose_device(device))
+    print(f"{out}: {n_frames} frames with generated lips")
 
 
 @weights_app.command("list")

@@ -241,7 +241,12 @@ class Config(Section):
 
 
 def load_config(source: str | Path) -> Config:
-    """Read a YAML file, or a JSON object given inline (`{"corpus": {"kind": "demo"}}`)."""
+    """Read and validate a YAML file, or a JSON object given inline (`{"corpus": {"kind": "demo"}}`)."""
+    return parse_config(read_config(source))
+
+
+def read_config(source: str | Path) -> dict[str, Any]:
+    """Read the values of a YAML file, or of a JSON object given inline, as they are."""
     text = str(source)
     inline = text.lstrip().startswith("{")
     name = "config" if inline else text
@@ -255,7 +260,7 @@ def load_config(source: str | Path) -> Config:
         raise UserError(f"{name}: not valid {'JSON' if inline else 'YAML'}: {' '.join(str(error).split())}") from None
     if not isinstance(values or {}, dict):
         raise UserError(f"{name}: expected `key: value` lines at the top level")
-    return parse_config(values or {})
+    return values or {}
 
 
 class _Loader(yaml.SafeLoader):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from syncdiff.artifacts import sha256, write_text
+from syncdiff.config import read_config
 from syncdiff.errors import UserError
 from syncdiff.stages import STAGES
 
@@ -63,6 +64,19 @@ def _digests(paths: Sequence[Path]) -> dict[str, str]:
     return {str(file): sha256(file) for file in files if not file.is_dir()}
 
 
+def config_of(artifact: Path) -> dict[str, Any]:
+    """Return the slice of the config that an artifact was made with.
+
+    Raises:
+        UserError: it has no provenance beside it.
+    """
+    beside = Path(f"{artifact}{SUFFIX}")
+    if not beside.is_file():
+        raise UserError(f"{beside}: no such file; name an artifact of a run, with its provenance beside it")
+    config = _read(beside)["config"]
+    return config if isinstance(config, dict) else read_config(config)
+
+
 @dataclass(frozen=True)
 class Verification:
     """How many artifacts were compared, and a line for each that is not what its provenance says."""
@@ -100,7 +114,7 @@ def _digest(path: str) -> str | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(record["inputs"], dict) and isinstance(record["outputs"], dict)):
+        if not (isinstance(record["inputs"], dict) and isinstance(record["outputs"], dict) and "config" in record):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not a provenance file; delete it and what it stands beside, and run again") from None

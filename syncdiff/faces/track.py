@@ -37,6 +37,7 @@ class Segment:
 
     start: int
     landmarks: np.ndarray  # (T, 68, 2) float32
+    clip_frames: int  # of the whole clip
     note: str  # which frames were kept and why; empty: all of them
 
 
@@ -61,7 +62,7 @@ def speaker(faces: Sequence[list[np.ndarray]], cuts: np.ndarray, max_gap_frames:
         longest = max(len(track.faces) for track in tracks)
         raise ClipRejected(f"longest face track has {longest} frames, faces.min_track_frames is {min_track_frames}")
     best = max(long_enough, key=_total_area)
-    return Segment(best.start, interpolate(best.faces), _note(best, n_frames, cuts))
+    return Segment(best.start, interpolate(best.faces), n_frames, _note(best, n_frames, cuts))
 
 
 def link_faces(faces: Sequence[list[np.ndarray]], cuts: np.ndarray, max_gap_frames: int) -> list[Track]:

@@ -30,13 +30,19 @@ def logfbank(audio: np.ndarray) -> np.ndarray:
         (F, 26) float32 at 100 Hz, F = 1 + ceil((n - 400) / 160), at least 1.
     """
     n_frames = 1 + max(0, -(-(len(audio) - WINDOW) // HOP))
-    signal = sigproc.preemphasis(audio, PREEMPHASIS)
-    signal = np.pad(signal, (0, (n_frames - 1) * HOP + WINDOW - len(audio)))
-    frames = sliding_window_view(signal, WINDOW)[::HOP]  # (F, 400), rectangular window
     filters = base.get_filterbanks(FILTERS, FFT, SAMPLE_RATE)  # (26, 257)
-    energies = [sigproc.powspec(frames[i : i + BLOCK], FFT) @ filters.T for i in range(0, n_frames, BLOCK)]
-    energy = np.concatenate(energies)
+    blocks = (_frames(audio, first, min(first + BLOCK, n_frames)) for first in range(0, n_frames, BLOCK))
+    energy = np.concatenate([sigproc.powspec(frames, FFT) @ filters.T for frames in blocks])
     return np.log(np.where(energy == 0, np.finfo(float).eps, energy)).astype(np.float32)
+
+
+def _frames(audio: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """Return frames `first` to `stop` of the pre-emphasised sound, zeros after its end: (stop - first, 400) float64."""
+    begin, end = first * HOP, (stop - 1) * HOP + WINDOW
+    before = min(begin, 1)  # pre-emphasis looks one sample back
+    signal = sigproc.preemphasis(audio[begin - before : end], PREEMPHASIS)[before:]
+    signal = np.pad(signal, (0, end - begin - len(signal)))
+    return sliding_window_view(signal, WINDOW)[::HOP]  # rectangular window
 
 
 def stack(fbank: np.ndarray, n_frames: int | None = None) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.sampler import sample_latents
 from syncdiff.diffusion.schedule import Solver, solver
-from syncdiff.models.autoencoder import decode, encode, load_autoencoder
+from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
 
@@ -23,14 +24,14 @@ from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
 class Target:
     """A clip whose mouth is to be generated.
 
-    crops: (T, S, S, 3) uint8 aligned crops; under the mask they are never looked at.
-    identity: index of the identity frame.
+    crops: a stream of (S, S, 3) uint8 aligned crops; under the mask they are never looked at.
+    identity: (S, S, 3) uint8, the identity frame.
     speech: (T, D) stored features of the driving audio.
     noise_seed: of z_T, which all frames of a clip share: what the priors leave open then does not flicker.
     """
 
-    crops: np.ndarray
-    identity: int
+    crops: Iterable[np.ndarray]
+    identity: np.ndarray
     speech: np.ndarray
     noise_seed: int
 
@@ -68,29 +69,29 @@ class Previous:
 def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarray]:
     """Yield the frames t = 0, 1, ... of all targets that are that long: (B_t, S, S, 3) uint8 crops.
 
-    Outside the mouth mask a crop is the target's own.
+    Outside the mouth mask a crop is the target's own. Memory does not grow with the length of the targets.
 
     Args:
         networks: of one experiment.
         targets: in order of falling length, so that the first B_t of them are those with a frame t.
     """
     mask = mouth_mask(networks.config.faces.size)
-    masked = [_masked_latents(networks, target, mask) for target in targets]
-    identity_frames = np.stack([target.crops[target.identity] for target in targets])
+    streams = [_masked(networks, target.crops, mask) for target in targets]
+    identity_frames = np.stack([target.identity for target in targets])
     identity = encode(networks.autoencoder, identity_frames)
     noise = torch.cat([_noise(target, identity) for target in targets])
     previous = Previous(_reduced(networks, identity_frames), identity)
     for t in range(len(targets[0].speech)):
         n = sum(t < len(target.speech) for target in targets)
+        own, masked = zip(*(next(stream) for stream in streams[:n]), strict=True)
         priors = Priors(
-            masked=torch.stack([latents[t] for latents in masked[:n]]),
+            masked=torch.stack(masked),
             identity=identity[:n],
             pose=previous.pose[:n],
             previous=previous.latents[:n],
         )
         latents = _denoise(networks, noise[:n], priors, targets[:n], t)
-        own = np.stack([target.crops[t] for target in targets[:n]])
-        frames = blend(own, decode(networks.autoencoder, latents), mask)
+        frames = blend(np.stack(own), decode(networks.autoencoder, latents), mask)
         previous = Previous(_reduced(networks, frames), latents)
         yield frames
 
@@ -121,8 +122,11 @@ def speech_window(speech: np.ndarray, t: int, width: int) -> tuple[Tensor, Tenso
     return torch.from_numpy(window), torch.from_numpy(valid)
 
 
-def _masked_latents(networks: Networks, target: Target, mask: np.ndarray) -> Tensor:
-    return encode(networks.autoencoder, masked_frame(target.crops, mask))  # (T, C, h, w)
+def _masked(networks: Networks, crops: Iterable[np.ndarray], mask: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Yield each crop with the latents (C, h, w) of its masked frame, encoded a batch at a time."""
+    stream = iter(crops)
+    while batch := list(islice(stream, BATCH)):
+        yield from zip(batch, encode(networks.autoencoder, masked_frame(np.stack(batch), mask)), strict=True)
 
 
 def _noise(target: Target, like: Tensor) -> Tensor:

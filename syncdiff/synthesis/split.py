@@ -48,6 +48,11 @@ class Job:
         """The clip's own crops (T, S, S, 3) uint8, as far as it is driven."""
         return decode_crops(self.sample["crop.mp4"])[: self.driving.n_frames]
 
+    @property
+    def identity(self) -> np.ndarray:
+        """The clip's identity frame (S, S, 3) uint8."""
+        return next(islice(read_frames(self.sample["crop.mp4"]), self.about["identity"], None))
+
 
 def sample_experiment(
     config: Config, shard: Path, denoiser: Path, autoencoder: Path, videos: Path, out_ledger: Path, device: torch.device
@@ -108,8 +113,8 @@ def _generated(networks: Networks, jobs: Sequence[Job]) -> Iterator[tuple[Job, n
 def _target(config: Config, job: Job) -> Target:
     about = job.about
     return Target(
-        crops=decode_crops(job.sample["crop.mp4"]),
-        identity=about["identity"],
+        crops=read_frames(job.sample["crop.mp4"]),
+        identity=job.identity,
         speech=features(job.driving.audio, job.driving.n_frames, config.speech.feature_set, config.speech),
         noise_seed=crc32(about["clip"].encode()) + config.seed,
     )
@@ -124,7 +129,7 @@ def _reconstructed(autoencoder: AutoencoderKL, job: Job) -> np.ndarray:
 
 
 def _frozen(job: Job) -> np.ndarray:
-    return decode_crops(job.sample["crop.mp4"])[[job.about["identity"]]]  # (1, S, S, 3) stands for every frame
+    return job.identity[None]  # (1, S, S, 3) stands for every frame
 
 
 def _write_all(

@@ -7,7 +7,7 @@ AUTOENCODER = CONFIG.autoencoder.pretrained or f"{OUT}/autoencoder"
 rule autoencoder:
     input:
         train_files("shards"),
-        ledger=ancient(rules.ledger.output),  # must have passed; made anew, it changes nothing here
+        ledger=ancient(f"{OUT}/ledger.parquet"),  # must have passed; made anew, it changes nothing here
     output:
         f"{OUT}/autoencoder/config.json",
         f"{OUT}/autoencoder/diffusion_pytorch_model.safetensors",

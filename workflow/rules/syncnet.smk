@@ -7,7 +7,7 @@ SYNCNET = CONFIG.syncnet.weights or f"{OUT}/syncnet/syncnet.safetensors"
 rule syncnet:
     input:
         train_files("shards"),
-        ledger=ancient(rules.ledger.output),  # must have passed; made anew, it changes nothing here
+        ledger=ancient(f"{OUT}/ledger.parquet"),  # must have passed; made anew, it changes nothing here
     output:
         f"{OUT}/syncnet/syncnet.safetensors",
         report(

@@ -1,0 +1,96 @@
+"""Dub a video: the same pictures with lips that say another sound, whatever their length in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from syncdiff.artifacts import progress
+from syncdiff.config import Config
+from syncdiff.errors import ClipRejected, UserError
+from syncdiff.faces.align import paste
+from syncdiff.faces.extract import align, find_speaker
+from syncdiff.faces.landmarks import open_landmarker
+from syncdiff.faces.track import Segment
+from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_audio
+from syncdiff.media.container import FPS
+from syncdiff.media.video import read_frames, write_video
+from syncdiff.priors import identity_index, mouth_mask
+from syncdiff.speech.extract import features
+from syncdiff.synthesis.generate import Target, generate, load_networks
+from syncdiff.synthesis.split import SYNTHETIC
+
+
+def dub(
+    config: Config, video: Path, sound: Path, out: Path, denoiser: Path, autoencoder: Path, device: torch.device
+) -> int:
+    """Write `out`: the pictures of `video` at 25 fps with the sound of `sound`, as long as the shorter of the two.
+
+    Frames without the speaker stay as they are. The video is decoded three times, so that no pictures are kept: to
+    track the face, for its crops, and for the pictures that these are pasted into.
+
+    Args:
+        config: that of the denoiser; of the rest it reads `faces` and `sample`.
+        sound: a sound file, or any container with sound.
+        denoiser: denoiser.safetensors of a run.
+        autoencoder: its autoencoder's folder.
+
+    Returns:
+        The number of frames whose mouth was generated.
+
+    Raises:
+        UserError: no face in the video, or none before the sound ends, or one of the two cannot be read.
+    """
+    with _naming(sound):
+        audio = read_audio(sound)
+    with _naming(video):
+        segment = find_speaker(video, open_landmarker(config.faces, config.device), config.faces)
+    n_frames = min(segment.clip_frames, len(audio) // SAMPLES_PER_FRAME)
+    n_dubbed = min(len(segment.landmarks), n_frames - segment.start)
+    if n_dubbed < 1:
+        raise UserError(
+            f"{sound}: ends before the face appears in {video}, at {segment.start / FPS:.2f} s; give more sound"
+        )
+    transforms, crops = align(video, segment, config.faces)
+    target = Target(
+        crops=crops,
+        identity=_identity(config, video, segment),
+        speech=features(audio, n_frames, config.speech.feature_set, config.speech)[segment.start :][:n_dubbed],
+        noise_seed=crc32(video.name.encode()) + config.seed,
+    )
+    generated = generate(load_networks(config, denoiser, autoencoder, device), [target])
+    mouths = (crops[0] for crops in progress(generated, "dub", n_dubbed))
+    pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
+    write_video(out, pictures, fit_audio(audio, n_frames), comment=SYNTHETIC)
+    return n_dubbed
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file it was that could not be used."""
+    try:
+        yield
+    except ClipRejected as error:
+        raise UserError(f"{path}: {error}; give another file") from None
+
+
+def _identity(config: Config, video: Path, segment: Segment) -> np.ndarray:
+    """Return the identity frame (S, S, 3): one of the speaker's crops, chosen by the video's name and the seed."""
+    _, crops = align(video, segment, config.faces)
+    return next(islice(crops, identity_index(video.name, len(segment.landmarks), config.seed), None))
+
+
+def _pasted(
+    frames: Iterable[np.ndarray], start: int, mouths: Iterator[np.ndarray], transforms: np.ndarray, size: int
+) -> Iterator[np.ndarray]:
+    """Yield the frames with the mouths, as far as there are some, put into those from `start` on."""
+    mask = mouth_mask(size)
+    for index, frame in enumerate(frames):
+        mouth = next(mouths, None) if index >= start else None
+        yield frame if mouth is None else paste(frame, mouth, transforms[index - start], mask)
