@@ -17,7 +17,6 @@ from pathlib import Path
 
 import ffmpeg
 import pandas as pd
-import torch
 from imageio_ffmpeg import get_ffmpeg_exe
 from machine import save
 
@@ -26,9 +25,6 @@ from syncdiff.config import parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.faces.extract import extract_shard
 from syncdiff.media.video import probe
-from syncdiff.models.autoencoder import build_autoencoder
-from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.synthesis.dub import dub
 
 
 def main() -> None:
@@ -106,6 +102,12 @@ def run_faces(video: Path, folder: Path) -> int:
 
 def run_dub(video: Path, folder: Path) -> int:
     """Dub a video with its own sound; return the frames with generated lips."""
+    import torch  # here, so that `faces` is measured without it
+
+    from syncdiff.models.autoencoder import build_autoencoder
+    from syncdiff.models.denoiser import Denoiser, save_denoiser
+    from syncdiff.synthesis.dub import dub
+
     config = parse_config({"denoiser": {"channels": [32, 32]}, "sample": {"steps": 1, "guidance": 1.0}})
     save_denoiser(Denoiser(config), folder / "denoiser.safetensors")
     build_autoencoder(config.autoencoder).save_pretrained(folder / "autoencoder")

@@ -11,7 +11,7 @@ import tempfile
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -69,16 +69,18 @@ def main() -> None:
     try:
         app()
     except (UserError, ClipRejected) as error:
-        sys.exit(one_fault(str(error)))
+        end_with(str(error))
     except OSError as error:
         if not (fault := no_room(error)):
             raise
-        sys.exit(one_fault(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again"))
+        end_with(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again")
 
 
-def one_fault(message: str) -> str:
-    """Return the line that a user's mistake ends with; names may hold line breaks and worse."""
-    return f"syncdiff: {''.join(c if c.isprintable() else repr(c)[1:-1] for c in message)}"
+def end_with(message: str) -> NoReturn:
+    """End with a message in one line; names in it may hold line breaks and worse."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"syncdiff: {line}", file=sys.stderr)
+    sys.exit(1)
 
 
 # ---- stages of the workflow, in the order of the data -----------------------------------------------------------
