@@ -34,8 +34,8 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     Args:
         stage: a key of `stages.STAGES`.
         config: what the command was given as --config: inline JSON or a file's name.
-        inputs: files that it reads, as far as its command line names them: a plan reads the corpus's own videos,
-            the ledger and the report what lies in a results folder.
+        inputs: files that it reads, as far as its command line names them: a plan reads the corpus's own videos
+            (whose sha256 stand in the JSON of the faces), the ledger and the report what lies in a results folder.
         outputs: files that it writes, at least one; a folder stands for all files below it.
 
     Yields:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from syncdiff.artifacts import Ledger, each_clip, read_parquet
+from syncdiff.artifacts import Ledger, each_clip, read_parquet, sha256
 from syncdiff.config import Config, Faces
 from syncdiff.faces.align import similarity, steady, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
@@ -67,6 +67,7 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
     n_frames = len(segment.landmarks)
     transforms, crops = align(video, segment, faces)
     facts = {key: row[key] for key in KEPT} | {"n_frames": n_frames, "first_frame": segment.start}
+    facts["source_sha256"] = sha256(video)
     return {
         "__key__": clip_key(row["clip"]),
         "json": to_json(facts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_sample_of_a_good_clip(shared: Path, tmp_path: Path, config: Config) -> 
     ]
     facts = json.loads(sample["json"])
     assert sample["__key__"] == clip_key("main/6000/1")
+    assert facts["source_sha256"] == hashlib.sha256(video.read_bytes()).hexdigest()
     assert (facts["n_frames"], facts["first_frame"], facts["split"], facts["text"]) == (75, 0, "test", "A")
     landmarks, transforms = unnpy(sample["landmarks.npy"]), unnpy(sample["transform.npy"])
     assert (landmarks.shape, landmarks.dtype) == ((75, 68, 2), np.float32)
