@@ -47,7 +47,7 @@ STAGES = {
     "baseline": Stage(1, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(3, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
-    "report": Stage(1, ()),  # shows the whole config
+    "report": Stage(2, ()),  # shows the whole config
 }
 
 
