@@ -45,9 +45,9 @@ STAGES = {
     "train": Stage(2, (*MODEL_KEYS, "train")),
     "sample": Stage(3, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(1, ("faces.size", "sample.max_clips")),
-    "evaluate": Stage(2, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(3, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
-    "report": Stage(1, ()),  # shows the whole config
+    "report": Stage(2, ()),  # shows the whole config
 }
 
 

@@ -20,6 +20,7 @@ from syncdiff.artifacts import Outcome, attempt
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.fidelity import BATCH, fid_features, psnr, ssim
+from syncdiff.evaluation.flicker import flicker
 from syncdiff.evaluation.metrics import OPENING, PIXELS
 from syncdiff.evaluation.mouth import lmd, mouth_corr, mouth_opening
 from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
@@ -27,12 +28,13 @@ from syncdiff.faces.align import warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, for_inference, load_syncnet, mfcc, mouth_view
+from syncdiff.priors import mouth_mask
 from syncdiff.protocols import Driving
 from syncdiff.shards.tar import Sample, about, unnpy
 
 TAIL_FRAMES = 5  # other people's methods may make so many frames more or fewer; Wav2Lip drops some at the end
 MIN_FACES = 0.9  # share of frames in which a face must be found
-FIELD_SIZE = 96  # pixels: SSIM and PSNR of larger crops are taken at this size, and landmarks are put on this scale
+FIELD_SIZE = 96  # pixels: SSIM, PSNR and flicker of larger crops are taken at this size; landmarks are put on its scale
 
 
 class Settings(NamedTuple):
@@ -230,7 +232,8 @@ def groups_of(judges: Judges, protocol: str, videos: Mapping[str, Path | None]) 
     groups = [Group(("lse_c", "lse_d", "sync_offset"), judges.sync_scorer, _sync)]
     if protocol == "paired":
         groups.append(Group(("ssim", "psnr"), PIXELS, _fidelity))
-        groups.append(Group(("lmd", "mouth_corr", OPENING), judges.mouth_scorer, _mouth))
+        groups.append(Group(("flicker_mouth", "flicker_rest"), PIXELS, _flicker))
+        groups.append(Group(("lmd", "mouth_corr", "opening_error", OPENING), judges.mouth_scorer, _mouth))
     if protocol == "silent" and videos.get("paired") not in (None, videos["silent"]):
         groups.append(Group(("mouth_std_ratio",), judges.mouth_scorer, _silence))
     return groups
@@ -247,13 +250,27 @@ def _sync(case: Case, pictures: Pictures) -> Sequence[float]:
     return scores.lse_c, scores.lse_d, scores.offset
 
 
-def _fidelity(case: Case, pictures: Pictures) -> Sequence[float]:
+def _fidelity(case: Case, pictures: Pictures) -> Sequence[float | np.ndarray]:
     if case.job.videos[case.protocol] is None:  # the same pictures
-        return 1.0, math.inf
-    pairs = [[_field_size(crop) for crop in pair] for pair in zip(case.real, pictures.crops, strict=False)]
+        return np.ones(len(pictures.crops)), math.inf
+    pairs = list(_pairs(case, pictures))
     ratios = [psnr(*pair) for pair in pairs]
     finite = [ratio for ratio in ratios if math.isfinite(ratio)]
-    return float(np.mean([ssim(*pair) for pair in pairs])), float(np.mean(finite or ratios))
+    return np.array([ssim(*pair) for pair in pairs]), float(np.mean(finite or ratios))
+
+
+def _flicker(case: Case, pictures: Pictures) -> Sequence[float | np.ndarray]:
+    if len(pictures.crops) < 2:
+        raise ClipRejected("one frame cannot flicker")
+    hidden = mouth_mask(min(case.judges.crop_size, FIELD_SIZE)) > 0
+    mouth, rest = flicker(_pairs(case, pictures), hidden)
+    return mouth, float(rest.mean())
+
+
+def _pairs(case: Case, pictures: Pictures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the real and the generated crop of each moment, at most FIELD_SIZE wide."""
+    for real, generated in zip(case.real, pictures.crops, strict=False):
+        yield _field_size(real), _field_size(generated)
 
 
 def _field_size(crop: np.ndarray) -> np.ndarray:
@@ -267,8 +284,8 @@ def _mouth(case: Case, pictures: Pictures) -> Sequence[float | np.ndarray]:
     generated = follow(pictures.faces, real)
     transforms = case.job.transforms[: len(real)] * (FIELD_SIZE / case.judges.crop_size)
     distance = lmd(_aligned(generated, transforms), _aligned(real, transforms))
-    opening = mouth_opening(generated)
-    return distance, mouth_corr(opening, mouth_opening(real)), opening
+    opening, true = mouth_opening(generated), mouth_opening(real)
+    return distance, mouth_corr(opening, true), np.abs(opening - true), opening
 
 
 def _aligned(landmarks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
@@ -329,5 +346,5 @@ def rows_of(clip: str, protocol: str, group: Group, outcome: Outcome[Any]) -> It
             "value": float(np.mean(value)),
             "status": outcome.status,
             "reason": outcome.reason,
-            "series": value.tolist() if isinstance(value, np.ndarray) else None,
+            "series": value.astype(np.float32) if isinstance(value, np.ndarray) else None,
         }

@@ -35,6 +35,14 @@ METRICS = {
     "fid": Metric("FID", "↓", 2, "Fréchet distance between the aligned crops of the set and those of the real clips"),
     "ssim": Metric("SSIM", "↑", 3, "structural similarity of aligned crops"),
     "psnr": Metric("PSNR", "↑", 2, "peak signal-to-noise ratio of aligned crops, in dB"),
+    "flicker_mouth": Metric(
+        "Flicker, mouth",
+        "↓",
+        2,
+        "mean |change of the error from frame to frame| under the mouth mask, in grey levels (0..510), of crops of at "
+        "most 96 px",
+    ),
+    "flicker_rest": Metric("Flicker, rest", "↓", 2, "the same outside the mouth mask"),
     "lmd": Metric(
         "LMD",
         "↓",
@@ -42,6 +50,12 @@ METRICS = {
         "distance of the lip landmarks from the real ones, in pixels of a 96 px crop",
     ),
     "mouth_corr": Metric("Mouth r", "↑", 2, "Pearson correlation of the mouth opening, real against generated"),
+    "opening_error": Metric(
+        "Opening error",
+        "↓",
+        3,
+        "mean |generated - real mouth opening|, in distances between the eyes (0 closed, about 0.3 wide open)",
+    ),
     "mouth_std_ratio": Metric("Moves", "↓", 2, "std of the mouth opening when driven by silence, over that with sound"),
 }
 
@@ -52,6 +66,7 @@ METHOD_LABELS = {
     "frozen": "frozen mouth",
     "syncdiff": "SyncDiff",
 }
+DRIFT = {"opening_error": 0, "ssim": 0, "flicker_mouth": 1}  # metrics with a `series`: the frame where it begins
 PROTOCOLS = {
     "paired": "Driven by the clip's own audio: fidelity and sync against the real video.",
     "cross": "Driven by another clip's audio. Real video under it, as the frozen mouth, is the floor of LSE-C.",

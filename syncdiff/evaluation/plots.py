@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from syncdiff.evaluation.bootstrap import mean_interval
-from syncdiff.evaluation.metrics import OPENING, method_label
+from syncdiff.evaluation.drift import course, slope
+from syncdiff.evaluation.metrics import DRIFT, METRICS, OPENING, method_label
 from syncdiff.media.video import FPS
 
 INK = "#1f2430"  # the page replaces it by the text colour of its theme
@@ -45,6 +47,7 @@ STYLE: Any = {
 }
 WIDTH = 10.4  # inches
 SMOOTHING = 0.9  # of the exponential average over logged losses
+RESAMPLES = 1000  # behind each interval
 
 
 @mpl.rc_context(STYLE)
@@ -111,7 +114,7 @@ def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[s
         clips: one panel each.
         methods: one line each.
     """
-    traces = scores[(scores["metric"] == OPENING) & (scores["protocol"] == "paired") & scores["series"].notna()]
+    traces = _series(scores, OPENING)
     figure, grid = _panels(len(clips), columns=2, height=1.75)
     for axes, clip in zip(grid, clips, strict=False):
         for method in methods:
@@ -125,6 +128,35 @@ def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[s
         axes.margins(x=0)
     if len(clips):
         figure.legend(*grid[0].get_legend_handles_labels(), ncols=len(methods), fontsize=8, loc="outside upper right")
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def drift(scores: pd.DataFrame, methods: Sequence[str], seed: int) -> Figure:
+    """Draw figures over time along the clips, under the clip's own sound: the mean over clips with its interval.
+
+    Below each panel stands, in the colours of the methods, the slope per second with its interval, and how many clips
+    have the first and the last of the frames. Lines are faint where fewer than half of the clips are left.
+
+    Args:
+        scores: tidy rows of all methods; those of the metrics in `DRIFT` carry a `series`.
+        methods: one line each.
+        seed: of the bootstrap.
+    """
+    figure, grid = _panels(len(DRIFT), columns=3, height=2.8 + 0.15 * len(methods))
+    for axes, (metric, first) in zip(grid, DRIFT.items(), strict=True):
+        rows = _series(scores, metric)
+        for method in methods:
+            series = rows[rows["method"] == method]["series"].tolist()
+            if series:
+                _course(axes, series, first / FPS, METRICS[metric].digits + 1, colour_of(method, methods), seed)
+        axes.set(title=METRICS[metric].heading, xlabel="seconds")
+        axes.margins(x=0)
+        title = "slope per second (95 % interval), clips at start → end"
+        below: Any = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.2), "alignment": "left"}
+        axes.legend(handles=axes.get_legend_handles_labels()[0], title=title, fontsize=8, title_fontsize=8, **below)
+    names = [Line2D([], [], color=colour_of(method, methods), label=method_label(method)) for method in methods]
+    figure.legend(handles=names, ncols=len(methods), fontsize=8, loc="outside upper right")
     return figure
 
 
@@ -160,10 +192,25 @@ def _panels(n: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(n)]
 
 
+def _series(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return scores[(scores["metric"] == metric) & (scores["protocol"] == "paired") & scores["series"].notna()]
+
+
+def _course(axes: Axes, series: Sequence[np.ndarray], begin: float, digits: int, colour: str, seed: int) -> None:
+    line, trend = course(series, RESAMPLES, seed), slope(series, FPS, RESAMPLES, seed)
+    value, low, high = (f"{number:z.{digits}f}".replace("-", "−") for number in trend)
+    seconds = begin + np.arange(len(line.mean)) / FPS
+    most = line.n_clips >= line.n_clips[0] / 2
+    axes.fill_between(seconds, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(seconds, line.mean, color=colour, linewidth=0.8, alpha=0.4)
+    label = f"{value} ({low} – {high}), {line.n_clips[0]} → {line.n_clips[-1]}"
+    axes.plot(seconds[most], line.mean[most], color=colour, linewidth=1.4, label=label)
+
+
 def _strip(axes: Axes, y: float, values: np.ndarray, colour: str, seed: int) -> None:
     spread = 0.22 * np.cos(np.pi * np.arange(len(values)) * 0.618)  # apart, and the same every time
     axes.scatter(np.sort(values), y + spread, s=14, color=colour, alpha=0.4, linewidths=0)
-    low, high = mean_interval(values, 1000, seed)
+    low, high = mean_interval(values, RESAMPLES, seed)
     axes.plot([low, high], [y, y], color=colour, linewidth=2.5, solid_capstyle="round")
     axes.plot([values.mean()], [y], "o", color=colour, markersize=6)
 

@@ -50,7 +50,7 @@ def write_report(
     out_html: Path,
     figures: Path,
 ) -> None:
-    """Write the page, and loss.svg, sync.svg, mouth.svg, ledger.svg and gallery.png into `figures`.
+    """Write the page, and loss.svg, sync.svg, mouth.svg, drift.svg, ledger.svg and gallery.png into `figures`.
 
     The page needs no network and no other file. The same inputs give the same bytes.
 
@@ -78,6 +78,7 @@ def write_report(
         "loss": plots.curves({name: pd.read_csv(path) for name, path in curves.items()}),
         "sync": plots.sync_distribution(scores, methods, config.seed),
         "mouth": plots.mouth_traces(scores, [shown.clip for shown in gallery], _traced(methods)),
+        "drift": plots.drift(scores, methods, config.seed),
         "ledger": plots.ledger_bars(counts),
     }
     svgs = {name: plots.to_svg(figure) for name, figure in pictures.items()}

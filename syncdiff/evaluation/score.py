@@ -40,7 +40,8 @@ def score_method(
 
     LSE hears the sound that drives the protocol, decoded from the shard, and under `silent` the clip's own sound:
     against silence every LSE-C is near zero, against the clip's own sound it is high only where lips were copied from
-    the video. SSIM and PSNR compare aligned crops; FID all crops of the method with all real crops of the same clips.
+    the video. SSIM, PSNR and flicker compare aligned crops; FID all crops of the method with all real crops of the same
+    clips.
 
     Args:
         config: with `evaluate.protocols`, `evaluate.inception`, `evaluate.bootstrap`, `sample.max_clips`.
@@ -49,7 +50,8 @@ def score_method(
         videos: folder with <protocol>/<clip>.mp4, or <clip>.mp4 alone for an external method; None for `real`.
         syncnet: weights for `load_syncnet`.
         out: parquet with the columns method, protocol, clip, metric, scorer, value, status, reason; ci_low, ci_high,
-            n_expected, n_scored of the whole set; and `series`, the trace behind a mouth opening.
+            n_expected, n_scored of the whole set; and `series`, float32, the values frame by frame behind a mouth
+            opening, its error, SSIM and the flicker of the mouth, whose first value is that of frame 1.
         device: of the networks.
         workers: processes, over clips.
 

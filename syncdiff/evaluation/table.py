@@ -20,7 +20,7 @@ from syncdiff.evaluation.bootstrap import mean_interval
 from syncdiff.evaluation.metrics import METRICS, OPENING, PROTOCOLS, in_order, method_label
 
 COLUMNS = ["method", "protocol", "metric", "scorer", "value", "ci_low", "ci_high", "n_expected", "n_scored"]
-LOG_COLUMNS = 190  # characters a line, where nobody's terminal says how many fit
+LOG_COLUMNS = 220  # characters a line, where nobody's terminal says how many fit
 KEYS = ["method", "protocol", "metric", "scorer"]
 
 

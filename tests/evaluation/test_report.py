@@ -49,12 +49,12 @@ def test_page_holds_everything_and_needs_nothing(reported: Faked) -> None:
     assert "c/<i>1" not in page  # names are escaped
     assert page.count("3 of 4") > 10  # every figure says that a clip is missing
     figures = sorted(path.name for path in (reported.root / "one").iterdir())
-    assert figures == ["gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"]
+    assert figures == ["drift.svg", "gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"]
 
 
 def test_same_inputs_same_bytes(reported: Faked) -> None:
     assert report(reported, "one") == report(reported, "two")
-    for name in ("gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"):
+    for name in ("drift.svg", "gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"):
         assert (reported.root / "one" / name).read_bytes() == (reported.root / "two" / name).read_bytes()
 
 

@@ -12,9 +12,11 @@ import torch
 from syncdiff.config import parse_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.evaluation.judge import follow
+from syncdiff.evaluation.metrics import DRIFT, OPENING
 from syncdiff.evaluation.score import fid_row, score_method
 from syncdiff.evaluation.videos import video_folders, video_of
-from tests.evaluation.drawn import CLIPS, Faked, landmarks_of
+from syncdiff.priors import mouth_mask
+from tests.evaluation.drawn import CLIPS, N_FRAMES, SIZE, Faked, landmarks_of
 
 Change = Callable[[np.ndarray], np.ndarray]  # of frames (T, S, S, 3)
 
@@ -29,8 +31,23 @@ def means(scores: pd.DataFrame, protocol: str = "paired") -> pd.Series:
     return scores[scores["protocol"] == protocol].groupby("metric")["value"].mean()
 
 
+def series(scores: pd.DataFrame, metric: str) -> list[np.ndarray]:
+    return scores[scores["metric"] == metric]["series"].dropna().tolist()
+
+
 def blurred(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(frame, (9, 9), 2) for frame in frames])
+
+
+def darker(frames: np.ndarray) -> np.ndarray:
+    return (frames * 0.9).astype(np.uint8)
+
+
+def flickering(frames: np.ndarray) -> np.ndarray:
+    """Every other frame is darker under the mouth mask."""
+    changed = frames.copy()
+    changed[::2] = np.where(mouth_mask(SIZE)[..., None] > 0, darker(frames), frames)[::2]
+    return changed
 
 
 def frozen(frames: np.ndarray) -> np.ndarray:
@@ -42,6 +59,7 @@ def test_real_video_is_perfect_and_the_lost_clip_is_counted(faked: Faked) -> Non
     paired = means(scores)
     assert paired[["ssim", "mouth_corr"]].tolist() == pytest.approx([1, 1])
     assert paired[["lmd", "fid"]].tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert paired[["flicker_mouth", "flicker_rest", "opening_error"]].tolist() == [0, 0, 0]
     assert paired["psnr"] == np.inf
     lost = scores[scores["clip"] == "c/<i>1"]
     assert lost["value"].isna().all()
@@ -61,8 +79,26 @@ def test_figures_follow_what_was_done_to_the_video(faked: Faked) -> None:
     assert means(soft)["ssim"] < 0.95
     assert means(soft)["fid"] > means(still)["fid"] > 0
     assert means(still)["lmd"] > means(soft)["lmd"]
-    traces = still[still["metric"] == "mouth_opening"].dropna(subset=["series"])["series"]
-    assert [len(trace) for trace in traces] == [30, 30, 30]
+    assert means(still)["opening_error"] > means(soft)["opening_error"]
+
+
+def test_series_have_a_value_for_each_frame(faked: Faked) -> None:
+    faked.generate("frozen", "paired", frozen)
+    still, real = score(faked, "frozen", faked.videos("frozen")), score(faked, "real")
+    for metric, first in {OPENING: 0, **DRIFT}.items():
+        values = still[still["metric"] == metric]["value"].dropna().tolist()
+        assert [len(found) for found in series(still, metric)] == [N_FRAMES - first] * len(CLIPS)
+        assert values == pytest.approx([found.mean() for found in series(still, metric)], rel=1e-5)
+    errors = np.stack(series(still, "opening_error"))
+    np.testing.assert_allclose(errors, np.abs(np.stack(series(still, OPENING)) - series(real, OPENING)), atol=1e-6)
+
+
+def test_a_flickering_video_is_worse_than_a_smooth_one(faked: Faked) -> None:
+    faked.generate("frozen", "paired", darker)
+    faked.generate("reconstruction", "paired", flickering)
+    smooth, restless = (means(score(faked, name, faked.videos(name))) for name in ("frozen", "reconstruction"))
+    assert restless["flicker_mouth"] > 3 * smooth["flicker_mouth"]
+    assert restless["flicker_rest"] < 3  # untouched but by the codec
 
 
 def test_pictures_that_no_sound_moves_are_scored_under_every_sound(faked: Faked) -> None:

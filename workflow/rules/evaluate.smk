@@ -74,6 +74,11 @@ rule report:
             caption="../report/mouth.rst",
             category="Scores",
         ),
+        drift=report(
+            f"{OUT}/figures/drift.svg",
+            caption="../report/drift.rst",
+            category="Scores",
+        ),
         ledger=report(
             f"{OUT}/figures/ledger.svg",
             caption="../report/ledger.rst",
