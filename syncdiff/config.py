@@ -237,11 +237,19 @@ class Config(Section):
         if name == "syncdiff":
             return self
         changes = self.experiments[name].model_dump(exclude_defaults=True)
-        return parse_config(merge(self.model_dump(mode="json", exclude={"experiments"}), changes))
+        values = merge(self.model_dump(mode="json", exclude={"experiments"}), changes)
+        return parse_config(values, need_root=False)  # whoever needed a root was told so when `self` was read
 
 
-def load_config(source: str | Path) -> Config:
-    """Read a YAML file, or a JSON object given inline (`{"corpus": {"kind": "demo"}}`)."""
+def load_config(*sources: str | Path, need_root: bool = True) -> Config:
+    """Read YAML files, or JSON objects given inline (`{"corpus": {"kind": "demo"}}`), laid over each other in turn."""
+    values: dict[str, Any] = {}
+    for source in sources:
+        values = merge(values, _read(source))
+    return parse_config(values, need_root)
+
+
+def _read(source: str | Path) -> dict[str, Any]:
     text = str(source)
     inline = text.lstrip().startswith("{")
     name = "config" if inline else text
@@ -255,7 +263,7 @@ def load_config(source: str | Path) -> Config:
         raise UserError(f"{name}: not valid {'JSON' if inline else 'YAML'}: {' '.join(str(error).split())}") from None
     if not isinstance(values or {}, dict):
         raise UserError(f"{name}: expected `key: value` lines at the top level")
-    return parse_config(values or {})
+    return values or {}
 
 
 class _Loader(yaml.SafeLoader):
@@ -267,8 +275,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def parse_config(values: Mapping[str, Any]) -> Config:
-    """Validate a plain dict; the first fault becomes a one-line `UserError` that names the key and the fix."""
+def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
+    """Validate a plain dict; the first fault becomes a one-line `UserError` that names the key and the fix.
+
+    `need_root` false: a corpus other than the demo may lack its root, for those who open none of its files.
+    """
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -277,7 +288,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         if name in ("real", "reconstruction", "frozen", "syncdiff", *config.evaluate.external):
             raise UserError(f"config: experiments.{name}: this name is taken by another row of the table; rename it")
         config.experiment(name)
-    if config.corpus.kind != "demo" and not config.corpus.root:
+    if need_root and config.corpus.kind != "demo" and not config.corpus.root:
         raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
     return config
 
