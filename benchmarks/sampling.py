@@ -1,7 +1,7 @@
 """Speed of sampling against quality: solvers, steps and guidance on the test clips of a finished run.
 
 python benchmarks/sampling.py [results/demo]; writes benchmarks/results/sampling.json and sampling.svg. The reference is
-DDIM in 50 steps. GFLOP are those of one output frame, decoder included; frames/s are of one core.
+DDIM in 50 steps. GFLOP are those of one output frame, encoder and decoder included; frames/s of one core.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from machine import RESULTS, one_core, save
-from torch.utils.flop_counter import FlopCounterMode
 
-from syncdiff.config import Config, merge, parse_config
+from syncdiff.config import merge, parse_config
 from syncdiff.evaluation.score import score_method
-from syncdiff.models.autoencoder import load_autoencoder, reconstruct
-from syncdiff.models.denoiser import Priors, load_denoiser
+from syncdiff.models.cost import Networks
 from syncdiff.provenance import config_of
 from syncdiff.synthesis.split import sample_experiment
 
@@ -69,26 +67,7 @@ def measured(folder: Path, setting: dict[str, object]) -> dict[str, float]:
         values = pd.read_parquet(scores).query("clip == ''").set_index("metric")["value"]
     speed = {"clips": len(made), "frames_per_s": round(made["n_frames"].sum() / seconds, 1)}
     figures = {measure: round(float(values[measure]), 4) for measure in MEASURES}
-    return {**speed, "gflop_per_frame": round(gflop(config, folder), 3), **figures}
-
-
-@torch.inference_mode()
-def gflop(config: Config, folder: Path) -> float:
-    """Count the floating-point operations of one output frame."""
-    denoiser = load_denoiser(config, folder / "runs/syncdiff/denoiser.safetensors", CPU)
-    autoencoder = load_autoencoder(folder / "autoencoder", CPU)
-    side = config.faces.size // config.autoencoder.patch_size
-    latents = torch.zeros(1, config.autoencoder.latent_channels, side, side)
-    pose = torch.zeros(1, config.priors.pose_size, config.priors.pose_size, 3)
-    speech = torch.zeros(1, config.speech.window_frames, 104)
-    calls = config.sample.steps * (1 if config.sample.guidance == 1 else 2)
-    with FlopCounterMode(display=False) as once:
-        context = denoiser.context(speech, torch.ones(speech.shape[:2], dtype=torch.bool))
-        condition = denoiser.condition(Priors(latents, latents, pose, latents))
-        reconstruct(autoencoder, latents)
-    with FlopCounterMode(display=False) as call:
-        denoiser.denoise(latents, torch.zeros(1, dtype=torch.long), condition, context)
-    return (once.get_total_flops() + calls * call.get_total_flops()) / 1e9
+    return {**speed, "gflop_per_frame": round(Networks(config).frame_gflop(), 3), **figures}
 
 
 def draw(rows: list[dict[str, object]], path: Path) -> None:

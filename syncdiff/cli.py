@@ -412,6 +412,29 @@ def dub_video(
     print(f"{out}: {n_frames} frames with generated lips")
 
 
+@app.command("estimate")
+def estimate_run(
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", help="YAML file or inline JSON; given several times, each is laid over those before"),
+    ] = None,
+    peak_tflops: Annotated[float, typer.Option(help="the GPU's dense bf16 peak, TFLOP/s; 312: an A100")] = 312.0,
+    utilisation: Annotated[float, typer.Option(help="assumed share of the peak that a run gets, 0 to 1")] = 0.1,
+    gpu_samples_per_s: Annotated[
+        float | None, typer.Option(help="measured rate of `train`, instead of that assumption")
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="price of a GPU hour, in any currency")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Say what a full run needs: clips, disk, core hours, GPU hours; each figure computed, measured or assumed."""
+    from syncdiff.estimate import Gpu, as_dicts, estimate, print_rows
+
+    rows = estimate(
+        load_config(*(config or []), need_root=False), Gpu(peak_tflops, utilisation, gpu_samples_per_s, price)
+    )
+    print(json.dumps(as_dicts(rows), indent=2)) if as_json else print_rows(rows)
+
+
 @weights_app.command("list")
 def list_weights() -> None:
     """List every published weight: source, licence, size, and where it goes."""

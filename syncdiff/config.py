@@ -237,12 +237,16 @@ class Config(Section):
         if name == "syncdiff":
             return self
         changes = self.experiments[name].model_dump(exclude_defaults=True)
-        return parse_config(merge(self.model_dump(mode="json", exclude={"experiments"}), changes))
+        values = merge(self.model_dump(mode="json", exclude={"experiments"}), changes)
+        return parse_config(values, need_root=False)  # whoever needed a root was told so when `self` was read
 
 
-def load_config(source: str | Path) -> Config:
-    """Read and validate a YAML file, or a JSON object given inline (`{"corpus": {"kind": "demo"}}`)."""
-    return parse_config(read_config(source))
+def load_config(*sources: str | Path, need_root: bool = True) -> Config:
+    """Read YAML files, or JSON objects given inline (`{"corpus": {"kind": "demo"}}`), laid over each other in turn."""
+    values: dict[str, Any] = {}
+    for source in sources:
+        values = merge(values, read_config(source))
+    return parse_config(values, need_root)
 
 
 def read_config(source: str | Path) -> dict[str, Any]:
@@ -272,8 +276,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def parse_config(values: Mapping[str, Any]) -> Config:
-    """Validate a plain dict; the first fault becomes a one-line `UserError` that names the key and the fix."""
+def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
+    """Validate a plain dict; the first fault becomes a one-line `UserError` that names the key and the fix.
+
+    `need_root` false: a corpus other than the demo may lack its root, for those who open none of its files.
+    """
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -282,7 +289,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         if name in ("real", "reconstruction", "frozen", "syncdiff", *config.evaluate.external):
             raise UserError(f"config: experiments.{name}: this name is taken by another row of the table; rename it")
         config.experiment(name)
-    if config.corpus.kind != "demo" and not config.corpus.root:
+    if need_root and config.corpus.kind != "demo" and not config.corpus.root:
         raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
     return config
 

@@ -1,0 +1,150 @@
+"""What the networks of a config cost, counted without their memory: on torch's meta device."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from syncdiff.artifacts import one_line
+from syncdiff.config import Config
+from syncdiff.errors import UserError
+from syncdiff.models.autoencoder import build_autoencoder, load_autoencoder, posterior, reconstruct
+from syncdiff.models.denoiser import Denoiser, Priors
+from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC, SyncNet
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Networks:
+    """Autoencoder and denoiser of a config on the meta device, and what one sample costs, in GFLOP.
+
+    A multiplication with its addition counts as two operations.
+
+    Raises:
+        UserError: they cannot be built, or do not fit together.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        try:
+            self.autoencoder = _autoencoder(config)
+            side = config.faces.size
+            self.pixels = torch.zeros(1, 3, side, side, device="meta")
+            self.latents = posterior(self.autoencoder, self.pixels).mean
+            if self.latents.shape[1] != config.autoencoder.latent_channels:
+                raise ValueError(f"the autoencoder has {self.latents.shape[1]} latent channels")
+            self.denoiser = _on_meta(lambda: Denoiser(config))
+            self.denoise_gflop = gflop(self._denoise)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise UserError(
+                f"config: the networks cannot be built ({one_line(error)}); mend faces.size, autoencoder.*, denoiser.*"
+            ) from None
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(C, h, w)."""
+        return tuple(self.latents.shape[1:])
+
+    @property
+    def speech_dim(self) -> int:
+        """Width of the stored speech features."""
+        speech = self.denoiser.speech
+        return speech.context_dim if speech.frozen_layers else speech.encoder.config.audio_dim
+
+    @property
+    def passes_per_frame(self) -> int:
+        """Passes of the denoiser for one output frame: guidance takes two a step."""
+        sample = self.config.sample
+        return sample.steps * (1 if sample.guidance == 1 else 2)
+
+    def encode_gflop(self) -> float:
+        """Of one crop to its latents."""
+        return gflop(lambda: posterior(self.autoencoder, self.pixels).mean)
+
+    def autoencoder_gflop(self) -> float:
+        """Of one training sample, backward pass included."""
+        return gflop(lambda: _backward(reconstruct(self.autoencoder, posterior(self.autoencoder, self.pixels).mean)))
+
+    def train_gflop(self) -> float:
+        """Of one training sample of the denoiser, backward pass included."""
+        return gflop(lambda: _backward(self._denoise()))
+
+    def frame_gflop(self) -> float:
+        """Of one output frame: encode the masked frame, denoise in `sample.steps` steps, decode."""
+        once = gflop(lambda: (self._context(), self.denoiser.condition(self._priors())))
+        decode = gflop(lambda: reconstruct(self.autoencoder, self.latents))
+        return self.encode_gflop() + once + self.passes_per_frame * (self.denoise_gflop - once) + decode
+
+    def syncnet_gflop(self) -> float:
+        """Of one training window of the SyncNet, backward pass included."""
+        settings = self.config.syncnet
+        net = _on_meta(lambda: SyncNet(settings.width, settings.image_size))
+        side = settings.image_size
+        lips = torch.zeros(2, 3, WINDOW_FRAMES, side, side, device="meta")  # batch norm needs two
+        sound = torch.zeros(2, 13, WINDOW_MFCC, device="meta")
+        return gflop(lambda: _backward(torch.cat(net(lips, sound)))) / 2
+
+    def _denoise(self) -> Tensor:
+        known = torch.ones(1, dtype=torch.bool, device="meta")
+        timestep = torch.zeros(1, dtype=torch.long, device="meta")
+        return self.denoiser(self.latents.detach(), timestep, self._priors(), *self._speech(), known)
+
+    def _context(self) -> Tensor:
+        return self.denoiser.context(*self._speech())
+
+    def _priors(self) -> Priors:
+        r, latents = self.config.priors.pose_size, self.latents.detach()
+        return Priors(latents, latents, torch.zeros(1, r, r, 3, device="meta"), latents)
+
+    def _speech(self) -> tuple[Tensor, Tensor]:
+        width = self.config.speech.window_frames
+        valid = torch.ones(1, width, dtype=torch.bool, device="meta")
+        return torch.zeros(1, width, self.speech_dim, device="meta"), valid
+
+
+def _autoencoder(config: Config) -> AutoencoderKL:
+    if config.autoencoder.pretrained:
+        loaded = load_autoencoder(config.autoencoder.pretrained, torch.device("cpu"))
+        return loaded.requires_grad_(True).to("meta")
+    return _on_meta(lambda: build_autoencoder(config.autoencoder))
+
+
+def _on_meta(build: Callable[[], M]) -> M:
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a checkpoint's values cannot be kept there
+        return build().to("meta").train()
+
+
+def _backward(output: Tensor) -> None:
+    output.square().mean().backward()
+
+
+def gflop(work: Callable[[], object]) -> float:
+    """Count what `work` computes, in GFLOP; attention as the two products that it is, whatever kernel would run."""
+    mended = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=mended) as counter, sdpa_kernel(SDPBackend.MATH):
+        work()
+    return counter.get_total_flops() / 1e9
+
+
+def _convolution_backward(gradient: Sequence[int], _: object, weight: Sequence[int], *rest: Any, **__: object) -> int:
+    """Count a convolution's backward pass from shapes: each gradient asked for costs as much as the forward pass.
+
+    torch's own count takes a grouped convolution's weight gradient for an ungrouped one's (2.13).
+    """
+    asked = rest[7]  # bias sizes, stride, padding, dilation, transposed, output padding and groups come before it
+    forward = 2 * gradient[0] * math.prod(gradient[2:]) * math.prod(weight)
+    return forward * sum(asked[:2])  # of the input and of the weights
+
+
+def parameters(network: nn.Module) -> int:
+    """Count the parameters of a network."""
+    return sum(weights.numel() for weights in network.parameters())
