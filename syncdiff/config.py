@@ -161,7 +161,8 @@ class Train(Optimizer):
 
     steps: int = Field(850, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
-    processes: int = Field(1, ge=1, description="processes that share a step, one for each GPU of a machine")
+    nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
+    processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
     mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
 

@@ -44,6 +44,8 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     started, clock = datetime.now(UTC), time.monotonic()
     made = list(outputs)
     yield made
+    if os.environ.get("RANK", "0") != "0":  # of the processes that share a training, one writes
+        return
     seconds = round(time.monotonic() - clock, 1)
     record = {
         "stage": stage,

@@ -2,7 +2,8 @@
 
 Resuming is running the same command again. Everything random in step k is a function of (seed, k), so that a run that
 was stopped and resumed ends with the weights of one that was not, on the same device. SIGTERM, which clusters send
-before they kill, ends a run after the step in progress, with a checkpoint.
+before they kill, ends a run after the step in progress, with a checkpoint. Processes that share a run end after the
+same step, whichever of them it reaches; the main process alone writes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from syncdiff.artifacts import atomic, progress, write_text
 from syncdiff.config import Optimizer
+from syncdiff.errors import UserError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -58,8 +60,9 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
     with termination_noted() as received:
         for _ in progress(range(trainer.done, run.settings.steps), run.label):
             trainer.step(loss, next(stream))
-            if received:
+            if trainer.anywhere(bool(received)):
                 trainer.save()
+                trainer.accelerator.wait_for_everyone()  # none ends, and takes the others along, before it is written
                 raise SystemExit(f"{run.label}: terminated after step {trainer.done}; run again, it goes on from there")
     return trainer.finish()
 
@@ -92,6 +95,7 @@ class Trainer(Generic[M]):
         self.curve: list[dict[str, float]] = []
         self.done = 0
         self._resume()
+        self._check_agreement()
         self.writer = (
             SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done)
             if self.accelerator.is_main_process
@@ -114,6 +118,14 @@ class Trainer(Generic[M]):
         self._log(losses)
         if self.done % self.run.settings.checkpoint_every == 0 or self.done == self.run.settings.steps:
             self.save()
+
+    def anywhere(self, flag: bool) -> bool:
+        """Return whether `flag` is set in any process, asked by all of them: they must end after the same step."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        if flag:
+            self.accelerator.set_trigger()
+        return self.accelerator.check_trigger()
 
     def finish(self) -> M:
         """Return the model in eval mode, with the averaged weights where the run keeps them."""
@@ -162,6 +174,15 @@ class Trainer(Generic[M]):
             part.load_state_dict(saved[name])
         self.done, self.curve = saved["done"], saved["curve"]
         self.accelerator.print(f"{self.run.label}: resumed at step {self.done}")
+
+    def _check_agreement(self) -> None:
+        """Going on from different checkpoints, or one from none, the processes would train different weights."""
+        steps = self.accelerator.gather(torch.tensor([self.done], device=self.accelerator.device)).tolist()
+        if len(set(steps)) > 1:
+            raise UserError(
+                f"{self.run.folder / 'resume.pt'}: not the same for all processes (steps {min(steps)} to {max(steps)});"
+                " the folder must lie on a file system that all nodes share; if it does, run again"
+            )
 
 
 def write_curve(path: Path, curve: list[dict[str, float]]) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,3 +53,11 @@ def start(cluster: Cluster) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.wait()
+
+
+def until(there: Callable[[], bool], seconds: float) -> None:
+    """Wait for something, or fail."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, f"not there after {seconds:.0f} s"
+        time.sleep(0.1)

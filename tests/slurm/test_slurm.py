@@ -1,8 +1,6 @@
 """The profile on a real SLURM: the whole workflow, and jobs that fail, run out of time, are pre-empted or cancelled."""
 
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.slurm.cluster import jobs, jobs_of, slurm
-from tests.slurm.conftest import ROOT, Start
+from tests.slurm.conftest import ROOT, Start, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 SMALL = Path(__file__).with_name("small.smk")
@@ -53,7 +51,7 @@ def finished(start: Start, small: Ran, tmp_path_factory: pytest.TempPathFactory)
     """The tiny workflow, run to its table; an urgent job takes the GPUs from its training."""
     folder = tmp_path_factory.mktemp("tiny")
     ran = Ran(folder, start("results/demo/table.csv", *TINY, folder=folder))
-    _until(lambda: (folder / RUN / "resume.pt").exists() or ran.process.poll() is not None, 600)
+    until(lambda: (folder / RUN / "resume.pt").exists() or ran.process.poll() is not None, 600)
     assert ran.process.poll() is None, ran.said[-6000:]
     slurm("sbatch", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null", "--wrap=sleep 2")
     assert ran.wait() == 0, ran.said[-6000:]
@@ -95,7 +93,7 @@ def test_a_cancelled_training_goes_on_when_the_workflow_is_run_again(finished: R
     log, checkpoint = finished.folder / TRAIN_LOG, finished.folder / RUN / "resume.pt"
     before = checkpoint.stat().st_mtime_ns
     first = Ran(finished.folder, start("--retries", "0", *longer, folder=finished.folder))
-    _until(lambda: checkpoint.stat().st_mtime_ns != before, 60)
+    until(lambda: checkpoint.stat().st_mtime_ns != before, 60)
     slurm("scancel", jobs_of("train")[-1]["JobId"])
     assert first.wait() != 0
     assert "CANCELLED" in first.said
@@ -137,11 +135,3 @@ def test_a_job_out_of_time_is_tried_again_with_more_time(small: Ran) -> None:
 def test_nothing_is_left_in_the_queue(finished: Ran, small: Ran) -> None:
     small.wait()
     assert not [job["JobId"] for job in jobs() if job["JobState"] in ("RUNNING", "PENDING")]
-
-
-def _until(there: Callable[[], bool], seconds: float) -> None:
-    """Wait for something, or fail."""
-    until = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < until, f"not there after {seconds:.0f} s"
-        time.sleep(0.1)

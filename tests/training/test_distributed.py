@@ -1,5 +1,6 @@
-"""Training in two processes: the same curve and weights as in one, and an end with an error when one of them dies."""
+"""Training in two processes: the same curve and weights as in one, and how it ends when one of them is ended."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,28 +11,14 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from syncdiff.shards.tar import npy, to_json, write_shard
-
-CONFIG = (
-    '{"train": {"steps": 12, "batch_size": 8, "warmup_steps": 2}, "denoiser": {"channels": [32, 32]},'
-    ' "autoencoder": {"latent_channels": 4}, "speech": {"dim": 32, "layers": 1}}'
-)
+from tests.training.noise import CONFIG, write_noise
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A latent and a speech shard of three clips of noise."""
     folder = tmp_path_factory.mktemp("shards")
-    random = np.random.default_rng(0)
-    seen, heard = [], []
-    for clip in "abc":
-        about = {"__key__": clip, "json": to_json({"clip": clip})}
-        planes = {name: random.normal(size=(20, 4, 8, 8)).astype(np.float16) for name in ("latents", "masked")}
-        pose = random.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-        seen.append(about | {f"{name}.npy": npy(array) for name, array in {**planes, "pose": pose}.items()})
-        heard.append(about | {"fbank.npy": npy(random.normal(size=(20, 104)).astype(np.float32))})
-    write_shard(folder / "latents.tar", seen)
-    write_shard(folder / "speech.tar", heard)
+    write_noise(folder / "latents.tar", folder / "speech.tar")
     return folder
 
 
@@ -79,3 +66,59 @@ def test_a_process_that_dies_ends_the_job(shards: Path, tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "exitcode  : 9" in done.stderr
     assert not (tmp_path / "out/denoiser.safetensors").exists()
+
+
+SIGTERM_TO_ONE = """
+import os, signal
+from pathlib import Path
+from syncdiff.cli import main
+from syncdiff.training.loop import Trainer
+
+step, replace = Trainer.step, Path.replace
+def signalled_step(self, *arguments):
+    if os.environ["RANK"] == "1" and self.done == 5:
+        os.kill(os.getpid(), signal.SIGTERM)
+    step(self, *arguments)
+def told_replace(self, target):
+    print(f"rank {os.environ['RANK']} writes {Path(target).name}", flush=True)
+    return replace(self, target)
+Trainer.step, Path.replace = signalled_step, told_replace
+main()
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_process_ends_all_after_the_same_step_and_the_main_one_alone_writes(
+    shards: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(SIGTERM_TO_ONE)
+    stopped = _train(shards, tmp_path / "out", 2, [str(tmp_path / "program.py")])
+    assert stopped.stderr.count("terminated after step 6") == 2
+    assert set(re.findall(r"rank \d writes .*", stopped.stdout)) == {
+        "rank 0 writes resume.pt",
+        "rank 0 writes loss.csv",
+    }
+    resumed = _train(shards, tmp_path / "out", 2)
+    assert "resumed at step 6" in resumed.stdout
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert (tmp_path / "out/denoiser.safetensors.provenance.json").exists()
+
+
+OWN_FOLDERS = """
+import os, sys
+from syncdiff.cli import main
+
+if os.environ["RANK"] == "1":
+    sys.argv[2] += "-elsewhere"
+main()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_see_different_checkpoints_do_not_train(shards: Path, tmp_path: Path) -> None:
+    """As on nodes that do not share the folder: the second would start afresh."""
+    assert _train(shards, tmp_path / "out", 1).returncode == 0
+    (tmp_path / "program.py").write_text(OWN_FOLDERS)
+    done = _train(shards, tmp_path / "out", 2, [str(tmp_path / "program.py")])
+    assert done.returncode != 0
+    assert "not the same for all processes (steps 0 to 12); the folder must lie on a file system" in done.stderr

@@ -34,6 +34,19 @@ FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
 GPU = 0 if CONFIG.device == "cpu" else 1
+TRAIN_GPUS = GPU * CONFIG.train.processes * CONFIG.train.nodes
+# What makes the executor hand all nodes to a training: it starts the command on the first, and srun reaches the others.
+# `tasks_per_gpu: 0` keeps it from multiplying `tasks` by the GPUs, which without the last line may be shared out unevenly.
+ON_NODES = {}
+if CONFIG.train.nodes > 1:
+    ON_NODES = {
+        "mpi": "srun",
+        "nodes": CONFIG.train.nodes,
+        "tasks": CONFIG.train.nodes,
+        "tasks_per_gpu": 0,
+    }
+    if GPU:
+        ON_NODES["slurm_extra"] = f"--gpus-per-node={CONFIG.train.processes}"
 # Without an AV-HuBERT checkpoint there are no layers to freeze.
 ABLATION = [
     name
@@ -135,6 +148,21 @@ def training_options(wildcards):
         f"--{option} '{pattern(split, stage)}'"
         for split in TRAIN_SPLITS
         for option, stage in stages.items()
+    )
+
+
+def launcher(wildcards, resources):
+    """What starts the processes of a training: on this machine or, through srun, on every node of the job."""
+    nodes, processes = CONFIG.train.nodes, CONFIG.train.processes
+    if nodes == processes == 1:
+        return "python -m"
+    run = f"python -m torch.distributed.run --nproc-per-node={processes}"
+    if nodes == 1:
+        return f"{run} --standalone -m"
+    return (
+        f"{resources.mpi} --nodes={resources.nodes} --ntasks={nodes} --cpu-bind=none --kill-on-bad-exit=1"
+        f" {run} --nnodes={nodes} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID"
+        " --rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000)) -m"
     )
 
 

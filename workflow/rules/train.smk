@@ -1,13 +1,14 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits
 # OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
 
-PROCESSES = CONFIG.train.processes
-TRAIN_GPUS = GPU * PROCESSES
-LAUNCHER = (
-    "python -m"
-    if PROCESSES == 1
-    else f"python -m torch.distributed.run --standalone --nproc-per-node={PROCESSES} -m"
-)
+
+onstart:
+    if CONFIG.train.nodes > 1 and workflow.executor_plugin.name == "local":
+        if any(job.rule.name == "train" for job in workflow.dag.needrun_jobs()):
+            raise WorkflowError(
+                f"config: train.nodes: {CONFIG.train.nodes} nodes need SLURM;"
+                " add --profile workflow/profiles/slurm, or set it to 1"
+            )
 
 
 rule train:
@@ -29,6 +30,7 @@ rule train:
         "../../envs/syncdiff.yaml"
     threads: 8
     resources:
+        **ON_NODES,
         mem_mb=32000,
         runtime=4320,
         gpu=TRAIN_GPUS,
@@ -37,7 +39,7 @@ rule train:
         version=version("train"),
         folder=lambda wildcards, output: folder_of(output[0]),
         shards=training_options,
-        launcher=LAUNCHER,
+        launcher=launcher,
     shell:
         "{params.launcher} syncdiff train {params.folder} {params.shards}"
         " --config {params.config:q} 2>&1 | tee {log}"
