@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import signal
 import tempfile
@@ -13,7 +12,7 @@ from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import ffmpeg
@@ -118,22 +117,27 @@ def read_frames(source: Path | str | bytes) -> Iterator[np.ndarray]:
 
 
 def encode_crops(frames: Iterable[np.ndarray]) -> bytes:
-    """Encode square crops as an H.264 yuv444p mp4 in memory, visually lossless; the same crops give the same bytes.
+    """Encode square crops as an H.264 yuv444p mp4, visually lossless; the same crops give the same bytes.
 
     Args:
         frames: (S, S, 3) uint8 RGB each, at 25 fps; at least one.
     """
     frames = iter(frames)
     first = next(frames)
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    with tempfile.TemporaryFile() as file:  # a growing buffer would be there several times over
+        _encode(first, frames, file)
+        file.seek(0)
+        return file.read()
+
+
+def _encode(first: np.ndarray, frames: Iterable[np.ndarray], file: BinaryIO) -> None:
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         options = {"crf": str(CROP_CRF), "preset": "veryfast", "threads": "1", "x264-params": X264}
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "yuv444p"
         for frame in chain([first], frames):
             container.mux(stream.encode(VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 def decode_crops(data: bytes) -> np.ndarray:

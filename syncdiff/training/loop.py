@@ -128,9 +128,10 @@ class Trainer(Generic[M]):
         return self.accelerator.check_trigger()
 
     def finish(self) -> M:
-        """Return the model in eval mode, with the averaged weights where the run keeps them."""
-        if self.writer:
+        """Write the curve and return the model in eval mode, with the averaged weights where the run keeps them."""
+        if self.writer:  # in the main process only
             self.writer.close()
+            write_curve(self.run.folder / "loss.csv", self.curve)
         if self.ema:
             self.ema.copy_to(self.model.parameters())
         return self.model.eval()

@@ -55,6 +55,16 @@ def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
     assert (tmp_path / "whole/loss.csv").read_text() == (tmp_path / "stopped/loss.csv").read_text()
 
 
+def test_a_run_that_was_killed_after_its_last_step_writes_what_else_there_is(tmp_path: Path) -> None:
+    """Snakemake has deleted the curve meanwhile: it was an output of a job that did not come to its end."""
+    whole = fit(_model(), _loss, _batches, _run(tmp_path))
+    curve = (tmp_path / "loss.csv").read_text()
+    (tmp_path / "loss.csv").unlink()
+    again = fit(_model(), _loss, _batches, _run(tmp_path))
+    assert (tmp_path / "loss.csv").read_text() == curve
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
 def test_sigterm_ends_a_run_with_a_checkpoint_of_that_step(tmp_path: Path) -> None:
     """Step 14 is none of its regular checkpoints. What SIGTERM does elsewhere is as before, afterwards."""
     whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
