@@ -1,7 +1,8 @@
-"""Peak memory of the stage `faces` and of dubbing on 1080p video of growing length.
+"""Peak memory of the stage `faces` and of dubbing on video of growing length.
 
-python benchmarks/memory.py [VIDEO] [--faces 1 10] [--dub 1 5], in minutes; writes benchmarks/results/memory.json. The
-video (by default one clip of the demo corpus, rendered here) is scaled to 1080p once and repeated by stream copy.
+python benchmarks/memory.py [VIDEO] [--faces 1 10] [--dub 1 5] [--height 1080], in minutes and pixels; writes
+benchmarks/results/memory-HEIGHT.json. The video (by default one clip of the demo corpus, rendered here) is scaled once
+to pictures of 16 by 9, and repeated by stream copy.
 Dubbing takes a small denoiser of random weights and one step, so that an hour of video takes hours and not days.
 """
 
@@ -33,15 +34,16 @@ def main() -> None:
     parser.add_argument("video", nargs="?", type=Path)
     parser.add_argument("--faces", nargs="*", type=float, default=[1, 10])
     parser.add_argument("--dub", nargs="*", type=float, default=[1, 5])
+    parser.add_argument("--height", type=int, default=1080)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        large = enlarge(arguments.video or rendered(folder), folder / "large.mp4")
+        large = enlarge(arguments.video or rendered(folder), folder / "large.mp4", arguments.height)
         rows = {
             work.__name__: [measured(work, repeat(large, minutes, folder / "long.mp4")) for minutes in lengths]
             for work, lengths in ((run_faces, arguments.faces), (run_dub, arguments.dub))
         }
-    save("memory", {"pictures": "1920x1080", "crop": parse_config({}).faces.size, **rows})
+    save(f"memory-{arguments.height}", {"height": arguments.height, "crop": parse_config({}).faces.size, **rows})
 
 
 def rendered(folder: Path) -> Path:
@@ -51,10 +53,10 @@ def rendered(folder: Path) -> Path:
     return min((folder / "demo").rglob("*.mp4"))
 
 
-def enlarge(video: Path, out: Path) -> Path:
-    """Scale a video to 1080p, with its sides filled."""
+def enlarge(video: Path, out: Path, height: int) -> Path:
+    """Scale a video to a height, with its sides filled to 16 by 9."""
     source = ffmpeg.input(str(video))
-    pictures = source.video.filter("scale", 1080, 1080).filter("pad", 1920, 1080, 420, 0)
+    pictures = source.video.filter("scale", height, height).filter("pad", "ceil(ih*8/9)*2", "ih", "(ow-iw)/2", 0)
     options = {"preset": "veryfast", "c:a": "aac", "ar": 48000}
     ffmpeg.output(pictures, source.audio, str(out), **options).run(cmd=get_ffmpeg_exe(), quiet=True)
     return out

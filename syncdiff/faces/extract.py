@@ -15,7 +15,8 @@ from syncdiff.config import Config, Faces
 from syncdiff.faces.align import similarity, steady, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.faces.track import Segment, is_cut, speaker, thumbnail
-from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_audio, wav_bytes
+from syncdiff.media.audio import fit_audio, read_audio, wav_bytes
+from syncdiff.media.container import FPS
 from syncdiff.media.video import encode_crops, read_frames
 from syncdiff.shards.tar import clip_key, npy, to_json, write_shard
 
@@ -62,7 +63,6 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
         ClipRejected: unreadable, without sound, or without one face for long enough.
     """
     video = row["video"]
-    audio = read_audio(video)
     segment = find_speaker(video, open_landmarker(faces, device), faces)
     n_frames = len(segment.landmarks)
     transforms, crops = align(video, segment, faces)
@@ -74,7 +74,7 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
         "crop.mp4": encode_crops(crops),
         "landmarks.npy": npy(segment.landmarks),
         "transform.npy": npy(transforms.astype(np.float32)),
-        "audio.wav": wav_bytes(fit_audio(audio[segment.start * SAMPLES_PER_FRAME :], n_frames)),
+        "audio.wav": wav_bytes(fit_audio(read_audio(video, segment.start / FPS), n_frames)),
     }, segment
 
 

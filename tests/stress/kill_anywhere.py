@@ -1,6 +1,6 @@
 """Kill the tiny workflow at random moments, run it again each time, and compare the end with an undisturbed run.
 
-python -m tests.stress.kill_anywhere [--kills 30] [--seed 0]; writes benchmarks/results/kill.json.
+python -m tests.stress.kill_anywhere [--kills 30] [--cores 2] [--seed 0]; writes benchmarks/results/kill.json.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main() -> None:
     """Run both, compare, write the result; exit code 1 if a byte differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -36,9 +37,10 @@ def main() -> None:
         for place in (calm, harried):
             place.mkdir()
             (place / "config.yaml").write_text((ROOT / "config.yaml").read_text())
-        finish(calm)
-        stages = kill_often(harried, arguments.kills, np.random.default_rng(arguments.seed))
-        finish(harried)
+        finish(calm, arguments.cores)
+        random = np.random.default_rng(arguments.seed)
+        stages = kill_often(harried, arguments.cores, arguments.kills, random)
+        finish(harried, arguments.cores)
         differing = compare(calm, harried)
         n_compared = len(digests(calm))
     result = {"kills": sum(stages.values()), "killed_during": dict(stages.most_common())}
@@ -46,26 +48,27 @@ def main() -> None:
     sys.exit(1 if differing else 0)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, cores: int) -> subprocess.Popen[bytes]:
     """Start the tiny workflow as the leader of a process group of its own."""
-    command = ["snakemake", "--cores", "2", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command = ["snakemake", "--cores", str(cores), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     options = ["--configfile", str(ROOT / "config/tiny.yaml"), "--rerun-incomplete", "--nolock"]
     log = (folder / "snakemake.log").open("ab")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True, env=environment)
 
 
-def finish(folder: Path) -> None:
+def finish(folder: Path, cores: int) -> None:
     """Run the workflow to its end."""
-    if start(folder).wait():
+    if start(folder, cores).wait():
         raise RuntimeError((folder / "snakemake.log").read_text()[-3000:])
 
 
-def kill_often(folder: Path, kills: int, random: np.random.Generator) -> Counter[str]:
+def kill_often(folder: Path, cores: int, kills: int, random: np.random.Generator) -> Counter[str]:
     """Kill the workflow with all its jobs, again and again; return during which stages."""
     stages: Counter[str] = Counter()
     while sum(stages.values()) < kills:
-        process = start(folder)
+        process = start(folder, cores)
+        print(f"{sum(stages.values())} kills so far", flush=True)
         time.sleep(random.uniform(4, LONGEST_RUN_S))
         if process.poll() is not None:  # it had got to its end: begin anew with another stage's outputs gone
             forget(folder, random)
