@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -34,7 +35,9 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
         UserError: the file is missing, damaged, or holds anything but tensors by name.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's protocol: what cannot be read is refused below
+            weights = torch.load(path, map_location="cpu", weights_only=True)
         if not is_state_dict(weights):
             raise TypeError("no tensors by name")
     except FileNotFoundError:
