@@ -59,8 +59,15 @@ def start(folder: Path, cores: int) -> subprocess.Popen[bytes]:
 
 def finish(folder: Path, cores: int) -> None:
     """Run the workflow to its end."""
-    if start(folder, cores).wait():
-        raise RuntimeError((folder / "snakemake.log").read_text()[-3000:])
+    process = start(folder, cores)
+    process.wait()
+    check(process, folder)
+
+
+def check(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """A run that ends by itself must have succeeded."""
+    if process.returncode:
+        raise RuntimeError((folder / "snakemake.log").read_text()[-6000:])
 
 
 def kill_often(folder: Path, cores: int, kills: int, random: np.random.Generator) -> Counter[str]:
@@ -71,6 +78,7 @@ def kill_often(folder: Path, cores: int, kills: int, random: np.random.Generator
         print(f"{sum(stages.values())} kills so far", flush=True)
         time.sleep(random.uniform(4, LONGEST_RUN_S))
         if process.poll() is not None:  # it had got to its end: begin anew with another stage's outputs gone
+            check(process, folder)
             forget(folder, random)
             continue
         during = stages_running(process.pid)
