@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,9 +78,9 @@ def kill_often(folder: Path, cores: int, kills: int, random: np.random.Generator
         process = start(folder, cores)
         print(f"{sum(stages.values())} kills so far", flush=True)
         time.sleep(random.uniform(4, LONGEST_RUN_S))
-        if process.poll() is not None:  # it had got to its end: begin anew with another stage's outputs gone
+        if process.poll() is not None:  # it had got to its end: begin anew
             check(process, folder)
-            forget(folder, random)
+            shutil.rmtree(folder / "results")
             continue
         during = stages_running(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
@@ -94,12 +95,6 @@ def stages_running(group: int) -> set[str]:
     lines = (line.split() for line in listed.splitlines()[1:])
     running = (words for words in lines if words[0] == str(group) and words[2:4] == ["-m", "syncdiff"])
     return {words[4] for words in running if len(words) > 4}
-
-
-def forget(folder: Path, random: np.random.Generator) -> None:
-    """Delete one artifact, so that what depends on it must be made again."""
-    artifacts = sorted(path for path in (folder / "results").rglob("*.tar"))
-    artifacts[random.integers(len(artifacts))].unlink()
 
 
 def digests(folder: Path) -> dict[str, str]:
