@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +46,17 @@ def test_atomic_leaves_nothing_behind_when_the_work_fails(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow beyond 20 kB: what a full disk does, without one."""
+    """No file can grow beyond 20 kB: what a full disk does, without one. It holds for pytest's own log too."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def _checkpoint(path: Path) -> None:
@@ -73,17 +76,17 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(name: str, tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(name: str, tmp_path: Path) -> None:
     target = tmp_path / name
     if name != "resume.pt":  # that one would be read
         target.write_text("old")
-    with pytest.raises(UserError, match=rf"{name}: cannot be written \(File too large\); make room"):
+    with pytest.raises(UserError, match=rf"{name}: cannot be written \(File too large\); make room"), full_disk():
         WRITERS[name](target)
     assert {path.name: path.read_text() for path in tmp_path.glob("*") if path.is_file()} in ({}, {name: "old"})
 
 
-def test_a_full_disk_stops_the_stage_and_is_no_fault_of_a_clip(tmp_path: Path, full_disk: None) -> None:
-    with pytest.raises(UserError, match="make room"):
+def test_a_full_disk_stops_the_stage_and_is_no_fault_of_a_clip(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make room"), full_disk():
         list(each_clip(lambda clip: write_text(tmp_path / clip, "x" * 100_000), ["a", "b"]))
 
 

@@ -73,9 +73,9 @@ def jobs() -> list[dict[str, str]]:
     return [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in told if "JobId=" in line]
 
 
-def jobs_of(rule: str) -> list[dict[str, str]]:
-    """The jobs of a rule: the executor leaves its name in the comment."""
-    named = [(job, job.get("Comment", "")) for job in jobs()]
+def jobs_of(rule: str, folder: Path) -> list[dict[str, str]]:
+    """The jobs of a rule, run for the workflow in a folder: the executor leaves the rule's name in the comment."""
+    named = [(job, job.get("Comment", "")) for job in jobs() if job["WorkDir"] == str(folder)]
     return [job for job, comment in named if comment == f"rule_{rule}" or comment.startswith(f"rule_{rule}_wildcards_")]
 
 

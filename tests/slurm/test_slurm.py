@@ -75,14 +75,14 @@ def test_the_whole_workflow_runs_to_its_table(finished: Ran) -> None:
 def test_a_job_asks_for_what_the_profile_says(
     finished: Ran, rule: str, partition: str, memory: str, time_limit: str, gpus: str | None
 ) -> None:
-    job = jobs_of(rule)[0]
+    job = jobs_of(rule, finished.folder)[0]
     asked = [job[key] for key in ("Partition", "MinMemoryNode", "TimeLimit")]
     assert asked == [partition, memory, time_limit]
     assert job.get("TresPerJob") == gpus
 
 
 def test_a_preempted_training_goes_on_from_its_checkpoint(finished: Ran) -> None:
-    job = jobs_of("train")[0]
+    job = jobs_of("train", finished.folder)[0]
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert "resumed at step" in (finished.folder / TRAIN_LOG).read_text()
 
@@ -94,7 +94,7 @@ def test_a_cancelled_training_goes_on_when_the_workflow_is_run_again(finished: R
     before = checkpoint.stat().st_mtime_ns
     first = Ran(finished.folder, start("--retries", "0", *longer, folder=finished.folder))
     until(lambda: checkpoint.stat().st_mtime_ns != before, 60)
-    slurm("scancel", jobs_of("train")[-1]["JobId"])
+    slurm("scancel", jobs_of("train", finished.folder)[-1]["JobId"])
     assert first.wait() != 0
     assert "CANCELLED" in first.said
     assert "resumed" not in log.read_text()
@@ -116,7 +116,7 @@ def test_a_failed_job_is_tried_again_with_more_and_then_ends_the_run(small: Ran)
     assert "Error in rule broken" in small.said
     assert "logs/broken.log" in small.said
     assert "no such clip" in small.said
-    tried = [(job["JobState"], job["TimeLimit"], job["MinMemoryNode"]) for job in jobs_of("broken")]
+    tried = [(job["JobState"], job["TimeLimit"], job["MinMemoryNode"]) for job in jobs_of("broken", small.folder)]
     assert tried == [
         ("FAILED", "01:00:00", "4000M"),
         ("FAILED", "02:00:00", "8000M"),
@@ -128,7 +128,7 @@ def test_a_job_out_of_time_is_tried_again_with_more_time(small: Ran) -> None:
     small.wait()
     assert "TIMEOUT" in small.said
     assert (small.folder / "late.txt").exists()
-    tried = [(job["JobState"], job["TimeLimit"]) for job in jobs_of("late")]
+    tried = [(job["JobState"], job["TimeLimit"]) for job in jobs_of("late", small.folder)]
     assert tried == [("TIMEOUT", "00:01:00"), ("COMPLETED", "00:02:00")]
 
 
