@@ -32,10 +32,10 @@ rule eval:
         f"{OUT}/report.html",
 
 
-# The experiments of config/ablation.yaml, trained and scored into the same table.
+# The experiments of config/ablation.yaml, trained, scored into the same table, and compared with `syncdiff`.
 rule ablation:
     input:
-        [f"{OUT}/runs/{name}/scores.parquet" for name in ABLATION],
+        rules.compare.output,
         rules.eval.input,
 
 

@@ -306,6 +306,15 @@ def table(csv: Path, parquet: Path, scores: list[Path], config: ConfigOption = "
 
 
 @app.command()
+def ablation(csv: Path, svg: Path, scores: list[Path], config: ConfigOption = "{}") -> None:
+    """Compare the scores of experiments with those of `syncdiff`, averaged over seeds, clip by clip."""
+    from syncdiff.evaluation.ablation import write_ablation
+
+    with provenance("ablation", config, scores, [csv, svg]):
+        write_ablation(load_config(config), scores, csv, svg)
+
+
+@app.command()
 def report(folder: Path, out: Path, config: ConfigOption = "{}") -> None:
     """Write the report page of a corpus from what lies in its results FOLDER."""
     from syncdiff.evaluation.report import report_corpus

@@ -47,6 +47,7 @@ STAGES = {
     "baseline": Stage(1, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(3, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
+    "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(2, ()),  # shows the whole config
 }
 

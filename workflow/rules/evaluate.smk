@@ -1,5 +1,5 @@
 # REQUIRED INPUTS: test/shards/<shard>.tar, the SyncNet, and the videos of each method
-# OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, report.html
+# OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, ablation.csv, report.html
 
 
 rule score:
@@ -52,6 +52,35 @@ rule table:
         version=version("table"),
     shell:
         "python -m syncdiff table {output.csv} {output.parquet} {input} --config {params.config:q} 2>&1 | tee {log}"
+
+
+# The experiments of config/ablation.yaml beside the run that they change.
+rule compare:
+    input:
+        [f"{OUT}/runs/{name}/scores.parquet" for name in ["syncdiff", *ABLATION]],
+    output:
+        csv=report(
+            f"{OUT}/ablation.csv", caption="../report/ablation.rst", category="Scores"
+        ),
+        svg=report(
+            f"{OUT}/figures/ablation.svg",
+            caption="../report/ablation.rst",
+            category="Scores",
+        ),
+    log:
+        f"{OUT}/logs/ablation.log",
+    benchmark:
+        f"{OUT}/benchmarks/ablation.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=of_stage("ablation"),
+        version=version("ablation"),
+    shell:
+        "python -m syncdiff ablation {output.csv} {output.svg} {input} --config {params.config:q} 2>&1 | tee {log}"
 
 
 rule report:
