@@ -65,10 +65,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 def no_room(error: Exception) -> str | None:
     """Return the system's words where an error comes of a full or read-only disk; libraries may have wrapped them."""
-    faults = [os.strerror(number) for number in NO_ROOM]
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return os.strerror(error.errno)
-    return next((fault for fault in faults if fault in str(error)), None)
+    faults = {number: os.strerror(number) for number in NO_ROOM}
+    if isinstance(error, OSError) and error.errno in faults:
+        return faults[error.errno]
+    return next((fault for fault in faults.values() if fault in str(error)), None)
 
 
 def inside(folder: Path, name: str) -> Path:
