@@ -32,8 +32,8 @@ def dub(
 ) -> int:
     """Write `out`: the pictures of `video` at 25 fps with the sound of `sound`, as long as the shorter of the two.
 
-    Frames without the speaker stay as they are. The video is decoded three times, so that no pictures are kept: to
-    track the face, for its crops, and for the pictures that these are pasted into.
+    Frames without the speaker stay as they are. The video is decoded several times, so that no pictures are kept: to
+    track the face, up to the identity frame, for the crops, and for the pictures that these are pasted into.
 
     Args:
         config: that of the denoiser; of the rest it reads `faces` and `sample`.

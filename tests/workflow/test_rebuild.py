@@ -54,6 +54,7 @@ VERSIONS = {
     "baseline": {"baseline", "score", "table", "report"},
     "evaluate": {"score", "table", "report"},
     "table": {"table", "report"},
+    "ablation": set(),  # `eval` does not ask for it
     "report": {"report"},
 }
 
