@@ -275,7 +275,8 @@ def test_without_measurements_it_says_so(tmp_path: Path, monkeypatch: pytest.Mon
 def test_configs_are_laid_over_each_other_and_every_figure_is_graded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configs = ["--config", str(ROOT / "config/lrs2.yaml"), "--config", json.dumps(SMALL)]
+    recipe = ROOT / "config/lrs2.yaml"
+    configs = ["--config", str(recipe), "--config", json.dumps(SMALL)]
     printed = {}
     for option in ([], ["--json"]):
         monkeypatch.setattr(sys, "argv", ["syncdiff", "estimate", *configs, *option])
@@ -289,7 +290,7 @@ def test_configs_are_laid_over_each_other_and_every_figure_is_graded(
     assert all(row["basis"] and row["value"] >= 0 for row in rows)
     assert rows[0]["value"] == 96_318
     size = next(row["value"] for row in rows if row["name"] == "denoiser")
-    assert size == pytest.approx(parameters(Denoiser(parse_config(SMALL))) / 1e6)
+    assert size == pytest.approx(parameters(Denoiser(load_config(recipe, json.dumps(SMALL), need_root=False))) / 1e6)
     lines = printed[0].splitlines()
     assert len(lines) == len(rows) + 1  # a row a line, and what is not counted
     assert all(row["grade"] in line for row, line in zip(rows, lines, strict=False))
