@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import faulthandler
+import fcntl
 import hashlib
 import os
 import signal
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import pandas as pd
 from rich.console import Console
@@ -39,31 +40,42 @@ NATIVE_GRACE_S = 60.0  # beyond the limit, after which a worker that does not ev
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` on success, delete it on any exception.
 
-    The temporary name keeps the suffix, because encoders choose their container by it.
+    The temporary name keeps the suffix, because encoders choose their container by it, and is always the same: what a
+    killed process has left behind is written over by the next. A lock, which ends with its process, keeps two apart.
 
     Raises:
-        UserError: the disk is full, a quota is used up, or the folder cannot be written to.
+        UserError: the disk is full, a quota is used up, the folder cannot be written to, or another process is at it.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        temporary.unlink()
+        held = temporary.open("ab")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
+    with held:
+        _lock(held, path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        except BaseException as error:
+            temporary.unlink(missing_ok=True)
+            if fault := no_room(error):
+                fix = "make room and run the same command again"
+                raise UserError(f"{path}: cannot be written ({fault}); {fix}") from None
+            raise
+
+
+def _lock(held: BinaryIO, path: Path) -> None:
     try:
-        yield temporary
-        temporary.replace(path)
-    except Exception as error:
-        if fault := no_room(error):
-            raise UserError(f"{path}: cannot be written ({fault}); make room and run the same command again") from None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{path}: another process is writing it; wait for that, or stop one of the two") from None
+    except OSError:
+        pass  # some network file systems have no locks; Snakemake's own still keeps two runs apart
 
 
-def no_room(error: Exception) -> str | None:
+def no_room(error: BaseException) -> str | None:
     """Return the system's words where an error comes of a full or read-only disk; libraries may have wrapped them."""
     faults = {number: os.strerror(number) for number in NO_ROOM}
     if isinstance(error, OSError) and error.errno in faults:

@@ -46,6 +46,27 @@ def test_atomic_leaves_nothing_behind_when_the_work_fails(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.quick
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
+    write = "import os, sys; from syncdiff.artifacts import atomic\n"
+    write += "with atomic(sys.argv[1]) as path: path.write_text('half, and longer'); os.kill(os.getpid(), 9)"
+    target = tmp_path / "out.txt"
+    subprocess.run([sys.executable, "-c", write, str(target)], check=False)
+    assert [path.name for path in tmp_path.iterdir()] == [".out.tmp.txt"]
+    write_text(target, "whole")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.txt", "whole")]
+
+
+@pytest.mark.quick
+def test_two_do_not_write_one_file_at_a_time(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    with atomic(target) as temporary:
+        temporary.write_text("first")
+        with pytest.raises(UserError, match=r"out\.txt: another process is writing it"):
+            write_text(target, "second")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.txt", "first")]
+
+
 @contextmanager
 def full_disk() -> Iterator[None]:
     """No file can grow beyond 20 kB: what a full disk does, without one. It holds for pytest's own log too."""

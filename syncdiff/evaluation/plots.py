@@ -168,18 +168,19 @@ def ablation(table: pd.DataFrame) -> Figure:
         table: of `evaluation.ablation.compare`; the broken line is its first experiment, `syncdiff`.
     """
     n_seeds = table.groupby("experiment", sort=False)["n_seeds"].max()
-    names = [f"{method_label(name)}, {n} seeds" if n > 1 else method_label(name) for name, n in n_seeds.items()]
-    panels = list(table.groupby(["protocol", "metric"], sort=False))
+    labels = map(method_label, table["experiment"].unique())
+    names = [f"{label}, {n} seeds" if n > 1 else label for label, n in zip(labels, n_seeds, strict=True)]
+    panels = [rows for _, rows in table.groupby(["protocol", "metric"], sort=False)]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.26 * len(names)), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True)
-    for axes, ((protocol, metric), rows) in zip(grid, panels, strict=True):
+    for axes, rows in zip(grid, panels, strict=True):
         axes.axvline(rows["value"].iloc[0], color=ACCENT, linewidth=0.8, linestyle="--")
         for y, (_, row) in enumerate(rows.set_index("experiment").reindex(n_seeds.index).iterrows()):
             colour = ACCENT if y == 0 else INK
             axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2, solid_capstyle="round")
             axes.plot([row["seed_low"], row["seed_high"]], [y, y], "|", color=colour, alpha=0.5, markersize=9)
             axes.plot([row["value"]], [y], "o", color=colour, markersize=4.5)
-        axes.set_title(f"{METRICS[metric].heading}\n{protocol}", fontsize=8)
+        axes.set_title(f"{METRICS[rows['metric'].iloc[0]].heading}\n{rows['protocol'].iloc[0]}", fontsize=8)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.5)

@@ -1,4 +1,4 @@
-"""Kill the tiny workflow at random moments, run it again each time, and compare the end with an undisturbed run.
+"""Kill the tiny workflow at random moments of every stage, run it again each time, and compare with an undisturbed run.
 
 python -m tests.stress.kill_anywhere [--kills 30] [--cores 2] [--seed 0]; writes benchmarks/results/kill.json.
 """
@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 from machine import save  # benchmarks/machine.py, on the path that the Makefile sets
 
+from syncdiff.stages import STAGES
+
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST_RUN_S = 25.0  # between a start and a kill; starting takes about 4 s
+LATEST_S = 6.0  # from when a stage is seen to run to the kill
 COMPARED = {".tar", ".parquet", ".safetensors", ".mp4", ".csv"}
 LEFT_OUT = {"logs", "benchmarks", "tensorboard", "figures"}  # they hold times
 
@@ -72,21 +74,38 @@ def check(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def kill_often(folder: Path, cores: int, kills: int, random: np.random.Generator) -> Counter[str]:
-    """Kill the workflow with all its jobs, again and again; return during which stages."""
-    stages: Counter[str] = Counter()
-    while sum(stages.values()) < kills:
-        process = start(folder, cores)
-        print(f"{sum(stages.values())} kills so far", flush=True)
-        time.sleep(random.uniform(4, LONGEST_RUN_S))
-        if process.poll() is not None:  # it had got to its end: begin anew
-            check(process, folder)
+    """Kill the workflow with all its jobs in each stage once, then again; return how often what was running."""
+    killed: Counter[str] = Counter()
+    left: set[str] = set()
+    while sum(killed.values()) < kills:
+        left = left or STAGES.keys() - {"ablation"}  # which `eval` does not ask for
+        seen, during = kill_in(left, folder, cores, random.uniform(0, LATEST_S))
+        if during:
+            left -= seen
+            killed[during] += 1
+            print(f"kill {sum(killed.values())} of {kills}, after {'+'.join(seen)} began: {during}", flush=True)
+        else:  # it had got to its end: begin anew
             shutil.rmtree(folder / "results")
-            continue
-        during = stages_running(process.pid)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        stages["+".join(sorted(during)) or "between jobs"] += 1
-    return stages
+    return killed
+
+
+def kill_in(stages: set[str], folder: Path, cores: int, delay_s: float) -> tuple[set[str], str]:
+    """Start the workflow and kill it so long after one of the stages was seen; return that, and what was running then.
+
+    Returns:
+        Empty ones, where it got to its end before.
+    """
+    process = start(folder, cores)
+    while process.poll() is None and not (seen := stages_running(process.pid) & stages):
+        time.sleep(0.1)
+    time.sleep(delay_s)
+    if process.poll() is not None:
+        check(process, folder)
+        return set(), ""
+    during = "+".join(sorted(stages_running(process.pid))) or "between jobs"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return seen, during
 
 
 def stages_running(group: int) -> set[str]:
