@@ -20,7 +20,7 @@ from machine import one_core, save
 
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_wav, wav_bytes
 from syncdiff.shards.tar import npy, to_json, write_shard
-from syncdiff.shards.windows import Pair, Pool, windows
+from syncdiff.shards.windows import Pool, Shard, windows
 from syncdiff.speech.filterbank import stacked_filterbank
 
 CLIPS, FRAMES, SIDE, CROP, WINDOW, BATCH = 400, 75, 16, 64, 13, 64
@@ -48,7 +48,7 @@ def main() -> None:
     save("loader", result)
 
 
-def training_shards(folder: Path) -> list[Pair]:
+def training_shards(folder: Path) -> list[Shard]:
     """Write two pairs of shards: random latents with poses, and random features."""
     random = np.random.default_rng(0)
     pairs = [(folder / f"{shard}.latents.tar", folder / f"{shard}.speech.tar") for shard in range(2)]

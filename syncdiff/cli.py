@@ -18,7 +18,7 @@ import typer
 from syncdiff.artifacts import no_room
 from syncdiff.config import load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.provenance import config_of, provenance
+from syncdiff.provenance import config_of, provenance, refuse_partial
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -221,17 +221,24 @@ def train(
     folder: Path,
     latents: Annotated[list[str], typer.Option(help="latent shards; {00000..00099} stands for a range")],
     speech: Annotated[list[str], typer.Option(help="speech shards, one beside each latent shard")],
+    mfcc: Annotated[list[str] | None, typer.Option(help="for train.sync_weight: shards of the features mfcc")] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="for train.sync_weight: the autoencoder's folder")] = None,
+    expert: Annotated[
+        Path | None, typer.Option(help="for train.sync_weight: a SyncNet of `syncdiff syncnet` that never scores")
+    ] = None,
     config: ConfigOption = "{}",
     device: DeviceOption = "auto",
 ) -> None:
     """Train the denoiser; run again, it resumes."""
     from syncdiff.device import choose_device
     from syncdiff.shards.tar import expand_shards
-    from syncdiff.training.denoiser import train_denoiser
+    from syncdiff.training.denoiser import files_read, train_denoiser
 
-    inputs = [expand_shards(latents), expand_shards(speech)]
-    with provenance("train", config, inputs[0] + inputs[1], [folder / "denoiser.safetensors"]):
-        train_denoiser(load_config(config), list(zip(*inputs, strict=True)), folder, choose_device(device))
+    run = load_config(config)
+    shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
+    inputs = files_read(run, shards, autoencoder, expert)
+    with provenance("train", config, inputs, [folder / "denoiser.safetensors"]):
+        train_denoiser(run, shards, folder, choose_device(device), autoencoder, expert)
 
 
 @app.command()
@@ -291,6 +298,8 @@ def evaluate(
     from syncdiff.evaluation.score import score_method
     from syncdiff.shards.tar import expand_shards
 
+    if videos:
+        refuse_partial(syncnet, videos.parent / "denoiser.safetensors")
     tars = expand_shards(shards)
     with provenance("evaluate", config, [*tars, syncnet], [out]):
         score_method(load_config(config), method, tars, videos, syncnet, out, choose_device(device), workers)

@@ -163,6 +163,9 @@ class Train(Optimizer):
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
+    sync_weight: float = Field(
+        0.0, ge=0, description="weight of a sync loss by a SyncNet of its own, which never scores; 0: none [I]"
+    )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
     mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
 

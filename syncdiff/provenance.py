@@ -79,6 +79,26 @@ def config_of(artifact: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else read_config(config)
 
 
+def refuse_partial(scorer: Path, denoiser: Path) -> None:
+    """Let no network score what was trained with it: by its bytes, wherever it lies.
+
+    A denoiser that is not there, as that of an external method, or that has no provenance, is let pass.
+
+    Raises:
+        UserError: `scorer` is among the inputs of `denoiser`.
+    """
+    record = Path(f"{denoiser}{SUFFIX}")
+    if record.is_file() and _digest(str(scorer)) in _read(record)["inputs"].values():
+        raise UserError(f"{scorer}: {denoiser} was trained with this SyncNet; score it by another one")
+
+
+def known_digest(path: Path) -> str:
+    """Return sha256 of a file: as the provenance beside it has it, computed where there is none."""
+    beside = Path(f"{path}{SUFFIX}")
+    recorded = _read(beside)["outputs"] if beside.is_file() else {}
+    return {Path(name).name: digest for name, digest in recorded.items()}.get(path.name) or sha256(path)
+
+
 @dataclass(frozen=True)
 class Verification:
     """How many artifacts were compared, and a line for each that is not what its provenance says."""

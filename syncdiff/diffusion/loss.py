@@ -7,7 +7,7 @@ a mouth_corr of 0.57 and of v-prediction 0.36 (one run each, with an autoencoder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,9 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from syncdiff.config import Config
+from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.models.denoiser import Denoiser, Priors
+from syncdiff.models.syncnet import WINDOW_FRAMES
 from syncdiff.priors import lip_region, mouth_mask
 
 VISIBLE_WEIGHT = 0.1  # outside the mask: there, crops keep their own pixels
@@ -26,53 +28,73 @@ class Draws:
     """Random numbers for each sample of a step: drawn for the batch of all processes, then cut to this one's samples.
 
     All processes draw from one seed. So a sample gets the same numbers, however many processes share the batch.
+    The frames of a sync window, which follow the samples, share theirs, as the frames of a clip do in sampling.
     """
 
-    def __init__(self, n_samples: int, device: torch.device) -> None:
+    def __init__(self, n_samples: int, n_windows: int, device: torch.device) -> None:
         state = PartialState()
         self.own = slice(state.process_index, None, state.num_processes)
-        self.total = n_samples * state.num_processes
+        self.totals = n_samples * state.num_processes, n_windows * state.num_processes
         self.device = device
 
     def integers(self, high: int) -> Tensor:
-        """Return (B,) int64 in [0, high)."""
-        return torch.randint(high, (self.total,), device=self.device)[self.own]
+        """Return (B + 5 G,) int64 in [0, high)."""
+        return self._each(lambda total: torch.randint(high, (total,), device=self.device))
 
     def uniform(self) -> Tensor:
-        """Return (B,) in [0, 1)."""
-        return torch.rand(self.total, device=self.device)[self.own]
+        """Return (B + 5 G,) in [0, 1)."""
+        return self._each(lambda total: torch.rand(total, device=self.device))
 
     def normal(self, shape: Sequence[int]) -> Tensor:
-        """Return (B, *shape) of unit variance."""
-        return torch.randn(self.total, *shape, device=self.device)[self.own]
+        """Return (B + 5 G, *shape) of unit variance."""
+        return self._each(lambda total: torch.randn(total, *shape, device=self.device))
+
+    def _each(self, draw: Callable[[int], Tensor]) -> Tensor:
+        samples, windows = (draw(total)[self.own] for total in self.totals)
+        return torch.cat([samples, windows.repeat_interleave(WINDOW_FRAMES, dim=0)])
 
 
 class DiffusionLoss:
     """E || z_0 - denoiser(z_t, t, priors, speech) ||^2, Ho et al. 2020, eq. 14 for z_0, with the priors' dropout.
 
+    With `sync`, `train.sync_weight` times the sync loss of predicted z_0 is added. A window's part is as large as the
+    share of noise in its z_t, 1 - abar_t: where z_t shows the true lips, to predict them is all there is to learn.
+
     Args:
-        config: reads `diffusion.lip_weight`, `denoiser` (dropout and noise of the pose frame) and `faces.size`.
+        config: reads `diffusion.lip_weight`, `denoiser` (dropout and noise of the pose frame), `faces.size` and
+            `train.sync_weight`.
         schedule: the forward process.
+        sync: judges the batch's sync windows, which the denoising loss leaves out.
     """
 
-    def __init__(self, config: Config, schedule: DDPMScheduler) -> None:
+    def __init__(self, config: Config, schedule: DDPMScheduler, sync: SyncLoss | None = None) -> None:
         self.config = config
         self.schedule = schedule
+        self.sync = sync
         size = config.faces.size
         hidden, lips = torch.from_numpy(mouth_mask(size)), torch.from_numpy(lip_region(size))
         self.weight = (VISIBLE_WEIGHT + hidden + config.diffusion.lip_weight * lips)[None, None]  # (1, 1, S, S)
         self.lips = lips[None, None]
 
     def __call__(self, denoiser: Denoiser, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return {"loss", "loss_lips"} of a batch from `shards.windows`; both are scalars."""
-        latents = batch["latents"]  # (B, C, h, w)
-        draw = Draws(len(latents), latents.device)
+        """Return {"loss", "loss_lips"} of a batch from `shards.windows`, and "loss_sync" with `sync`; all scalars."""
+        latents = batch["latents"]  # (B + 5 G, C, h, w)
+        n_windows = len(batch["sound"]) if self.sync else 0
+        n_samples = len(latents) - WINDOW_FRAMES * n_windows
+        draw = Draws(n_samples, n_windows, latents.device)
         timesteps = draw.integers(len(self.schedule.betas))
         noisy = self.schedule.add_noise(latents, draw.normal(latents.shape[1:]), timesteps)
         known = draw.uniform() >= self.config.denoiser.speech_dropout
+        known[n_samples:] = True  # lips that hear nothing can match nothing
         prediction = denoiser(noisy, timesteps, self._priors(batch, draw), batch["speech"], batch["valid"], known)
-        squared = (prediction.float() - latents).square()
-        return {"loss": _weighted(squared, self.weight), "loss_lips": _weighted(squared, self.lips)}
+        squared = (prediction.float() - latents)[:n_samples].square()
+        losses = {"loss": _weighted(squared, self.weight), "loss_lips": _weighted(squared, self.lips)}
+        if self.sync:
+            of_windows = self.sync(prediction[n_samples:].float(), batch["sound"], batch["sound_valid"])  # (G,)
+            noise = 1 - self.schedule.alphas_cumprod.to(of_windows.device)[timesteps[n_samples::WINDOW_FRAMES]]
+            losses["loss_sync"] = (noise * of_windows).mean()
+            losses["loss"] = losses["loss"] + self.config.train.sync_weight * losses["loss_sync"]
+        return losses
 
     def _priors(self, batch: dict[str, Tensor], draw: Draws) -> Priors:
         settings = self.config.denoiser

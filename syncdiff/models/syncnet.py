@@ -16,6 +16,7 @@ import python_speech_features
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from syncdiff.artifacts import atomic
@@ -133,6 +134,13 @@ def mouth_view(crop: np.ndarray, image_size: int) -> np.ndarray:
     """
     quarter = len(crop) // 4
     return cv2.resize(crop[2 * quarter :, quarter : 3 * quarter], (image_size, image_size))
+
+
+def mouth_pixels(pixels: Tensor, image_size: int) -> Tensor:
+    """Return the same with a gradient: (N, 3, S, S) RGB in [-1, 1] to (N, 3, image_size, image_size) BGR, 0..255."""
+    quarter = pixels.shape[-1] // 4
+    mouth = pixels[:, :, 2 * quarter :, quarter : 3 * quarter].flip(1).clamp(-1, 1)
+    return (F.interpolate(mouth, (image_size, image_size), mode="bilinear") + 1) * 127.5
 
 
 def for_inference(net: SyncNet, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> SyncNet:

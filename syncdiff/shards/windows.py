@@ -3,6 +3,9 @@
 The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Where all
 shards fit in memory, each frame comes once in an epoch; else steps come in rounds, in each of which some of the shards
 are in memory, and each of their frames comes as often as the others, give or take once.
+
+For the sync loss, sync windows come beside those samples: as many frames of a clip, one after the other, as a SyncNet
+sees, with the sound that they match and the clip's sound at other times. They are drawn at random.
 """
 
 from __future__ import annotations
@@ -18,17 +21,24 @@ import torch
 from torch import Tensor
 
 from syncdiff.errors import ClipRejected, UserError
+from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC
 from syncdiff.shards.tar import Sample, read_shard, unnpy
 
 ROUND_STEPS = 500  # a fixed number, so that the shards of step k are known without reading any
 ROUND_BYTES = 4 * 1024**3  # of shards in memory; of LRS2 at 256 pixels, about 7 shards or 2,000 clips
 
+SAMPLES_PER_SYNC_WINDOW = 16
+SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as the score looks; sounds a frame apart are nearly the same
+SOUND_FRAMES = WINDOW_FRAMES + 1  # a clip's last frame has no whole row of MFCC
+
+LATENT_MEMBERS = ("latents.npy", "masked.npy", "pose.npy")
+
 Batch = dict[str, Tensor]
-Pair = tuple[Path, Path]  # a latent shard and the speech shard of the same clips
+Shard = tuple[Path, ...]  # tars of the same clips: latents, speech and, where sync windows are wanted, MFCC
 
 
 def windows(
-    tars: Sequence[Pair],
+    tars: Sequence[Shard],
     feature_set: str,
     window_frames: int,
     batch_size: int,
@@ -41,7 +51,8 @@ def windows(
 
     Args:
         tars: latent shards, with the members latents.npy, masked.npy and pose.npy, each with the shard of its clips'
-            speech beside it, with the member `feature_set`.npy. Clips that only one of the two has are left out.
+            speech beside it, with the member `feature_set`.npy, and where sync windows are wanted the one with the
+            member mfcc.npy. Clips that one of them lacks are left out.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
@@ -51,9 +62,13 @@ def windows(
         random other frame of the clip, and of frame t - 1; pose (B, r, r, 3) in [-1, 1]: frame t - 1 reduced;
         speech (B, W, D), zero where valid (B, W) is false: beyond the clip's ends. float32 all, but `valid`. The
         first frame of a clip has the identity frame for its previous one, as in sampling.
+        With MFCC, the frames of G = ⌈B / 16⌉ sync windows follow the B samples, window by window, and there are sound
+        (G, K, 13, 20), MFCC from each of `SYNC_SHIFTS` after the window's first frame on, and sound_valid (G, K),
+        false beyond the clip's ends.
 
     Raises:
-        UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip.
+        UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
+            enough.
     """
     held = held_shards(tars)
     all_held = held == len(tars)
@@ -62,9 +77,16 @@ def windows(
         first = number * ROUND_STEPS
         steps = count(start_step) if all_held else range(max(start_step, first), first + ROUND_STEPS)
         for step in steps:
+            random = np.random.default_rng([seed, step])
             frame = shuffled(len(pool), (seed, number), (step - first) * batch_size, batch_size)
-            other = np.random.default_rng([seed, step]).random(batch_size)
-            yield pool.gather(torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world]), window_frames)
+            other = random.random(batch_size)
+            drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
+            if pool.sound is None:
+                yield pool.gather(*drawn, window_frames)
+            else:
+                n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
+                for_sync = random.random((2, n_windows))[:, rank::world]
+                yield pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
         del pool  # before the next one is read
 
 
@@ -79,12 +101,12 @@ def _permutation(n: int, seed: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seed).permutation(n)
 
 
-def held_shards(tars: Sequence[Pair]) -> int:
+def held_shards(tars: Sequence[Shard]) -> int:
     """Return how many shards fit in memory at a time."""
-    return min(len(tars), max(1, ROUND_BYTES // max(_size(latents) + _size(speech) for latents, speech in tars)))
+    return min(len(tars), max(1, ROUND_BYTES // max(sum(map(_size, shard)) for shard in tars)))
 
 
-def round_shards(tars: Sequence[Pair], held: int, seed: int, number: int) -> list[Pair]:
+def round_shards(tars: Sequence[Shard], held: int, seed: int, number: int) -> list[Shard]:
     """Return the shards in memory in round `number`: all where they fit, else the next part of a shuffled epoch."""
     epoch, part = divmod(number, math.ceil(len(tars) / held))
     order = np.random.default_rng([seed, epoch]).permutation(len(tars)) if held < len(tars) else range(len(tars))
@@ -98,20 +120,26 @@ class Pool:
         latents, masked: (N, C, h, w) float16.
         pose: (N, r, r, 3) uint8.
         speech: (N, D) float32.
+        sound: (N, 52) float32, four frames of MFCC; None where no sync windows are wanted.
         start, stop: (N,) int64, the clip's first frame and the one after its last, as indices into the pool.
+        sync_starts: int64, the frames at which a sync window can begin.
     """
 
-    def __init__(self, tars: Sequence[Pair], feature_set: str) -> None:
-        members = ["latents.npy", "masked.npy", "pose.npy", f"{feature_set}.npy"]
-        clips = [clip for latents, speech in tars for clip in _read(latents, speech, members)]
+    def __init__(self, tars: Sequence[Shard], feature_set: str) -> None:
+        members = [*LATENT_MEMBERS, f"{feature_set}.npy", "mfcc.npy"][: len(LATENT_MEMBERS) + len(tars[0]) - 1]
+        clips = [clip for shard in tars for clip in _read(shard, members)]
         if not clips:
             raise UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
         lengths = torch.tensor([len(clip[0]) for clip in clips])
         # One member after the other, each freed when it is joined: all of them twice would be too much.
         joined = (torch.from_numpy(np.concatenate([clip.pop(0) for clip in clips])) for _ in members)
-        self.latents, self.masked, self.pose, self.speech = joined
+        self.latents, self.masked, self.pose, self.speech, *sound = joined
+        self.sound = sound[0] if sound else None
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
         self.start = self.stop - lengths.repeat_interleave(lengths)
+        self.sync_starts = (torch.arange(len(self)) <= self.stop - SOUND_FRAMES).nonzero()[:, 0]
+        if sound and not len(self.sync_starts):
+            raise UserError(f"{tars[0][0]}: no clip of {SOUND_FRAMES} frames or more here; set train.sync_weight to 0")
 
     def __len__(self) -> int:
         return len(self.start)
@@ -136,17 +164,35 @@ class Pool:
             "valid": valid,
         }
 
+    def gather_with_sync(self, frame: Tensor, other: Tensor, window_frames: int, place: Tensor, far: Tensor) -> Batch:
+        """Return the same with G sync windows; `place`, `far` (G,) in [0, 1) choose them and their identity frames."""
+        assert self.sound is not None
+        start = self.sync_starts[(place * len(self.sync_starts)).long()]  # (G,)
+        frames = (start[:, None] + torch.arange(WINDOW_FRAMES)).flatten()
+        others = far.repeat_interleave(WINDOW_FRAMES)
+        batch = self.gather(torch.cat([frame, frames]), torch.cat([other, others]), window_frames)
+        first = start[:, None] + torch.tensor(SYNC_SHIFTS)  # (G, K)
+        valid = (first >= self.start[start][:, None]) & (first <= self.stop[start][:, None] - SOUND_FRAMES)
+        rows = torch.where(valid, first, start[:, None])[..., None] + torch.arange(WINDOW_FRAMES)  # (G, K, 5)
+        sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
+        return batch | {"sound": sound.mT, "sound_valid": valid}
 
-def _read(latents: Path, speech: Path, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
-    """Yield the arrays of each clip that both shards have; the last of `members` is the speech shard's."""
-    heard = {sample["__key__"]: _member(speech, sample, members[-1]) for sample in read_shard(speech)}
+
+def _read(shard: Shard, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
+    """Yield the arrays of each clip that all tars of a shard have; all after the first tar hold one member each."""
+    latents, *others = shard
+    names = members[len(LATENT_MEMBERS) :]
+    heard = [
+        {sample["__key__"]: _member(tar, sample, name) for sample in read_shard(tar)}
+        for tar, name in zip(others, names, strict=True)
+    ]
     for sample in read_shard(latents):
-        if sample["__key__"] in heard:
-            clip = [*(_member(latents, sample, name) for name in members[:-1]), heard[sample["__key__"]]]
+        key = sample["__key__"]
+        if all(key in arrays for arrays in heard):
+            clip = [*(_member(latents, sample, name) for name in LATENT_MEMBERS), *(arrays[key] for arrays in heard)]
             if len({len(array) for array in clip}) > 1:
-                raise UserError(
-                    f"{speech}: {sample['__key__']} has other frames than in {latents}; delete both, run again"
-                )
+                features = " or ".join(map(str, others))
+                raise UserError(f"{features}: {key} has other frames than in {latents}; delete them all, run again")
             yield clip
 
 

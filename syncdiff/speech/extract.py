@@ -17,9 +17,10 @@ from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import read_audio, read_wav
 from syncdiff.media.video import FPS, probe
+from syncdiff.models.syncnet import mfcc
 from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
-from syncdiff.speech.filterbank import stacked_filterbank
+from syncdiff.speech.filterbank import stack, stacked_filterbank
 from syncdiff.speech.mel import mel_windows
 
 BATCH_FRAMES = 2048  # of a padded batch: bounds the memory, and is enough to fill a CPU or a GPU
@@ -32,12 +33,12 @@ def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device
     Args:
         audio: (n,) int16 mono at 16 kHz, n >= 1.
         n_frames: video frames at 25 fps.
-        name: as `Speech.feature_set` gives it.
+        name: as `Speech.feature_set` gives it, or mfcc, which SyncNet hears.
         speech: names the checkpoint that `avhubert<N>` needs.
         device: for avhubert<N>, as in the config.
 
     Returns:
-        (n_frames, D) float32; D is 104 for fbank, 1280 for mel, the encoder's width for avhubert<N>.
+        (n_frames, D) float32; D is 104 for fbank, 1280 for mel, 52 for mfcc, the encoder's width for avhubert<N>.
     """
     return clip_features([(audio, n_frames)], name, speech, device)[0]
 
@@ -48,6 +49,8 @@ def clip_features(
     """Return one feature set of several clips (audio, n_frames), the encoder's batched; else as `features`."""
     if name == "mel":
         return [mel_windows(audio, n_frames) for audio, n_frames in clips]
+    if name == "mfcc":
+        return [stack(mfcc(audio), n_frames).astype(np.float32) for audio, n_frames in clips]
     rows = [stacked_filterbank(audio, n_frames) for audio, n_frames in clips]
     if name == "fbank":
         return rows

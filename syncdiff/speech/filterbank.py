@@ -45,14 +45,14 @@ def _frames(audio: np.ndarray, first: int, stop: int) -> np.ndarray:
     return sliding_window_view(signal, WINDOW)[::HOP]  # rectangular window
 
 
-def stack(fbank: np.ndarray, n_frames: int | None = None) -> np.ndarray:
-    """Zero-pad (F, 26) to a multiple of 4 frames, stack by 4, then cut or zero-pad to `n_frames` rows: (n_frames, 104).
+def stack(frames: np.ndarray, n_frames: int | None = None) -> np.ndarray:
+    """Zero-pad (F, D) to a multiple of 4 frames, stack by 4, then cut or zero-pad to `n_frames` rows: (n_frames, 4 D).
 
     `n_frames` is the number of video frames at 25 fps; None keeps all ceil(F / 4) rows.
     Source: facebookresearch/av_hubert, avhubert/hubert_dataset.py (load_feature).
     """
-    fbank = np.pad(fbank, ((0, -len(fbank) % STACK), (0, 0)))
-    rows = fbank.reshape(-1, STACKED_DIM)
+    frames = np.pad(frames, ((0, -len(frames) % STACK), (0, 0)))
+    rows = frames.reshape(-1, STACK * frames.shape[1])
     if n_frames is None:
         return rows
     return np.pad(rows[:n_frames], ((0, max(0, n_frames - len(rows))), (0, 0)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from syncdiff.models.autoencoder import (
 )
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import read_shard
-from syncdiff.training.loop import Run, fit
+from syncdiff.training.loop import Run, fingerprint, fit
 
 FRAMES_IN_MEMORY = 40_000  # crops kept for training: 0.5 GB at 64 pixels
 FRAMES_PER_CLIP = 150
@@ -50,7 +49,7 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         folder=out,
         settings=config.autoencoder,
         seed=config.seed,
-        fingerprint=json.dumps([config.autoencoder.model_dump(), config.faces.size, len(frames)]),
+        fingerprint=fingerprint([config.autoencoder.model_dump(), config.faces.size, config.seed], shards),
         device=device,
         label="autoencoder",
     )

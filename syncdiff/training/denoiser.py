@@ -12,27 +12,50 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
+from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
+from syncdiff.models.autoencoder import weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.shards.windows import Pair, windows
-from syncdiff.training.loop import Run, fit
+from syncdiff.shards.windows import Shard, windows
+from syncdiff.training.loop import Run, fingerprint, fit
+
+FINGERPRINT_KEYS = {"speech", "denoiser", "diffusion", "train", "priors", "seed"}
 
 
-def train_denoiser(config: Config, shards: Sequence[Pair], out: Path, device: torch.device) -> None:
-    """Train on latent shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors."""
+def train_denoiser(
+    config: Config,
+    shards: Sequence[Shard],
+    out: Path,
+    device: torch.device,
+    autoencoder: Path | None = None,
+    expert: Path | None = None,
+) -> None:
+    """Train on latent shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors.
+
+    Args:
+        config: with `train.sync_weight` above 0, the shards have MFCC too, and the next two are needed.
+        shards: as for `windows`.
+        out: folder.
+        device: of training.
+        autoencoder: folder of the autoencoder whose latents these are.
+        expert: a SyncNet that will not score what is trained with it.
+    """
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
     run = Run(
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=config.model_dump_json(include={"speech", "denoiser", "diffusion", "train", "priors", "seed"}),
+        fingerprint=fingerprint(
+            config.model_dump(include=FINGERPRINT_KEYS), files_read(config, shards, autoencoder, expert)
+        ),
         device=device,
         mixed_precision=_precision(config.train.mixed_precision, device),
         ema_decay=config.train.ema_decay,
         label="train",
     )
-    loss = DiffusionLoss(config, training_schedule(config.diffusion))
+    sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
+    loss = DiffusionLoss(config, training_schedule(config.diffusion), sync)
     trained = fit(denoiser, loss, lambda done: _batches(config, shards, done), run)
     state = PartialState()
     if state.is_main_process:
@@ -40,7 +63,26 @@ def train_denoiser(config: Config, shards: Sequence[Pair], out: Path, device: to
     state.wait_for_everyone()
 
 
-def _batches(config: Config, shards: Sequence[Pair], done: int) -> Iterator[dict[str, Tensor]]:
+def files_read(config: Config, shards: Sequence[Shard], autoencoder: Path | None, expert: Path | None) -> list[Path]:
+    """Return every file that `train_denoiser` reads."""
+    networks = [Path(config.speech.checkpoint)] if config.speech.checkpoint else []
+    networks += weights_in(autoencoder) if autoencoder else []
+    networks += [expert] if expert else []
+    return [*(tar for shard in shards for tar in shard), *networks]
+
+
+def _sync_loss(
+    config: Config, with_sound: bool, autoencoder: Path | None, expert: Path | None, device: torch.device
+) -> SyncLoss | None:
+    wanted = config.train.sync_weight > 0
+    if wanted and with_sound and autoencoder and expert:
+        return SyncLoss(autoencoder, expert, PartialState(cpu=device.type == "cpu").device)
+    if wanted or with_sound or autoencoder or expert:
+        raise UserError("config: train.sync_weight: above 0 it needs --mfcc, --autoencoder and --expert; at 0, none")
+    return None
+
+
+def _batches(config: Config, shards: Sequence[Shard], done: int) -> Iterator[dict[str, Tensor]]:
     """Yield this process's share of each step's batch, on the training device."""
     state = PartialState()
     if config.train.batch_size % state.num_processes:

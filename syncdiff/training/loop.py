@@ -9,9 +9,11 @@ same step, whichever of them it reaches; the main process alone writes.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 from syncdiff.artifacts import atomic, progress, write_text
 from syncdiff.config import Optimizer
 from syncdiff.errors import UserError
+from syncdiff.provenance import known_digest
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -38,7 +41,7 @@ Batches = Callable[[int], Iterator[Any]]  # from the number of steps already don
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run is. A checkpoint with another `fingerprint` (the run's config) is not resumed from."""
+    """What a training run is. A checkpoint with another `fingerprint` is not resumed from."""
 
     folder: Path
     settings: Optimizer
@@ -48,6 +51,16 @@ class Run:
     mixed_precision: str = "no"
     ema_decay: float | None = None
     label: str = "train"
+
+
+def fingerprint(settings: Any, inputs: Iterable[Path]) -> str:
+    """Return what a checkpoint and the run that goes on from it must share: the settings, and the files that are read.
+
+    Args:
+        settings: anything that JSON can hold.
+        inputs: files; shards, and networks that are trained with or started from.
+    """
+    return hashlib.sha256(json.dumps([settings, *map(known_digest, inputs)]).encode()).hexdigest()
 
 
 def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) -> M:
@@ -169,7 +182,9 @@ class Trainer(Generic[M]):
             return
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if saved["fingerprint"] != self.run.fingerprint:
-            self.accelerator.print(f"{self.run.label}: {checkpoint} is of another configuration; starting afresh")
+            self.accelerator.print(
+                f"{self.run.label}: {checkpoint} is of another config or other data; starting afresh"
+            )
             return
         for name, part in self._state().items():
             part.load_state_dict(saved[name])

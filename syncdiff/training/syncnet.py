@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from syncdiff.media.audio import read_wav
 from syncdiff.media.video import decode_crops
 from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
 from syncdiff.shards.tar import Sample, read_shard
-from syncdiff.training.loop import Run, fit
+from syncdiff.training.loop import Run, fingerprint, fit
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels; a scorer needs no more
 TIMES_PER_CLIP = 16  # windows that a batch takes of one clip: the negatives that differ in nothing but time
@@ -60,7 +59,7 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
         folder=out,
         settings=settings,
         seed=config.seed,
-        fingerprint=json.dumps([settings.model_dump(), config.seed, len(clips)]),
+        fingerprint=fingerprint([settings.model_dump(), config.seed], shards),
         device=device,
         label="syncnet",
     )

@@ -67,6 +67,27 @@ def test_the_loss_of_a_perfect_prediction_is_zero_and_the_lips_weigh_most() -> N
     assert lips > 2 * hidden
 
 
+def test_without_a_sync_loss_the_draws_are_one_for_each_sample() -> None:
+    """In this order, which the bytes of a training depend on: timesteps, noise, then dropouts and the pose's noise."""
+    config, batch, seen = parse_config({}), _batch(), SimpleNamespace(inputs=())
+
+    def denoiser(*inputs: object) -> torch.Tensor:
+        seen.inputs = inputs
+        return batch["latents"]
+
+    schedule = training_schedule(config.diffusion)
+    torch.manual_seed(5)
+    losses = DiffusionLoss(config, schedule)(denoiser, batch)
+    torch.manual_seed(5)
+    timesteps, noise = torch.randint(1000, (4,)), torch.randn(4, 4, 8, 8)
+    known, kept = torch.rand(4) >= 0.1, torch.rand(4) >= 0.1
+    pose = (batch["pose"] + 0.1 * torch.randn(4, 8, 8, 3)) * kept[:, None, None, None]
+    expected = schedule.add_noise(batch["latents"], noise, timesteps), timesteps, pose, known
+    noisy, at, priors, *_, heard = seen.inputs
+    assert all(torch.equal(a, b) for a, b in zip((noisy, at, priors.pose, heard), expected, strict=True))
+    assert losses.keys() == {"loss", "loss_lips"}
+
+
 def test_a_dropped_pose_frame_is_all_zero() -> None:
     config = parse_config({"denoiser": {"pose_dropout": 1.0}})
     loss = DiffusionLoss(config, training_schedule(config.diffusion))

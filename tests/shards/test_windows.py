@@ -11,7 +11,15 @@ import torch
 from syncdiff.errors import UserError
 from syncdiff.shards import windows as module
 from syncdiff.shards.tar import npy, read_shard, to_json, unnpy, write_shard
-from syncdiff.shards.windows import Pair, held_shards, round_shards, windows
+from syncdiff.shards.windows import (
+    SAMPLES_PER_SYNC_WINDOW,
+    SOUND_FRAMES,
+    SYNC_SHIFTS,
+    Shard,
+    held_shards,
+    round_shards,
+    windows,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -21,7 +29,7 @@ W = 5
 
 
 @pytest.fixture
-def tars(tmp_path: Path) -> list[Pair]:
+def tars(tmp_path: Path) -> list[Shard]:
     """Shards whose every number tells its clip and frame: 100 x clip + frame; masked latents are negative."""
     clip = 0
     pairs = []
@@ -43,7 +51,25 @@ def tars(tmp_path: Path) -> list[Pair]:
     return pairs
 
 
-def batches(tars: list[Pair], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
+@pytest.fixture
+def with_sound(tars: list[Shard], tmp_path: Path) -> list[Shard]:
+    """The same with MFCC: of frame t, four times 1000 x clip + t."""
+    clips = iter(range(len(N_FRAMES)))
+    for shard, lengths in enumerate(LENGTHS):
+        numbered = [(next(clips), n_frames) for n_frames in lengths]
+        samples = [
+            {
+                "__key__": f"c{clip}",
+                "json": to_json({"clip": f"c{clip}"}),
+                "mfcc.npy": npy(np.repeat(1000.0 * clip + np.arange(n)[:, None], 52, axis=1).astype(np.float32)),
+            }
+            for clip, n in numbered
+        ]
+        write_shard(tmp_path / f"{shard}.mfcc.tar", samples)
+    return [(*files, tmp_path / f"{shard}.mfcc.tar") for shard, files in enumerate(tars)]
+
+
+def batches(tars: list[Shard], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
     return list(islice(windows(tars, "fbank", W, 64, seed, start, **process), n))
 
 
@@ -53,7 +79,7 @@ def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return code // 100, code % 100
 
 
-def test_shapes_and_types(tars: list[Pair]) -> None:
+def test_shapes_and_types(tars: list[Shard]) -> None:
     batch = batches(tars, 1)[0]
     shapes = {"latents": (2, 3, 3), "pose": (4, 4, 3), "speech": (W, 7), "valid": (W,)}
     shapes |= dict.fromkeys(("masked", "identity", "previous"), (2, 3, 3))
@@ -62,7 +88,7 @@ def test_shapes_and_types(tars: list[Pair]) -> None:
     assert all(tensor.dtype == torch.float32 for name, tensor in batch.items() if name != "valid")
 
 
-def test_priors_are_of_the_right_frames(tars: list[Pair]) -> None:
+def test_priors_are_of_the_right_frames(tars: list[Shard]) -> None:
     for batch in batches(tars, 20):
         clip, t = codes(batch["latents"])
         assert torch.equal(batch["masked"], -batch["latents"])
@@ -75,7 +101,7 @@ def test_priors_are_of_the_right_frames(tars: list[Pair]) -> None:
         assert torch.allclose(batch["pose"][:, 0, 0, 0], previous / 127.5 - 1)
 
 
-def test_identity_frames_are_spread_over_the_clip(tars: list[Pair]) -> None:
+def test_identity_frames_are_spread_over_the_clip(tars: list[Shard]) -> None:
     seen = set()
     for batch in batches(tars, 60):
         clip, t = codes(batch["latents"])
@@ -84,7 +110,7 @@ def test_identity_frames_are_spread_over_the_clip(tars: list[Pair]) -> None:
     assert seen == {0, 1, 3, 4}
 
 
-def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Pair]) -> None:
+def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Shard]) -> None:
     batch = batches(tars, 1)[0]
     clip, t = codes(batch["latents"])
     rows = t[:, None] + torch.arange(W) - W // 2
@@ -93,8 +119,50 @@ def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Pair]) -> None:
     assert torch.equal(batch["speech"][..., 0], torch.where(inside, 100 * clip[:, None] + rows + 1, 0).float())
 
 
+def test_sync_windows_are_frames_of_one_clip_in_a_row_with_their_sound(with_sound: list[Shard]) -> None:
+    n = 64 // SAMPLES_PER_SYNC_WINDOW
+    starts = set()
+    for batch in batches(with_sound, 60):
+        clip, t = (code[64:].view(n, 5) for code in codes(batch["latents"]))
+        assert (clip == clip[:, :1]).all()
+        assert torch.equal(t, t[:, :1] + torch.arange(5))
+        assert torch.equal(codes(batch["masked"].neg())[1][64:].view(n, 5), t)
+        first = t[:, :1] + torch.tensor(SYNC_SHIFTS)
+        whole = (first >= 0) & (first + SOUND_FRAMES <= N_FRAMES[clip[:, :1]])
+        assert torch.equal(batch["sound_valid"], whole)
+        assert whole[:, SYNC_SHIFTS.index(0)].all()
+        frame = first[..., None] + torch.arange(20) // 4  # of each of 20 columns of MFCC
+        expected = (1000 * clip[:, :1, None] + frame)[:, :, None].expand(-1, -1, 13, -1)
+        assert batch["sound"].shape == (n, len(SYNC_SHIFTS), 13, 20)
+        assert torch.equal(batch["sound"][whole], expected[whole].float())
+        starts |= set(zip(clip[:, 0].tolist(), t[:, 0].tolist(), strict=True))
+    possible = {(clip, t) for clip, length in enumerate(N_FRAMES.tolist()) for t in range(length - SOUND_FRAMES + 1)}
+    assert starts == possible
+
+
+def test_with_sync_windows_no_sample_is_lost(tars: list[Shard], with_sound: list[Shard]) -> None:
+    for batch, alone in zip(batches(with_sound, 5), batches(tars, 5), strict=True):
+        assert batch.keys() == alone.keys() | {"sound", "sound_valid"}
+        assert all(torch.equal(batch[name][:64], value) for name, value in alone.items())
+
+
+def test_processes_share_the_sync_windows_of_a_step(with_sound: list[Shard]) -> None:
+    whole = batches(with_sound, 1)[0]
+    parts = [batches(with_sound, 1, rank=rank, world=2)[0] for rank in range(2)]
+    assert torch.equal(torch.stack([part["sound"] for part in parts], 1).flatten(0, 1), whole["sound"])
+    frames = [part["latents"][32:].unflatten(0, (-1, 5)) for part in parts]
+    assert torch.equal(torch.stack(frames, 1).flatten(0, 2), whole["latents"][64:])
+
+
+def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_sound: list[Shard]) -> None:
+    for tar in with_sound[0]:
+        write_shard(tar, [sample for sample in read_shard(tar) if sample["__key__"] in ("c0", "c1")])
+    with pytest.raises(UserError, match="no clip of 6 frames or more"):
+        next(windows(with_sound[:1], "fbank", W, 16, 0))
+
+
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_any_step_without_the_ones_before(tars: list[Pair], in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_step_without_the_ones_before(tars: list[Shard], in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROUND_STEPS", 4)
     if not in_memory:
         monkeypatch.setattr(module, "ROUND_BYTES", 1)
@@ -106,14 +174,14 @@ def test_any_step_without_the_ones_before(tars: list[Pair], in_memory: bool, mon
     assert not torch.equal(whole[0]["latents"], batches(tars, 1, seed=4)[0]["latents"])
 
 
-def test_processes_share_the_samples_of_a_step(tars: list[Pair]) -> None:
+def test_processes_share_the_samples_of_a_step(tars: list[Shard]) -> None:
     whole = batches(tars, 1)[0]["latents"]
     parts = [batches(tars, 1, rank=rank, world=2)[0]["latents"] for rank in range(2)]
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_every_frame_comes_once_in_an_epoch(tars: list[Pair], world: int) -> None:
+def test_every_frame_comes_once_in_an_epoch(tars: list[Shard], world: int) -> None:
     n_frames = int(N_FRAMES.sum())  # 56, of which a step takes 64: epochs end inside of steps
     streams = [batches(tars, 7, rank=rank, world=world) for rank in range(world)]
     drawn = torch.cat([torch.stack(list(step), 1).flatten() for step in zip(*map(_first_values, streams), strict=True)])
@@ -126,7 +194,7 @@ def _first_values(stream: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
     return [batch["latents"][:, 0, 0, 0] for batch in stream]
 
 
-def test_rounds_go_through_all_shards_in_turn(tars: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_go_through_all_shards_in_turn(tars: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
     assert held_shards(tars) == 2
     assert round_shards(tars, 2, seed=0, number=0) == tars
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
@@ -136,20 +204,20 @@ def test_rounds_go_through_all_shards_in_turn(tars: list[Pair], monkeypatch: pyt
     assert len({tuple(epoch) for epoch in epochs}) == 2  # both orders occur
 
 
-def test_clips_without_speech_are_left_out(tars: list[Pair]) -> None:
+def test_clips_without_speech_are_left_out(tars: list[Shard]) -> None:
     write_shard(tars[0][1], [sample for sample in read_shard(tars[0][1]) if sample["__key__"] != "c2"])
     drawn = {int(clip) for batch in batches(tars, 20) for clip in codes(batch["latents"])[0]}
     assert drawn == {0, 1, 3, 4}
 
 
-def test_speech_of_another_length_is_an_error(tars: list[Pair]) -> None:
+def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
     cut = [sample | {"fbank.npy": npy(unnpy(sample["fbank.npy"])[:-1])} for sample in read_shard(tars[0][1])]
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
         next(windows(tars, "fbank", W, 4, 0))
 
 
-def test_a_missing_feature_set_names_the_shard(tars: list[Pair]) -> None:
+def test_a_missing_feature_set_names_the_shard(tars: list[Shard]) -> None:
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has no mel\.npy"):
         next(windows(tars, "mel", W, 4, 0))
 

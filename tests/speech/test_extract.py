@@ -13,6 +13,7 @@ from syncdiff.config import Config, Speech, parse_config
 from syncdiff.errors import UserError
 from syncdiff.media.audio import wav_bytes
 from syncdiff.media.video import write_video
+from syncdiff.models.syncnet import audio_windows, mfcc
 from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.extract import extract_features, features, hidden_states, speech_shard
@@ -38,12 +39,21 @@ def test_feature_set(speech: Speech, name: str) -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(("name", "width"), [("fbank", 104), ("mel", 1280), ("avhubert2", 32)])
+@pytest.mark.parametrize(("name", "width"), [("fbank", 104), ("mel", 1280), ("mfcc", 52), ("avhubert2", 32)])
 @pytest.mark.parametrize("n_frames", [20, 25, 30])
 def test_one_row_per_video_frame(name: str, width: int, n_frames: int, save_official: Callable[..., Path]) -> None:
     rows = features(noise(16_000), n_frames, name, Speech(checkpoint=str(save_official())))
     assert rows.shape == (n_frames, width)
     assert rows.dtype == np.float32
+
+
+@pytest.mark.quick
+def test_five_rows_of_mfcc_are_what_a_syncnet_hears() -> None:
+    audio = noise(16_000)
+    rows = features(audio, 25, "mfcc", Speech())
+    heard = audio_windows(mfcc(audio))  # (V, 13, 20)
+    for first in (0, 7, len(heard) - 1):
+        np.testing.assert_allclose(rows[first : first + 5].reshape(20, 13).T, heard[first], rtol=1e-6)
 
 
 @pytest.mark.quick

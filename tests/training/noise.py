@@ -1,9 +1,12 @@
-"""A small training: shards of noise and the config that fits them."""
+"""A small training: shards of noise, the config that fits them, and the networks of a sync loss."""
 
 from pathlib import Path
 
 import numpy as np
 
+from syncdiff.config import load_config
+from syncdiff.models.autoencoder import build_autoencoder
+from syncdiff.models.syncnet import SyncNet, save_syncnet
 from syncdiff.shards.tar import npy, to_json, write_shard
 
 CONFIG = (
@@ -12,9 +15,9 @@ CONFIG = (
 )
 
 
-def write_noise(latents: Path, speech: Path) -> None:
+def write_noise(latents: Path, speech: Path, seed: int = 0) -> None:
     """Write a latent and a speech shard of three clips, and the folders that they lie in."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     seen, heard = [], []
     for clip in "abc":
         about = {"__key__": clip, "json": to_json({"clip": clip})}
@@ -26,3 +29,16 @@ def write_noise(latents: Path, speech: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     write_shard(latents, seen)
     write_shard(speech, heard)
+
+
+def write_sync(folder: Path) -> list[str]:
+    """Write what a sync loss needs, untrained, into `folder`; return the options of `syncdiff train` that name it."""
+    random = np.random.default_rng(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = [{"__key__": clip, "json": to_json({"clip": clip})} for clip in "abc"]
+    sound = [{"mfcc.npy": npy(random.normal(size=(20, 52)).astype(np.float32))} for _ in clips]
+    write_shard(folder / "mfcc.tar", [about | rows for about, rows in zip(clips, sound, strict=True)])
+    build_autoencoder(load_config(CONFIG).autoencoder).save_pretrained(folder / "autoencoder")
+    save_syncnet(SyncNet(0.125, 64), folder / "expert.safetensors", "noise")
+    paths = {"mfcc": "mfcc.tar", "autoencoder": "autoencoder", "expert": "expert.safetensors"}
+    return [word for name, path in paths.items() for word in (f"--{name}", str(folder / path))]

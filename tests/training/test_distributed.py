@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.noise import CONFIG, write_noise
+from tests.training.noise import CONFIG, write_noise, write_sync
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +23,28 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _train(
-    shards: Path, out: Path, processes: int, program: Sequence[str] = ("-m", "syncdiff")
+    shards: Path,
+    out: Path,
+    processes: int,
+    program: Sequence[str] = ("-m", "syncdiff"),
+    config: str = CONFIG,
+    sync: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    options = ["--latents", str(shards / "latents.tar"), "--speech", str(shards / "speech.tar"), "--config", CONFIG]
-    command = [sys.executable, *launcher, *program, "train", str(out), *options, "--device", "cpu"]
+    options = ["--latents", str(shards / "latents.tar"), "--speech", str(shards / "speech.tar"), "--config", config]
+    command = [sys.executable, *launcher, *program, "train", str(out), *options, *sync, "--device", "cpu"]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(shards: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_sync", [False, True])
+def test_two_processes_train_like_one(shards: Path, tmp_path: Path, with_sync: bool) -> None:
+    config, sync = CONFIG, []
+    if with_sync:
+        config = CONFIG.replace('"batch_size": 8', '"batch_size": 32, "sync_weight": 0.01')  # 2 windows, 1 for each
+        sync = write_sync(tmp_path)
     for processes in (1, 2):
-        done = _train(shards, tmp_path / str(processes), processes)
+        done = _train(shards, tmp_path / str(processes), processes, config=config, sync=sync)
         assert done.returncode == 0, done.stderr[-3000:]
     curves = [pd.read_csv(tmp_path / str(processes) / "loss.csv") for processes in (1, 2)]
     np.testing.assert_allclose(curves[0]["loss"], curves[1]["loss"], rtol=1e-3)

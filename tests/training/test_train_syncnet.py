@@ -9,12 +9,16 @@ import pytest
 import torch
 
 from syncdiff.config import Config, parse_config
+from syncdiff.diffusion import sync
+from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
 from syncdiff.media.audio import wav_bytes
 from syncdiff.media.video import encode_crops
-from syncdiff.models.syncnet import for_inference, load_syncnet, mfcc, mouth_view
+from syncdiff.models.autoencoder import build_autoencoder, to_pixels
+from syncdiff.models.syncnet import audio_windows, for_inference, load_syncnet, mfcc, mouth_view
 from syncdiff.shards.tar import Sample, write_shard
+from syncdiff.shards.windows import SYNC_SHIFTS
 from syncdiff.training.syncnet import TIMES_PER_CLIP, batches, train_syncnet, training_clips
 
 N_FRAMES = 60
@@ -54,9 +58,15 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_learns_which_sound_belongs_to_which_lips(shard: Path, tmp_path: Path) -> None:
-    train_syncnet(small(240), [shard], tmp_path, torch.device("cpu"))
-    loaded = load_syncnet(tmp_path / "syncnet.safetensors")
+@pytest.fixture(scope="module")
+def trained(shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    train_syncnet(small(240), [shard], folder, torch.device("cpu"))
+    return folder / "syncnet.safetensors"
+
+
+def test_learns_which_sound_belongs_to_which_lips(trained: Path) -> None:
+    loaded = load_syncnet(trained)
     assert loaded.scorer == "SyncNet of demo (64 px, width 0.125)"
     net = for_inference(loaded.net)
     unseen = [talking(seed) for seed in range(100, 106)]
@@ -67,6 +77,28 @@ def test_learns_which_sound_belongs_to_which_lips(shard: Path, tmp_path: Path) -
     assert sum(abs(score.offset) <= 1 for score in true) >= 5
     assert np.mean([score.lse_c for score in true]) > 1.4 * np.mean([score.lse_c for score in other])
     assert np.mean([score.lse_d for score in true]) < np.mean([score.lse_d for score in other])
+
+
+def test_the_sync_loss_by_it_is_low_where_frames_match_the_sound(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pixels for latents. Lips of another time are worse, and so is a mouth that is the mean of all."""
+    monkeypatch.setattr(sync, "reconstruct", lambda _, latents: latents)
+    build_autoencoder(Config().autoencoder).save_pretrained(tmp_path / "autoencoder")
+    loss = SyncLoss(tmp_path / "autoencoder", trained, torch.device("cpu"))
+    matching, late, still = [], [], []
+    for seed in range(100, 104):
+        crops, audio = talking(seed)
+        pixels = to_pixels(crops, torch.device("cpu"))
+        heard = torch.from_numpy(audio_windows(mfcc(audio)).astype(np.float32))
+        starts = torch.arange(15, 35, 5)
+        sound = heard[starts[:, None] + torch.tensor(SYNC_SHIFTS)]  # (4, K, 13, 20)
+        valid = torch.ones(sound.shape[:2], dtype=torch.bool)
+        matching.append(loss(pixels[15:35], sound, valid).mean())
+        late.append(loss(pixels[22:42], sound, valid).mean())
+        still.append(loss(pixels.mean(dim=0).expand(20, -1, -1, -1), sound, valid).mean())
+    assert sum(matching) < 0.8 * sum(still)
+    assert sum(matching) < 0.8 * sum(late)
 
 
 def test_rerun_gives_the_same_bytes(shard: Path, tmp_path: Path) -> None:

@@ -121,6 +121,34 @@ def test_another_folder_and_one_core_give_the_same_bytes(finished: Path, snakema
     assert beside.keys() - alone.keys() == {"ledger.parquet", "table.parquet"}
 
 
+def test_a_sync_loss_has_a_syncnet_of_its_own_and_another_one_scores(snakemake: Snakemake, tmp_path: Path) -> None:
+    """From nothing: which jobs there are, what they read and with which seed. Without it, none of its files."""
+    jobs = _planned(snakemake, tmp_path)
+    assert "sync_expert" not in "".join(jobs)
+    assert "mfcc" not in "".join(jobs)
+    jobs = _planned(snakemake, tmp_path, "--config", "train={sync_weight: 0.1}", "seed=5")
+    scorer, expert = sorted(job for job in jobs if job.startswith("rule syncnet:"))[::-1]
+    assert "output: results/demo/sync_expert/syncnet.safetensors" in expert
+    assert '"seed": 6' in expert
+    assert "output: results/demo/syncnet/syncnet.safetensors" in scorer
+    assert '"seed": 5' in scorer
+    [train] = [job for job in jobs if job.startswith("rule train:")]
+    inputs = next(line for line in train.splitlines() if "input:" in line)
+    for name in ("sync_expert/syncnet.safetensors", "autoencoder/config.json", "train/speech/mfcc/00000.tar"):
+        assert f"results/demo/{name}" in inputs
+    assert "--expert 'results/demo/sync_expert/syncnet.safetensors'" in train
+    scores = [job for job in jobs if job.startswith("rule score:")]
+    assert scores
+    assert "sync_expert" not in "".join(scores)
+
+
+def _planned(snakemake: Snakemake, folder: Path, *arguments: str) -> list[str]:
+    """Return the text of each job that a run would run."""
+    dry = snakemake("--dry-run", "--printshellcmds", "--configfile", TINY, *arguments, folder=folder)
+    assert dry.returncode == 0, dry.stderr[-3000:]
+    return re.split(r"\n(?=rule \w+:\n)", dry.stdout)
+
+
 def test_of_two_runs_in_one_folder_one_works_and_the_other_says_why_not(snakemake: Snakemake, tmp_path: Path) -> None:
     """Snakemake's lock. The plan is made once."""
     plan = "results/demo/plan/clips.parquet"

@@ -62,7 +62,8 @@ envvars:
 wildcard_constraints:
     split="pretrain|train|val|test",
     shard=r"\d{5}",
-    features=r"fbank|mel|avhubert\d+",
+    features=r"fbank|mel|mfcc|avhubert\d+",
+    judge="syncnet|sync_expert",
     method="|".join(
         [
             "real",
@@ -141,14 +142,31 @@ def features_of(experiment):
     return f"speech/{CONFIG.experiment(experiment).speech.feature_set}"
 
 
+def with_sync_loss(experiment):
+    """Whether an experiment trains with a sync loss."""
+    return CONFIG.experiment(experiment).train.sync_weight > 0
+
+
+def sync_files(wildcards):
+    """What the sync loss needs beside latents and speech: its SyncNet, the latents' autoencoder, the sound."""
+    if not with_sync_loss(wildcards.experiment):
+        return []
+    return [EXPERT, f"{AUTOENCODER}/config.json", *train_files("speech/mfcc")]
+
+
 def training_options(wildcards):
-    """Latent and speech shards of each training split, side by side."""
+    """Latent and speech shards of each training split, side by side, and what the sync loss needs."""
     stages = {"latents": "latents", "speech": features_of(wildcards.experiment)}
-    return " ".join(
+    networks = ""
+    if with_sync_loss(wildcards.experiment):
+        stages["mfcc"] = "speech/mfcc"
+        networks = f" --autoencoder '{AUTOENCODER}' --expert '{EXPERT}'"
+    shards = " ".join(
         f"--{option} '{pattern(split, stage)}'"
         for split in TRAIN_SPLITS
         for option, stage in stages.items()
     )
+    return shards + networks
 
 
 def launcher(wildcards, resources):

@@ -1,7 +1,10 @@
-# REQUIRED INPUTS: <split>/shards/<shard>.tar of the training splits; only without syncnet.weights
-# OUTPUTS: syncnet/syncnet.safetensors, the scorer of LSE-C and LSE-D
+# REQUIRED INPUTS: <split>/shards/<shard>.tar of the training splits
+# OUTPUTS: syncnet/syncnet.safetensors, the scorer of LSE-C and LSE-D, without syncnet.weights;
+#          sync_expert/syncnet.safetensors, of another seed, for experiments with train.sync_weight: it never scores
 
 SYNCNET = CONFIG.syncnet.weights or f"{OUT}/syncnet/syncnet.safetensors"
+EXPERT = f"{OUT}/sync_expert/syncnet.safetensors"
+EXPERT_CONFIG = CONFIG.model_copy(update={"seed": CONFIG.seed + 1})
 
 
 rule syncnet:
@@ -9,16 +12,16 @@ rule syncnet:
         train_files("shards"),
         ledger=ancient(f"{OUT}/ledger.parquet"),  # must have passed; made anew, it changes nothing here
     output:
-        f"{OUT}/syncnet/syncnet.safetensors",
+        f"{OUT}/{{judge}}/syncnet.safetensors",
         report(
-            f"{OUT}/syncnet/loss.csv",
+            f"{OUT}/{{judge}}/loss.csv",
             caption="../report/curve.rst",
             category="Training",
         ),
     log:
-        f"{OUT}/logs/syncnet.log",
+        f"{OUT}/logs/{{judge}}.log",
     benchmark:
-        f"{OUT}/benchmarks/syncnet.tsv"
+        f"{OUT}/benchmarks/{{judge}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
     threads: 8
@@ -27,7 +30,9 @@ rule syncnet:
         runtime=1440,
         gpu=GPU,
     params:
-        config=of_stage("syncnet"),
+        config=lambda wildcards: config_slice(
+            CONFIG if wildcards.judge == "syncnet" else EXPERT_CONFIG, "syncnet"
+        ),
         version=version("syncnet"),
         folder=lambda wildcards, output: folder_of(output[0]),
         shards=train_patterns,

@@ -1,4 +1,5 @@
-# REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits
+# REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits;
+#                  with train.sync_weight also <split>/speech/mfcc/<shard>.tar, the autoencoder, sync_expert/
 # OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
 
 
@@ -15,6 +16,7 @@ rule train:
     input:
         latents=train_files("latents"),
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
+        sync=sync_files,
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
         report(
