@@ -42,13 +42,12 @@ def train_denoiser(
     """
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
+    settings = config.model_dump(include=FINGERPRINT_KEYS)
     run = Run(
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=fingerprint(
-            config.model_dump(include=FINGERPRINT_KEYS), files_read(config, shards, autoencoder, expert)
-        ),
+        fingerprint=fingerprint(settings, files_read(config, shards, autoencoder, expert)),
         device=device,
         mixed_precision=_precision(config.train.mixed_precision, device),
         ema_decay=config.train.ema_decay,

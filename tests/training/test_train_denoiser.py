@@ -35,6 +35,6 @@ def test_with_other_data_it_starts_afresh(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / f"other/latents.tar{SUFFIX}").write_text(json.dumps(record))
     first = _trained(tmp_path / "one", tmp_path / "out")
     second = _trained(tmp_path / "other", tmp_path / "out")
-    assert "is of another configuration or other data; starting afresh" in capsys.readouterr().out
+    assert "is of another config or other data; starting afresh" in capsys.readouterr().out
     assert second != first
     assert second == _trained(tmp_path / "other", tmp_path / "afresh")
