@@ -175,6 +175,9 @@ class Sample(Section):
 
     sampler: Literal["ddim", "dpm_solver++"] = Field("dpm_solver++", description="solver")
     steps: int = Field(3, ge=1, le=1000, description="denoising steps a frame")
+    pose_steps: int | None = Field(
+        1, ge=1, description="a frame begins once the one before it has had so many steps; null: all [I]"
+    )
     guidance: float = Field(2.0, ge=0, description="classifier-free guidance over speech; 1 switches it off")
     batch_clips: int = Field(16, ge=1, description="clips denoised side by side")
     max_clips: int | None = Field(12, ge=1, description="so many clips of a test shard, evenly spaced; null: all")

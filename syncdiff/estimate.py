@@ -348,7 +348,7 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))
     sampled = sampled_frames(config, corpus)
     batches = sampled / config.sample.batch_clips
-    launching = batches * (networks.passes_per_frame + 2) * LAUNCH_S / 3600  # and encoder and decoder
+    launching = batches * (networks.batches_per_frame + 2) * LAUNCH_S / 3600  # and encoder and decoder
     sampling = max(gpu.hours(sampled * networks.frame_gflop()), launching)
     basis = f"{sampled:,} frames in {config.sample.batch_clips} clips at once; {gpu.share(bf16=False)}"
     rows.append(Row("gpu", "sample", sampling, "GPU h", "assumed", f"{basis}; {LEAST}"))

@@ -43,7 +43,7 @@ STAGES = {
     "latents": Stage(2, ("faces.size",)),
     "syncnet": Stage(2, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
     "train": Stage(2, (*MODEL_KEYS, "train")),
-    "sample": Stage(3, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "sample": Stage(4, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(1, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(3, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),

@@ -170,6 +170,14 @@ def test_an_output_frame_costs_a_pass_a_step_and_two_with_guidance() -> None:
     assert one > Networks(parse_config(SMALL)).denoise_gflop  # and the autoencoder's two halves
 
 
+@pytest.mark.parametrize(("pose_steps", "batches"), [(1, 1), (2, 2), (9, 3), (None, 3)])
+def test_steps_after_those_that_the_next_frame_waits_for_share_its_batches(
+    pose_steps: int | None, batches: int
+) -> None:
+    sample = {"steps": 3, "pose_steps": pose_steps}
+    assert Networks(parse_config(SMALL | {"sample": sample})).batches_per_frame == batches
+
+
 def test_frozen_layers_are_stored_at_the_checkpoint_s_width(tmp_path: Path) -> None:
     sizes = EncoderConfig(layers=3, dim=32, heads=4, ffn_dim=64, conv_pos=16)
     weights = tmp_path / "tiny.safetensors"

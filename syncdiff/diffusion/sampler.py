@@ -1,8 +1,9 @@
-"""Sampling the latents of one frame of several clips at once."""
+"""Sampling latents a step at a time, so that frames which have got to different steps share a batch."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,37 +12,75 @@ from syncdiff.diffusion.schedule import Solver
 from syncdiff.models.denoiser import Denoiser
 
 
+@dataclass
+class Denoising:
+    """One frame of each clip of a batch, on its way from z_T to z_0.
+
+    latents: (B, C, h, w) z_t; at first the noise z_T, in the end the scaled latents z_0.
+    condition: (B, K, h, w) planes of the three visual priors.
+    context: (B, W, E) cross-attention context of the speech.
+    solver: with its timesteps set, of this frame alone: multistep solvers remember their last steps.
+    n_done: steps taken.
+    estimate: (B, C, h, w) z_0 as the last step predicted it; before the first, the noise.
+    """
+
+    latents: Tensor
+    condition: Tensor
+    context: Tensor
+    solver: Solver
+    n_done: int = 0
+
+    def __post_init__(self) -> None:
+        self.estimate = self.latents
+
+    @property
+    def finished(self) -> bool:
+        """Whether the latents are z_0."""
+        return self.n_done == len(self.solver.timesteps)
+
+    @property
+    def timesteps(self) -> Tensor:
+        """That of the next step, for each clip (B,)."""
+        return self.solver.timesteps[self.n_done].to(self.latents.device).expand(len(self.latents))
+
+    def take(self, prediction: Tensor) -> None:
+        """Take the next step, by what the denoiser predicts z_0 (B, C, h, w) to be."""
+        self.latents = self.solver.step(prediction, self.solver.timesteps[self.n_done], self.latents).prev_sample
+        self.estimate = prediction
+        self.n_done += 1
+
+
 @torch.inference_mode()
-def sample_latents(
-    denoiser: Denoiser,
-    solver: Solver,
-    noise: Tensor,
-    condition: Tensor,
-    context: Tensor,
-    silence: Tensor,
-    guidance: float,
-) -> Tensor:
-    """Denoise one frame of each clip of a batch from z_T to z_0.
+def step(denoiser: Denoiser, frames: Sequence[Denoising], guidance: float) -> None:
+    """Take every frame a step further, in one batch.
 
     Args:
         denoiser: in eval mode.
-        solver: with its timesteps set; it is not changed.
-        noise: (B, C, h, w) z_T.
-        condition: (B, K, h, w) planes of the three visual priors.
-        context: (B, W, E) cross-attention context of the speech.
-        silence: (B, W, E) context of dropped speech; only read when `guidance` is not 1.
-        guidance: w of classifier-free guidance, silence + w (speech - silence) (Ho & Salimans 2022, eq. 6).
-
-    Returns:
-        (B, C, h, w) scaled latents z_0.
+        frames: unfinished, whatever step each of them has got to.
+        guidance: as in `predict`.
     """
-    solver = copy.deepcopy(solver)  # multistep solvers remember their last steps
-    latents = noise
-    for timestep in solver.timesteps:
-        at = timestep.to(noise.device).expand(len(noise))
-        output = denoiser.denoise(latents, at, condition, context)
-        if guidance != 1:
-            unheard = denoiser.denoise(latents, at, condition, silence)
-            output = unheard + guidance * (output - unheard)
-        latents = solver.step(output, timestep, latents).prev_sample
-    return latents
+    latents = torch.cat([frame.latents for frame in frames])
+    timesteps = torch.cat([frame.timesteps for frame in frames])
+    condition = torch.cat([frame.condition for frame in frames])
+    context = torch.cat([frame.context for frame in frames])
+    predictions = predict(denoiser, latents, timesteps, condition, context, guidance)
+    sizes = [len(frame.latents) for frame in frames]
+    for frame, prediction in zip(frames, predictions.split(sizes), strict=True):
+        frame.take(prediction)
+
+
+def predict(
+    denoiser: Denoiser, latents: Tensor, timesteps: Tensor, condition: Tensor, context: Tensor, guidance: float
+) -> Tensor:
+    """Predict z_0 (B, C, h, w) with classifier-free guidance, with and without speech in one batch.
+
+    Args:
+        latents: (B, C, h, w); timesteps (B,), condition (B, K, h, w) and context (B, W, E) as in `Denoiser.denoise`.
+        guidance: w in unheard + w (heard - unheard) (Ho & Salimans 2022, eq. 6); 1 switches it off.
+    """
+    if guidance == 1:
+        return denoiser.denoise(latents, timesteps, condition, context)
+    latents, timesteps, condition = (torch.cat([part, part]) for part in (latents, timesteps, condition))
+    contexts = torch.cat([context, denoiser.no_context(context)])
+    heard, unheard = denoiser.denoise(latents, timesteps, condition, contexts).chunk(2)
+    return unheard + guidance * (heard - unheard)

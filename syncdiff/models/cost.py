@@ -65,6 +65,12 @@ class Networks:
         sample = self.config.sample
         return sample.steps * (1 if sample.guidance == 1 else 2)
 
+    @property
+    def batches_per_frame(self) -> int:
+        """Times that the denoiser is called for one output frame: the other steps run in later frames' batches."""
+        sample = self.config.sample
+        return min(sample.pose_steps or sample.steps, sample.steps)
+
     def encode_gflop(self) -> float:
         """Of one crop to its latents."""
         return gflop(lambda: posterior(self.autoencoder, self.pixels).mean)

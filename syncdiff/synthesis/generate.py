@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +15,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from syncdiff.config import Config
-from syncdiff.diffusion.sampler import sample_latents
+from syncdiff.diffusion.sampler import Denoising, step
 from syncdiff.diffusion.schedule import Solver, solver
 from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
@@ -58,6 +60,37 @@ def load_networks(config: Config, denoiser: Path, autoencoder: Path, device: tor
     )
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What one frame of a clip brings along.
+
+    own: (S, S, 3) uint8 crop.
+    masked: (C, h, w) latents of its masked frame.
+    context: (W, E) of the speech around it.
+    """
+
+    own: np.ndarray
+    masked: Tensor
+    context: Tensor
+
+
+@dataclass
+class Frame:
+    """Frame t of all clips that have one, under way.
+
+    own: (B_t, S, S, 3) uint8 crops of the targets.
+    crops: (B_t, S, S, 3) uint8, the latest picture of it; before the first, `own`.
+    """
+
+    own: np.ndarray
+    denoising: Denoising
+    crops: np.ndarray
+
+    def latest(self) -> Tensor:
+        """Return z_0 (B_t, C, h, w), as far as it is known."""
+        return self.denoising.latents if self.denoising.finished else self.denoising.estimate
+
+
 @dataclass
 class Previous:
     """Î_{t-1} of each clip of a batch, in the two forms that the denoiser may read; at t = 0 the identity frame."""
@@ -69,49 +102,79 @@ class Previous:
 def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarray]:
     """Yield the frames t = 0, 1, ... of all targets that are that long: (B_t, S, S, 3) uint8 crops.
 
+    Frames go as a wavefront: the bottleneck lets little of Î_{t-1} through, so that its z_0 as estimated after
+    `sample.pose_steps` will do, and frame t is denoised in one batch with the later steps of those before it.
+
     Outside the mouth mask a crop is the target's own. Memory does not grow with the length of the targets.
 
     Args:
         networks: of one experiment.
         targets: in order of falling length, so that the first B_t of them are those with a frame t.
     """
+    sample = networks.config.sample
+    pose_steps = min(sample.pose_steps or sample.steps, sample.steps)
     mask = mouth_mask(networks.config.faces.size)
-    streams = [_masked(networks, target.crops, mask) for target in targets]
+    streams = [_inputs(networks, target, mask) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
     identity = encode(networks.autoencoder, identity_frames)
     noise = torch.cat([_noise(target, identity) for target in targets])
     previous = Previous(_reduced(networks, identity_frames), identity)
-    for t in range(len(targets[0].speech)):
+    under_way: deque[Frame] = deque()
+    n_frames = len(targets[0].speech)
+    for t in range(n_frames):
         n = sum(t < len(target.speech) for target in targets)
-        own, masked = zip(*(next(stream) for stream in streams[:n]), strict=True)
-        priors = Priors(
-            masked=torch.stack(masked),
-            identity=identity[:n],
-            pose=previous.pose[:n],
-            previous=previous.latents[:n],
-        )
-        latents = _denoise(networks, noise[:n], priors, targets[:n], t)
-        frames = blend(np.stack(own), decode(networks.autoencoder, latents), mask)
-        previous = Previous(_reduced(networks, frames), latents)
-        yield frames
+        newest = _begin(networks, [next(stream) for stream in streams[:n]], noise, identity, previous)
+        under_way.append(newest)
+        while under_way and (newest.denoising.n_done < pose_steps or t == n_frames - 1):
+            _advance(networks, under_way, pose_steps, mask)
+            if under_way[0].denoising.finished:
+                yield under_way.popleft().crops
+        previous = Previous(_reduced(networks, newest.crops), newest.latest())
 
 
-def _denoise(networks: Networks, noise: Tensor, priors: Priors, targets: Sequence[Target], t: int) -> Tensor:
-    """Sample z_0 (B, C, h, w) of frame t."""
+@torch.inference_mode()
+def _begin(networks: Networks, inputs: Sequence[Inputs], noise: Tensor, identity: Tensor, previous: Previous) -> Frame:
+    """Return the next frame of the first clips of a batch, before its first step."""
+    n = len(inputs)
+    priors = Priors(
+        masked=torch.stack([part.masked for part in inputs]),
+        identity=identity[:n],
+        pose=previous.pose[:n],
+        previous=previous.latents[:n],
+    )
+    own = np.stack([part.own for part in inputs])
+    context = torch.stack([part.context for part in inputs])
+    condition = networks.denoiser.condition(priors)
+    return Frame(own, Denoising(noise[:n], condition, context, copy.deepcopy(networks.solver)), own)
+
+
+def _advance(networks: Networks, frames: Sequence[Frame], pose_steps: int, mask: np.ndarray) -> None:
+    """Take all frames a step further; show those that the next frame, or the caller, then looks at."""
+    step(networks.denoiser, [frame.denoising for frame in frames], networks.config.sample.guidance)
+    shown = [frame for frame in frames if frame.denoising.finished or frame.denoising.n_done == pose_steps]
+    if shown:
+        crops = decode(networks.autoencoder, torch.cat([frame.latest() for frame in shown]))
+        ends = np.cumsum([len(frame.own) for frame in shown])[:-1]
+        for frame, generated in zip(shown, np.split(crops, ends), strict=True):
+            frame.crops = blend(frame.own, generated, mask)
+
+
+def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[Inputs]:
+    """Yield what each frame of a target brings along, encoded a batch at a time."""
+    crops = iter(target.crops)
+    for start in range(0, len(target.speech), BATCH):
+        times = range(start, min(start + BATCH, len(target.speech)))
+        own = list(islice(crops, len(times)))
+        masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
+        yield from map(Inputs, own, masked, _contexts(networks, target.speech, times))
+
+
+@torch.inference_mode()
+def _contexts(networks: Networks, speech: np.ndarray, times: Iterable[int]) -> Tensor:
+    """Encode the speech (T, D) around each of the frames: (n, W, E)."""
     window = networks.config.speech.window_frames
-    rows, valid = zip(*(speech_window(target.speech, t, window) for target in targets), strict=True)
-    denoiser, device = networks.denoiser, networks.device
-    with torch.inference_mode():
-        context = denoiser.context(torch.stack(rows).to(device), torch.stack(valid).to(device))
-        return sample_latents(
-            denoiser,
-            networks.solver,
-            noise,
-            denoiser.condition(priors),
-            context,
-            denoiser.no_context(context),
-            networks.config.sample.guidance,
-        )
+    rows, valid = zip(*(speech_window(speech, t, window) for t in times), strict=True)
+    return networks.denoiser.context(torch.stack(rows).to(networks.device), torch.stack(valid).to(networks.device))
 
 
 def speech_window(speech: np.ndarray, t: int, width: int) -> tuple[Tensor, Tensor]:
@@ -120,13 +183,6 @@ def speech_window(speech: np.ndarray, t: int, width: int) -> tuple[Tensor, Tenso
     valid = (rows >= 0) & (rows < len(speech))
     window = speech[rows.clip(0, len(speech) - 1)] * valid[:, None]
     return torch.from_numpy(window), torch.from_numpy(valid)
-
-
-def _masked(networks: Networks, crops: Iterable[np.ndarray], mask: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Yield each crop with the latents (C, h, w) of its masked frame, encoded a batch at a time."""
-    stream = iter(crops)
-    while batch := list(islice(stream, BATCH)):
-        yield from zip(batch, encode(networks.autoencoder, masked_frame(np.stack(batch), mask)), strict=True)
 
 
 def _noise(target: Target, like: Tensor) -> Tensor:

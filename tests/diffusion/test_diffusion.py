@@ -7,7 +7,7 @@ import torch
 
 from syncdiff.config import Diffusion, Sample, parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
-from syncdiff.diffusion.sampler import sample_latents
+from syncdiff.diffusion.sampler import Denoising, step
 from syncdiff.diffusion.schedule import solver, training_schedule
 
 pytestmark = pytest.mark.quick
@@ -21,12 +21,19 @@ class Perfect:
         return TRUTH
 
 
+def _denoising(sampler: str, steps: int, noise: torch.Tensor, context: torch.Tensor | None = None) -> Denoising:
+    schedule = solver(Diffusion(), Sample(sampler=sampler, steps=steps))
+    context = torch.zeros(len(noise), 1, 1) if context is None else context
+    return Denoising(noise, torch.zeros_like(noise), context, schedule)
+
+
 @pytest.mark.parametrize(("sampler", "steps"), [("ddim", 50), ("ddim", 4), ("dpm_solver++", 6), ("dpm_solver++", 1)])
 def test_every_sampler_finds_the_truth_of_a_perfect_denoiser(sampler: str, steps: int) -> None:
-    schedule = solver(Diffusion(), Sample(sampler=sampler, steps=steps))
-    nothing = torch.zeros(0)
-    found = sample_latents(Perfect(), schedule, torch.randn(TRUTH.shape), nothing, nothing, nothing, guidance=1.0)
-    assert torch.allclose(found, TRUTH, atol=2e-2)
+    frame = _denoising(sampler, steps, torch.randn(TRUTH.shape))
+    while not frame.finished:
+        step(Perfect(), [frame], guidance=1.0)
+    assert frame.n_done == steps
+    assert torch.allclose(frame.latents, TRUTH, atol=2e-2)
 
 
 def test_guidance_moves_away_from_what_is_predicted_without_speech() -> None:
@@ -34,12 +41,40 @@ def test_guidance_moves_away_from_what_is_predicted_without_speech() -> None:
         def denoise(
             self, noisy: torch.Tensor, timesteps: torch.Tensor, _: object, context: torch.Tensor
         ) -> torch.Tensor:
-            return torch.ones_like(noisy) * context
+            return torch.ones_like(noisy) * context[..., None]
 
-    schedule = solver(Diffusion(), Sample(sampler="ddim", steps=1))
-    heard, unheard = torch.tensor(1.0), torch.tensor(0.5)
-    found = sample_latents(Two(), schedule, torch.randn(1, 1, 2, 2), torch.zeros(0), heard, unheard, guidance=3.0)
-    assert torch.allclose(found, torch.full_like(found, 0.5 + 3 * 0.5), atol=1e-4)
+        def no_context(self, like: torch.Tensor) -> torch.Tensor:
+            return torch.full_like(like, 0.5)
+
+    heard = torch.tensor([1.0, 2.0]).view(2, 1, 1)
+    frame = _denoising("ddim", 1, torch.randn(2, 1, 2, 2), heard)
+    step(Two(), [frame], guidance=3.0)
+    expected = (0.5 + 3 * (heard - 0.5))[..., None].expand(2, 1, 2, 2)
+    assert torch.allclose(frame.latents, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver++"])
+def test_frames_that_share_a_batch_take_the_steps_that_they_take_alone(sampler: str) -> None:
+    """The second frame begins after the first one's first step, and has one clip less."""
+
+    class Noisy:
+        def denoise(self, noisy: torch.Tensor, timesteps: torch.Tensor, *_: object) -> torch.Tensor:
+            return torch.tanh(noisy) * (1 - timesteps / 2000).view(-1, 1, 1, 1)
+
+    def new() -> list[Denoising]:
+        return [_denoising(sampler, 4, TRUTH), _denoising(sampler, 4, TRUTH[:1].flip(2))]
+
+    (first, second), alone = new(), new()
+    step(Noisy(), [first], guidance=1.0)
+    for _ in range(3):
+        step(Noisy(), [first, second], guidance=1.0)
+    step(Noisy(), [second], guidance=1.0)
+    for frame, expected in zip((first, second), alone, strict=True):
+        while not expected.finished:
+            step(Noisy(), [expected], guidance=1.0)
+        assert frame.finished
+        assert torch.allclose(frame.latents, expected.latents, atol=1e-6)
+        assert torch.allclose(frame.estimate, expected.estimate, atol=1e-6)
 
 
 def _batch(n: int = 4) -> dict[str, torch.Tensor]:
