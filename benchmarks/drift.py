@@ -2,7 +2,8 @@
 
 python benchmarks/drift.py [results/demo] [--keep FOLDER]; writes benchmarks/results/drift.json and drift.svg. Renders
 clips with the demo corpus's generator, prepares them by the stages of the workflow, and samples them with the networks
-of a finished run. The autoencoder's round trip, which knows no previous frame, shows what the clips' content does.
+of a finished run. Beside them, to tell drift from what is harder to say late in these clips: the same clips with the
+autoregression begun anew at 7 s, and the autoencoder's round trip, which knows no previous frame.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -27,7 +30,7 @@ from syncdiff.corpus.demo.person import random_person
 from syncdiff.corpus.demo.sentences import unique_sentences
 from syncdiff.corpus.demo.speech import speak
 from syncdiff.evaluation.bootstrap import interval, resample
-from syncdiff.evaluation.metrics import METRICS, OPENING, method_label
+from syncdiff.evaluation.metrics import METRICS, OPENING
 from syncdiff.evaluation.mouth import mouth_corr
 from syncdiff.evaluation.plots import colour_of, to_svg
 from syncdiff.evaluation.score import score_method
@@ -38,12 +41,19 @@ from syncdiff.priors import priors_shard
 from syncdiff.provenance import config_of
 from syncdiff.shards.pack import pack_shard
 from syncdiff.speech.extract import speech_shard
+from syncdiff.synthesis.generate import Networks, Target, generate
 from syncdiff.synthesis.split import sample_baseline, sample_experiment
 
 CPU = torch.device("cpu")
 CLIPS, SECONDS = 12, 11.0  # a text takes only about so long; those that take less than LATE are passed over
 EARLY, LATE = (1, 3), (8, 10)  # seconds that are compared
-METHODS = ("syncdiff", "reconstruction")
+METHODS = ("syncdiff", "restarted", "reconstruction")
+LABELS = {
+    "syncdiff": "SyncDiff",
+    "restarted": "SyncDiff, begun anew at 7 s",
+    "reconstruction": "autoencoder round trip",
+}
+RESTART = 7 * FPS  # frame
 BEGIN = {"mouth_corr": 0, "ssim": 0, "opening_error": 0, "flicker_mouth": 1}  # frame of a series' first value
 RESAMPLES = 1000
 SHEET_TIMES = (0.5, 1.5, 2.5, 7.5, 8.5, 9.5)  # seconds
@@ -66,6 +76,7 @@ def main() -> None:
     series = by_clip(scores)
     figures = {method: {metric: windows(series, method, metric) for metric in BEGIN} for method in METHODS}
     compared = {method: {metric: ratio(series, method, metric) for metric in BEGIN} for method in METHODS}
+    changes = {metric: since_restart(series, metric) for metric in BEGIN}
     lengths = [len(clip) for clip in series["real"][OPENING]]
     save(
         "drift",
@@ -73,6 +84,7 @@ def main() -> None:
             "clips": len(lengths),
             "shortest_s": round(min(lengths) / FPS, 1),
             "late_over_early": compared,
+            "late_minus_late_restarted": changes,
             "by_second": figures,
         },
     )
@@ -123,14 +135,25 @@ def scored(config: Config, method: str, shard: Path, run: Path, made: Path) -> p
     out, videos = made / f"{method}.parquet", made / method
     if not out.exists():
         ledger, autoencoder = made / f"{method}-ledger.parquet", run / "autoencoder"
+        denoiser = run / "runs/syncdiff/denoiser.safetensors"
         if method == "syncdiff":
-            denoiser = run / "runs/syncdiff/denoiser.safetensors"
             sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU)
+        elif method == "restarted":
+            with patch("syncdiff.synthesis.split.generate", restarted):
+                sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU)
         elif method == "reconstruction":
             sample_baseline(config, method, shard, autoencoder, videos, ledger, CPU)
         source = None if method == "real" else videos
         score_method(config, method, [shard], source, run / "syncnet/syncnet.safetensors", out, CPU)
     return pd.read_parquet(out)
+
+
+def restarted(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarray]:
+    """Generate as `generate` does, but with the identity frame before frame RESTART, as before frame 0."""
+    streams = [iter(target.crops) for target in targets]
+    for piece in (slice(0, RESTART), slice(RESTART, None)):
+        pairs = zip(targets, streams, strict=True)
+        yield from generate(networks, [replace(one, crops=stream, speech=one.speech[piece]) for one, stream in pairs])
 
 
 def by_clip(scores: pd.DataFrame) -> Series:
@@ -175,6 +198,12 @@ def ratio(series: Series, method: str, metric: str) -> dict[str, float]:
     return {"early": round(float(early.mean()), 4), "late": round(float(late.mean()), 4), **change}
 
 
+def since_restart(series: Series, metric: str) -> dict[str, float]:
+    """Return a metric late in clips, less its value there with the autoregression begun anew shortly before."""
+    going_on, anew = (values(series, method, metric, LATE) for method in ("syncdiff", "restarted"))
+    return bounded(going_on - anew)
+
+
 def rounded(value: float, bounds: tuple[float, float]) -> dict[str, float]:
     """A value and its interval, in four digits."""
     return {"value": round(value, 4), "low": round(bounds[0], 4), "high": round(bounds[1], 4)}
@@ -191,9 +220,10 @@ def draw(figures: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], pat
             table = pd.DataFrame(figures[method][metric])
             time, colour = table["second"] + 0.5, colour_of(method, METHODS)
             axes.fill_between(time, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
-            axes.plot(time, table["value"], "o-", ms=3, lw=1.4, color=colour, label=method_label(method))
+            axes.plot(time, table["value"], "o-", ms=3, lw=1.4, color=colour, label=LABELS[method])
         axes.set(xlabel="seconds", ylabel=METRICS[metric].heading)
-        axes.set_ylim(min(0, axes.get_ylim()[0]) if metric != "ssim" else None)
+        if metric != "ssim":
+            axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False, loc="lower left")
     path.write_text(to_svg(figure))

@@ -38,8 +38,6 @@ DDIM, DPM = "ddim", "dpm_solver++"
 SETTINGS = [  # sampler, steps, steps of the frame before (None: all), guidance
     (DDIM, 50, None, 2.0),
     (DDIM, 10, None, 2.0),
-    (DPM, 10, None, 2.0),
-    (DPM, 5, None, 2.0),
     (DPM, 3, None, 2.0),
     (DPM, 3, 1, 2.0),
     (DPM, 2, 1, 2.0),
