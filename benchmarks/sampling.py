@@ -13,6 +13,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def plot(axes: Axes, rows: list[dict[str, Any]], measure: str) -> None:
     """Draw one measure: a line a way of sampling, the number of steps or the guidance beside each point."""
     for label, marker, colour, belongs, note in WAYS:
-        own = [row for row in rows if belongs(row)]
+        own = sorted((row for row in rows if belongs(row)), key=itemgetter(note))
         speed, quality = ([row[key] for row in own] for key in ("one_clip_frames_per_s", measure))
         axes.plot(speed, quality, marker, ls="-", lw=1, ms=5, color=colour, label=label)
         for row, x, y in zip(own, speed, quality, strict=True):
