@@ -26,13 +26,15 @@ FIGURES = [
 
 
 def write_ablation(config: Config, scores: Sequence[Path], out_csv: Path, out_svg: Path) -> None:
-    """Compare the runs whose files of `score_method` are given, in one table and one figure.
+    """Compare the runs whose files of `score_method` are given, in one table and one figure, in the order of the files.
 
     Raises:
         UserError: a file of scores is missing or damaged.
     """
     runs = pd.concat([read_parquet(path) for path in scores], ignore_index=True)
-    table = compare(runs, seeds_of(config.experiments), config.evaluate.bootstrap, config.seed)
+    there = [name for name in runs["method"].unique() if name in config.experiments]
+    seeds = seeds_of({name: config.experiments[name] for name in there})
+    table = compare(runs, seeds, config.evaluate.bootstrap, config.seed)
     write_text(out_csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_text(out_svg, plots.to_svg(plots.ablation(table)))
 
