@@ -9,7 +9,7 @@ Dubbing takes a small denoiser of random weights and one step, so that an hour o
 from __future__ import annotations
 
 import argparse
-import resource
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -118,8 +118,9 @@ def run_dub(video: Path, folder: Path) -> int:
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process so far (Linux counts it in kB)."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1)
+    """Peak resident memory of this process so far; ru_maxrss would begin with that of the process that started it."""
+    [line] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return round(int(line) / 1e3, 1)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import typer
 from syncdiff.artifacts import no_room
 from syncdiff.config import load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.provenance import config_of, provenance, refuse_partial
+from syncdiff.provenance import config_of, provenance, refuse_own_teacher
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -299,7 +299,7 @@ def evaluate(
     from syncdiff.shards.tar import expand_shards
 
     if videos:
-        refuse_partial(syncnet, videos.parent / "denoiser.safetensors")
+        refuse_own_teacher(syncnet, videos.parent / "denoiser.safetensors")
     tars = expand_shards(shards)
     with provenance("evaluate", config, [*tars, syncnet], [out]):
         score_method(load_config(config), method, tars, videos, syncnet, out, choose_device(device), workers)

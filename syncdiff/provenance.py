@@ -79,7 +79,7 @@ def config_of(artifact: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else read_config(config)
 
 
-def refuse_partial(scorer: Path, denoiser: Path) -> None:
+def refuse_own_teacher(scorer: Path, denoiser: Path) -> None:
     """Let no network score what was trained with it: by its bytes, wherever it lies.
 
     A denoiser that is not there, as that of an external method, or that has no provenance, is let pass.

@@ -86,7 +86,7 @@ def paste(frame: np.ndarray, crop: np.ndarray, transform: np.ndarray, mask: np.n
         (H, W, 3) uint8, a copy.
     """
     pasted = frame.copy()
-    x0, y0, x1, y1 = _footprint(transform, len(mask), frame)
+    x0, y0, x1, y1 = _footprint(transform, mask, frame)
     if x0 >= x1 or y0 >= y1:
         return pasted
     region = pasted[y0:y1, x0:x1]  # (h, w, 3)
@@ -107,9 +107,11 @@ def _complex(points: np.ndarray) -> np.ndarray:
     return points[..., 0].astype(np.float64) + 1j * points[..., 1]
 
 
-def _footprint(transform: np.ndarray, size: int, frame: np.ndarray) -> np.ndarray:
-    """Where a crop lies in its picture: x0, y0, x1, y1 in whole pixels, inside the picture."""
-    corners = np.array([[[-1, -1], [size, -1], [size, size], [-1, size]]], np.float64)
+def _footprint(transform: np.ndarray, mask: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Where the part of a crop above 0 in its mask lies in its picture: x0, y0, x1, y1 in whole pixels, inside it."""
+    left, top, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    right, bottom = left + width, top + height
+    corners = np.array([[[left - 1, top - 1], [right, top - 1], [right, bottom], [left - 1, bottom]]], np.float64)
     points = cv2.transform(corners, cv2.invertAffineTransform(transform))[0]  # (4, 2)
     bounds = np.concatenate([np.floor(points.min(axis=0)), np.ceil(points.max(axis=0)) + 1])
     return bounds.clip(0, np.tile(frame.shape[1::-1], 2)).astype(int)

@@ -110,8 +110,11 @@ def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> np.ndarray:
         graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={SAMPLE_RATE}"),
         graph.add("abuffersink"),
     ).configure()
-    pieces = [piece for frame in chain([first], rest, [None]) for piece in _filter(graph, frame)]
-    return np.concatenate([np.zeros(0, np.int16), *pieces])
+    samples = bytearray()  # grows in place; an array joined from its pieces would be there twice
+    for frame in chain([first], rest, [None]):
+        for piece in _filter(graph, frame):
+            samples += piece.tobytes()
+    return np.frombuffer(samples, np.int16)
 
 
 def _filter(graph: Graph, frame: AudioFrame | None) -> Iterator[np.ndarray]:

@@ -132,15 +132,26 @@ def mouth_view(crop: np.ndarray, image_size: int) -> np.ndarray:
     Returns:
         (image_size, image_size, 3) uint8
     """
-    quarter = len(crop) // 4
-    return cv2.resize(crop[2 * quarter :, quarter : 3 * quarter], (image_size, image_size))
+    return cv2.resize(crop[_mouth_region(len(crop))], (image_size, image_size))
 
 
 def mouth_pixels(pixels: Tensor, image_size: int) -> Tensor:
-    """Return the same with a gradient: (N, 3, S, S) RGB in [-1, 1] to (N, 3, image_size, image_size) BGR, 0..255."""
-    quarter = pixels.shape[-1] // 4
-    mouth = pixels[:, :, 2 * quarter :, quarter : 3 * quarter].flip(1).clamp(-1, 1)
+    """Return what SyncNet sees of aligned faces, as `mouth_view` cuts it, and let gradients through.
+
+    Args:
+        pixels: (N, 3, S, S) RGB in [-1, 1].
+
+    Returns:
+        (N, 3, image_size, image_size) BGR in 0..255.
+    """
+    mouth = pixels[..., *_mouth_region(pixels.shape[-1])].flip(1).clamp(-1, 1)
     return (F.interpolate(mouth, (image_size, image_size), mode="bilinear") + 1) * 127.5
+
+
+def _mouth_region(size: int) -> tuple[slice, slice]:
+    """Rows and columns of the middle of the lower half of a crop of `size` pixels."""
+    quarter = size // 4
+    return slice(2 * quarter, None), slice(quarter, 3 * quarter)
 
 
 def for_inference(net: SyncNet, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> SyncNet:

@@ -126,7 +126,8 @@ class Pool:
     """
 
     def __init__(self, tars: Sequence[Shard], feature_set: str) -> None:
-        members = [*LATENT_MEMBERS, f"{feature_set}.npy", "mfcc.npy"][: len(LATENT_MEMBERS) + len(tars[0]) - 1]
+        with_sound = len(tars[0]) == 3
+        members = [*LATENT_MEMBERS, f"{feature_set}.npy", *(["mfcc.npy"] if with_sound else [])]
         clips = [clip for shard in tars for clip in _read(shard, members)]
         if not clips:
             raise UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
