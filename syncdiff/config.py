@@ -156,6 +156,13 @@ class Diffusion(Section):
     lip_weight: float = Field(8.0, ge=0, description="extra weight of the loss at the lips [I]")
 
 
+class Pretraining(Optimizer):
+    """Of a speech encoder without checkpoint, before the denoiser's training: it learns to foretell the lips."""
+
+    steps: int = Field(400, ge=0, description="optimiser steps; 0: none [I]")
+    batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
+
+
 class Train(Optimizer):
     """The denoiser's training."""
 
@@ -223,6 +230,7 @@ class Config(Section):
     syncnet: SyncNet = SyncNet()
     denoiser: Denoiser = Denoiser()
     diffusion: Diffusion = Diffusion()
+    pretraining: Pretraining = Pretraining()
     train: Train = Train()
     sample: Sample = Sample()
     evaluate: Evaluate = Evaluate()

@@ -42,7 +42,7 @@ STAGES = {
     "autoencoder": Stage(3, ("autoencoder", "faces.size", "seed")),
     "latents": Stage(3, ("faces.size",)),
     "syncnet": Stage(2, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
-    "train": Stage(3, (*MODEL_KEYS, "train")),
+    "train": Stage(3, (*MODEL_KEYS, "pretraining", "train")),
     "sample": Stage(5, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(2, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(4, ("evaluate", "faces", "sample.max_clips", "seed")),

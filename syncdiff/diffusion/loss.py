@@ -88,7 +88,7 @@ class DiffusionLoss:
         known[n_samples:] = True  # lips that hear nothing can match nothing
         prediction = denoiser(noisy, timesteps, self._priors(batch, draw), batch["speech"], batch["valid"], known)
         squared = (prediction.float() - latents)[:n_samples].square()
-        losses = {"loss": _weighted(squared, self.weight), "loss_lips": _weighted(squared, self.lips)}
+        losses = {"loss": weighted(squared, self.weight), "loss_lips": weighted(squared, self.lips)}
         if self.sync:
             of_windows = self.sync(prediction[n_samples:].float(), batch["sound"], batch["sound_valid"])  # (G,)
             noise = 1 - self.schedule.alphas_cumprod.to(of_windows.device)[timesteps[n_samples::WINDOW_FRAMES]]
@@ -108,7 +108,7 @@ class DiffusionLoss:
         )
 
 
-def _weighted(squared: Tensor, weight: Tensor) -> Tensor:
+def weighted(squared: Tensor, weight: Tensor) -> Tensor:
     """Return the mean of errors (B, C, h, w) under weights (1, 1, S, S) of pixels."""
     weight = F.adaptive_avg_pool2d(weight.to(squared), squared.shape[-1])
     return (squared * weight).mean() / weight.mean()

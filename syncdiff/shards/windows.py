@@ -58,10 +58,11 @@ def windows(
             of a step do not depend on the number of processes.
 
     Yields:
-        latents, masked, identity, previous (B, C, h, w): latents of frame t, of the same with the mouth hidden, of a
-        random other frame of the clip, and of frame t - 1; pose (B, r, r, 3) in [-1, 1]: frame t - 1 reduced;
-        speech (B, W, D), zero where valid (B, W) is false: beyond the clip's ends. float32 all, but `valid`. The
-        first frame of a clip has the identity frame for its previous one, as in sampling.
+        latents, masked, identity, previous, mean (B, C, h, w): latents of frame t, of the same with the mouth hidden,
+        of a random other frame of the clip, of frame t - 1, and the mean over all frames of the clip; pose
+        (B, r, r, 3) in [-1, 1]: frame t - 1 reduced; speech (B, W, D), zero where valid (B, W) is false: beyond the
+        clip's ends. float32 all, but `valid`. The first frame of a clip has the identity frame for its previous one,
+        as in sampling.
         With MFCC, the frames of G = ⌈B / 16⌉ sync windows follow the B samples, window by window, and there are sound
         (G, K, 13, 20), MFCC from each of `SYNC_SHIFTS` after the window's first frame on, and sound_valid (G, K),
         false beyond the clip's ends.
@@ -88,6 +89,18 @@ def windows(
                 for_sync = random.random((2, n_windows))[:, rank::world]
                 yield pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
         del pool  # before the next one is read
+
+
+def latent_shape(tars: Sequence[Shard]) -> tuple[int, ...]:
+    """Return (C, h, w) of the latents, looking at the first clip.
+
+    Raises:
+        UserError: as `windows`.
+    """
+    for latents, *_ in tars:
+        for sample in read_shard(latents):
+            return _member(latents, sample, "latents.npy").shape[1:]
+    raise _no_clip(tars)
 
 
 def shuffled(n: int, seed: tuple[int, int], first: int, length: int) -> np.ndarray:
@@ -118,6 +131,8 @@ class Pool:
 
     Attributes:
         latents, masked: (N, C, h, w) float16.
+        mean: (clips, C, h, w) float32, of each clip's latents.
+        clip: (N,) int64, which of them a frame is of.
         pose: (N, r, r, 3) uint8.
         speech: (N, D) float32.
         sound: (N, 52) float32, four frames of MFCC; None where no sync windows are wanted.
@@ -130,12 +145,14 @@ class Pool:
         members = [*LATENT_MEMBERS, f"{feature_set}.npy", *(["mfcc.npy"] if with_sound else [])]
         clips = [clip for shard in tars for clip in _read(shard, members)]
         if not clips:
-            raise UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
+            raise _no_clip(tars)
         lengths = torch.tensor([len(clip[0]) for clip in clips])
         # One member after the other, each freed when it is joined: all of them twice would be too much.
         joined = (torch.from_numpy(np.concatenate([clip.pop(0) for clip in clips])) for _ in members)
         self.latents, self.masked, self.pose, self.speech, *sound = joined
         self.sound = sound[0] if sound else None
+        self.mean = torch.stack([clip.float().mean(dim=0) for clip in self.latents.split(lengths.tolist())])
+        self.clip = torch.arange(len(lengths)).repeat_interleave(lengths)
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
         self.start = self.stop - lengths.repeat_interleave(lengths)
         self.sync_starts = (torch.arange(len(self)) <= self.stop - SOUND_FRAMES).nonzero()[:, 0]
@@ -160,6 +177,7 @@ class Pool:
             "masked": self.masked[frame].float(),
             "identity": self.latents[identity].float(),
             "previous": self.latents[previous].float(),
+            "mean": self.mean[self.clip[frame]],
             "pose": self.pose[previous].float() / 127.5 - 1,
             "speech": speech * valid[..., None],
             "valid": valid,
@@ -177,6 +195,10 @@ class Pool:
         rows = torch.where(valid, first, start[:, None])[..., None] + torch.arange(WINDOW_FRAMES)  # (G, K, 5)
         sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
         return batch | {"sound": sound.mT, "sound_valid": valid}
+
+
+def _no_clip(tars: Sequence[Shard]) -> UserError:
+    return UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
 
 
 def _read(shard: Shard, members: Sequence[str]) -> Iterator[list[np.ndarray]]:

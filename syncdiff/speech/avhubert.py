@@ -221,6 +221,7 @@ class SpeechEncoder(nn.Module):
             self.encoder = load_encoder(pretrained, speech.frozen_layers).train()
         else:
             self.encoder = AVHubertEncoder(_from_scratch(speech))
+        self.from_scratch = not pretrained
         self.frozen_layers = speech.frozen_layers if pretrained else 0
         self.context_dim = self.encoder.config.dim
         self.place = nn.Parameter(0.1 * torch.randn(speech.window_frames, self.context_dim))

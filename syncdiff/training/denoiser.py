@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from accelerate import PartialState
@@ -16,10 +19,11 @@ from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.shards.windows import Shard, windows
+from syncdiff.shards.windows import Shard, latent_shape, windows
 from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.training.speech import pretrain_speech
 
-FINGERPRINT_KEYS = {"speech", "denoiser", "diffusion", "train", "priors", "seed"}
+FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "priors", "seed"}
 
 
 def train_denoiser(
@@ -53,9 +57,13 @@ def train_denoiser(
         ema_decay=config.train.ema_decay,
         label="train",
     )
+    if denoiser.speech.from_scratch and config.pretraining.steps:
+        before = replace(run, folder=out / "speech", settings=config.pretraining, ema_decay=None, label="pretraining")
+        batches = partial(_batches, config, shards, "pretraining")
+        pretrain_speech(denoiser.speech, batches, latent_shape(shards), config.faces.size, before)
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), sync)
-    trained = fit(denoiser, loss, lambda done: _batches(config, shards, done), run)
+    trained = fit(denoiser, loss, partial(_batches, config, shards, "train"), run)
     state = PartialState()
     if state.is_main_process:
         save_denoiser(trained, out / "denoiser.safetensors")
@@ -81,18 +89,21 @@ def _sync_loss(
     return None
 
 
-def _batches(config: Config, shards: Sequence[Shard], done: int) -> Iterator[dict[str, Tensor]]:
-    """Yield this process's share of each step's batch, on the training device."""
+def _batches(
+    config: Config, shards: Sequence[Shard], section: Literal["pretraining", "train"], done: int
+) -> Iterator[dict[str, Tensor]]:
+    """Yield this process's share of each step's batch, on the training device; `section` of the config has its size."""
     state = PartialState()
-    if config.train.batch_size % state.num_processes:
+    batch_size = getattr(config, section).batch_size
+    if batch_size % state.num_processes:
         raise UserError(
-            f"config: train.batch_size: {config.train.batch_size} cannot be shared by {state.num_processes} processes"
+            f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes"
         )
     stream = windows(
         shards,
         config.speech.feature_set,
         config.speech.window_frames,
-        config.train.batch_size,
+        batch_size,
         config.seed,
         start_step=done,
         rank=state.process_index,

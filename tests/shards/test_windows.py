@@ -82,7 +82,7 @@ def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def test_shapes_and_types(tars: list[Shard]) -> None:
     batch = batches(tars, 1)[0]
     shapes = {"latents": (2, 3, 3), "pose": (4, 4, 3), "speech": (W, 7), "valid": (W,)}
-    shapes |= dict.fromkeys(("masked", "identity", "previous"), (2, 3, 3))
+    shapes |= dict.fromkeys(("masked", "identity", "previous", "mean"), (2, 3, 3))
     assert {name: tensor.shape[1:] for name, tensor in batch.items()} == shapes
     assert batch["valid"].dtype == torch.bool
     assert all(tensor.dtype == torch.float32 for name, tensor in batch.items() if name != "valid")
@@ -99,6 +99,13 @@ def test_priors_are_of_the_right_frames(tars: list[Shard]) -> None:
         assert torch.equal(previous_clip, clip)
         assert torch.equal(previous, torch.where(t > 0, t - 1, identity))
         assert torch.allclose(batch["pose"][:, 0, 0, 0], previous / 127.5 - 1)
+
+
+def test_the_mean_is_that_of_the_clip(tars: list[Shard]) -> None:
+    batch = batches(tars, 1)[0]
+    clip, _ = codes(batch["latents"])
+    assert len(clip.unique()) > 1
+    assert torch.allclose(batch["mean"][:, 0, 0, 0], 100 * clip + (N_FRAMES[clip] - 1) / 2)
 
 
 def test_identity_frames_are_spread_over_the_clip(tars: list[Shard]) -> None:

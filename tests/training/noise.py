@@ -10,7 +10,8 @@ from syncdiff.models.syncnet import SyncNet, save_syncnet
 from syncdiff.shards.tar import npy, to_json, write_shard
 
 CONFIG = (
-    '{"train": {"steps": 12, "batch_size": 8, "warmup_steps": 2}, "denoiser": {"channels": [32, 32]},'
+    '{"pretraining": {"steps": 4, "batch_size": 4, "warmup_steps": 1},'
+    ' "train": {"steps": 12, "batch_size": 8, "warmup_steps": 2}, "denoiser": {"channels": [32, 32]},'
     ' "autoencoder": {"latent_channels": 4}, "speech": {"dim": 32, "layers": 1}}'
 )
 

@@ -50,7 +50,9 @@ def test_two_processes_train_like_one(shards: Path, tmp_path: Path, with_sync: b
     np.testing.assert_allclose(curves[0]["loss"], curves[1]["loss"], rtol=1e-3)
     one, two = (load_file(tmp_path / str(processes) / "denoiser.safetensors") for processes in (1, 2))
     for name, value in one.items():
-        np.testing.assert_allclose(value, two[name], atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(
+            value, two[name], atol=4e-3, err_msg=name
+        )  # AdamW takes first steps of 1e-3 by signs alone
 
 
 DIES = """
@@ -131,4 +133,4 @@ def test_processes_that_see_different_checkpoints_do_not_train(shards: Path, tmp
     (tmp_path / "program.py").write_text(OWN_FOLDERS)
     done = _train(shards, tmp_path / "out", 2, [str(tmp_path / "program.py")])
     assert done.returncode != 0
-    assert "not the same for all processes (steps 0 to 12); the folder must lie on a file system" in done.stderr
+    assert "not the same for all processes (steps 0 to 4); the folder must lie on a file system" in done.stderr
