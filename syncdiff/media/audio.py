@@ -29,6 +29,7 @@ from syncdiff.media.container import (
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
+WAV_BLOCK = 1_000_000  # samples that soundfile is given at a time: it copies them
 
 
 def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
@@ -71,7 +72,9 @@ def fit_audio(audio: np.ndarray, n_frames: int) -> np.ndarray:
 def wav_bytes(audio: np.ndarray) -> bytes:
     """Return (n,) int16 mono at 16 kHz as the bytes of a WAV file."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, audio, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE, 1, format="WAV", subtype="PCM_16") as file:
+        for start in range(0, len(audio), WAV_BLOCK):
+            file.write(audio[start : start + WAV_BLOCK])
     return buffer.getvalue()
 
 
