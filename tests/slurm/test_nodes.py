@@ -87,7 +87,7 @@ def test_two_tasks_of_a_job_train_like_one_process(folder: Path, start: Start, m
     job = jobs_of("train", folder)[-1]
     assert (job["JobState"], job["Restarts"], job["NumTasks"]) == ("COMPLETED", "1", "2")
     log = (folder / "results/demo/logs/train-syncdiff.log").read_text()
-    resumed = [line for line in log.splitlines() if "resumed at step" in line]
+    resumed = [line for line in log.splitlines() if "train: resumed at step" in line]
     assert len(resumed) == 2
     assert len(set(resumed)) == 1
 

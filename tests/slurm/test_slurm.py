@@ -84,7 +84,7 @@ def test_a_job_asks_for_what_the_profile_says(
 def test_a_preempted_training_goes_on_from_its_checkpoint(finished: Ran) -> None:
     job = jobs_of("train", finished.folder)[0]
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert "resumed at step" in (finished.folder / TRAIN_LOG).read_text()
+    assert "train: resumed at step" in (finished.folder / TRAIN_LOG).read_text()
 
 
 def test_a_cancelled_training_goes_on_when_the_workflow_is_run_again(finished: Ran, start: Start) -> None:
@@ -100,7 +100,7 @@ def test_a_cancelled_training_goes_on_when_the_workflow_is_run_again(finished: R
     assert "resumed" not in log.read_text()
     again = Ran(finished.folder, start(*longer, folder=finished.folder))
     assert again.wait() == 0, again.said[-6000:]
-    assert "resumed at step" in log.read_text()
+    assert "train: resumed at step" in log.read_text()
 
 
 def test_without_gpus_nothing_asks_for_one(finished: Ran, start: Start) -> None:

@@ -30,6 +30,7 @@ KEYS = {
     "autoencoder={steps: 21}": MODELS,
     "syncnet={steps: 11}": {"syncnet", "score", "table", "report"},
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
+    "pretraining={steps: 11}": {"train", *SAMPLES},
     "train={steps: 21}": {"train", *SAMPLES},
     "sample={steps: 4}": SAMPLES,
     "evaluate={bootstrap: 21}": {"score", "table", "report"},
