@@ -21,7 +21,7 @@ from syncdiff.models.autoencoder import weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.shards.windows import Shard, latent_shape, windows
 from syncdiff.training.loop import Run, fingerprint, fit
-from syncdiff.training.speech import pretrain_speech
+from syncdiff.training.speech import ForetellingLoss, LipForeteller
 
 FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "priors", "seed"}
 
@@ -59,8 +59,8 @@ def train_denoiser(
     )
     if denoiser.speech.from_scratch and config.pretraining.steps:
         before = replace(run, folder=out / "speech", settings=config.pretraining, ema_decay=None, label="pretraining")
-        batches = partial(_batches, config, shards, "pretraining")
-        pretrain_speech(denoiser.speech, batches, latent_shape(shards), config.faces.size, before)
+        foreteller = LipForeteller(denoiser.speech, latent_shape(shards))
+        fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, shards, "pretraining"), before)
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), sync)
     trained = fit(denoiser, loss, partial(_batches, config, shards, "train"), run)

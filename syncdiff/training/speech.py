@@ -15,20 +15,6 @@ from torch import Tensor, nn
 from syncdiff.diffusion.loss import weighted
 from syncdiff.priors import lip_region
 from syncdiff.speech.avhubert import SpeechEncoder
-from syncdiff.training.loop import Batches, Run, fit
-
-
-def pretrain_speech(
-    speech: SpeechEncoder, batches: Batches, latent_shape: Sequence[int], crop_size: int, run: Run
-) -> None:
-    """Train `speech` in place.
-
-    Args:
-        batches: as from `shards.windows`.
-        latent_shape: C, h, w.
-        crop_size: side of the aligned crops in pixels.
-    """
-    fit(LipForeteller(speech, latent_shape), ForetellingLoss(crop_size), batches, run)
 
 
 class LipForeteller(nn.Module):
