@@ -102,3 +102,13 @@ def test_paste_beside_the_picture_changes_nothing() -> None:
     frame = picture_of_blobs()
     far = np.array([[1.0, 0, 5000], [0, 1.0, 0]])
     np.testing.assert_array_equal(paste(frame, np.zeros((64, 64, 3), np.uint8), far, np.ones((64, 64))), frame)
+
+
+def test_a_crop_is_pasted_wherever_its_mask_is_not_zero_and_nowhere_else() -> None:
+    mask = np.zeros((40, 40), np.float32)
+    mask[5:31, 12:39] = 1
+    frame, crop = np.zeros((60, 70, 3), np.uint8), np.full((40, 40, 3), 200, np.uint8)
+    shifted = np.array([[1.0, 0.0, -20.0], [0.0, 1.0, -10.0]])  # the crop's corner is at x 20, y 10 of the frame
+    pasted = paste(frame, crop, shifted, mask)
+    assert (pasted[15:41, 32:59] == 200).all()
+    assert pasted.astype(int).sum() == 200 * 3 * mask.sum()

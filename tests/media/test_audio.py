@@ -11,6 +11,7 @@ import soundfile
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected
+from syncdiff.media import audio
 from syncdiff.media.audio import fit_audio, read_audio, read_wav, wav_bytes
 from syncdiff.media.video import write_video
 
@@ -106,3 +107,9 @@ def test_wav_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_wav(wav_bytes(audio)), audio)
     (tmp_path / "a.wav").write_bytes(wav_bytes(audio))
     np.testing.assert_array_equal(read_wav(tmp_path / "a.wav"), audio)
+
+
+def test_sound_that_is_longer_than_a_block_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "WAV_BLOCK", 1000)
+    sound = np.random.default_rng(0).integers(-32768, 32768, 2345, dtype=np.int16)
+    assert np.array_equal(audio.read_wav(audio.wav_bytes(sound)), sound)
