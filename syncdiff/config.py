@@ -118,6 +118,14 @@ class Autoencoder(Optimizer):
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
 
 
+class Latents(Section):
+    """The crops that the denoiser is trained on, encoded once for all."""
+
+    varied: bool = Field(
+        True, description="each clip once more, mirrored and tinted: helps where people are few; twice the disk [I]"
+    )
+
+
 ImageSize = Literal[64, 112, 224]  # the sizes at which SyncNet's last map has a side
 
 
@@ -142,6 +150,7 @@ class Denoiser(Section):
         "bottleneck", description="the third prior: through the bottleneck [P], whole, or left out (ablations)"
     )
     bottleneck_dim: int = Field(16, ge=1, description="numbers that the learned bottleneck keeps of a pose frame [I]")
+    copy_filters: int = Field(8, ge=1, description="K: filters by which latents are copied from the identity frame [I]")
     pose_noise: float = Field(0.1, ge=0, description="noise on the pose frame in training, in pixel std of [-1, 1] [I]")
     pose_dropout: float = Field(0.1, ge=0, le=1, description="share of samples trained without the pose frame [I]")
     speech_dropout: float = Field(0.1, ge=0, le=1, description="share trained without speech, for guidance [I]")
@@ -227,6 +236,7 @@ class Config(Section):
     priors: Priors = Priors()
     speech: Speech = Speech()
     autoencoder: Autoencoder = Autoencoder()
+    latents: Latents = Latents()
     syncnet: SyncNet = SyncNet()
     denoiser: Denoiser = Denoiser()
     diffusion: Diffusion = Diffusion()

@@ -24,6 +24,7 @@ from syncdiff.errors import UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.models.cost import Networks, parameters
+from syncdiff.shards.tar import VARIED
 
 MEASUREMENTS = Path(__file__).parents[1] / "benchmarks/results"
 
@@ -216,12 +217,14 @@ def members_of(config: Config, networks: Networks, crop: float) -> dict[str, dic
     latents: dict[str, float] = dict.fromkeys(
         ("latents.npy", "masked.npy"), 2 * math.prod(networks.latent_shape)
     )  # float16
+    latents |= pose
+    varied = {VARIED + name: size for name, size in latents.items()} if config.latents.varied else {}
     return {
         "faces": faces,
         "priors": pose,
         "speech": speech,
         "shards": faces | pose | speech,
-        "latents": latents | pose,
+        "latents": latents | varied,
     }
 
 
@@ -335,7 +338,8 @@ def network_rows(config: Config, networks: Networks) -> list[Row]:
 
 def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> list[Row]:
     """GPU hours of every stage that runs a network over more than a few frames, and their price."""
-    latents = gpu.hours(2 * corpus.trained * networks.encode_gflop())  # of frames and of masked frames
+    pictures = (4 if config.latents.varied else 2) * corpus.trained  # frames and masked frames
+    latents = gpu.hours(pictures * networks.encode_gflop())
     basis = f"{gpu.share(bf16=False)}; decoding the crops not in it"
     rows = [Row("gpu", "latents", latents, "GPU h", "assumed", basis)]
     if not config.autoencoder.pretrained:

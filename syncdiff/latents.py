@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from syncdiff.artifacts import Ledger, progress
 from syncdiff.config import Config
 from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import encode, load_autoencoder
-from syncdiff.priors import masked_frame, mouth_mask
-from syncdiff.shards.tar import Sample, about, npy, read_shard, write_shard
+from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
+from syncdiff.shards.tar import VARIED, Sample, about, npy, read_shard, unnpy, write_shard
+from syncdiff.variation import mirrored, random_gains, tinted
 
 KEPT = ("__key__", "json", "pose.npy")  # speech has shards of its own, one for each set of features
 
@@ -22,7 +24,10 @@ KEPT = ("__key__", "json", "pose.npy")  # speech has shards of its own, one for 
 def latents_shard(
     config: Config, shard: Path, autoencoder: Path, out: Path, out_ledger: Path, device: torch.device
 ) -> None:
-    """Write the training members of a joined shard: latents.npy and masked.npy (T, C, h, w) float16, and pose.npy."""
+    """Write the training members of a joined shard: latents.npy and masked.npy (T, C, h, w) float16, and pose.npy.
+
+    With `latents.varied` the same three follow of the clip mirrored and tinted, under names that begin with `VARIED`.
+    """
     ledger = Ledger("latents")
     network = load_autoencoder(autoencoder, device)
     write_shard(out, _samples(config, shard, network, ledger))
@@ -34,12 +39,26 @@ def _samples(config: Config, shard: Path, autoencoder: AutoencoderKL, ledger: Le
     mask = mouth_mask(config.faces.size)
     for sample in progress(read_shard(shard), "latents"):
         frames = decode_crops(sample["crop.mp4"])
-        kept = {name: sample[name] for name in KEPT}
-        yield kept | {
-            "latents.npy": npy(_half(autoencoder, frames)),
-            "masked.npy": npy(_half(autoencoder, masked_frame(frames, mask))),
-        }
+        members = {name: sample[name] for name in KEPT} | _encoded(autoencoder, frames, mask)
+        if config.latents.varied:
+            variant = varied(frames, about(sample)["clip"], config.seed)
+            pose = {"pose.npy": npy(reduce_pose(variant, unnpy(sample["pose.npy"]).shape[1]))}
+            members |= {VARIED + name: data for name, data in (_encoded(autoencoder, variant, mask) | pose).items()}
+        yield members
         ledger.add(about(sample)["clip"], n_frames=len(frames))
+
+
+def varied(frames: np.ndarray, clip: str, seed: int) -> np.ndarray:
+    """Return frames (T, S, S, 3) uint8 mirrored and tinted, by gains that are fixed by clip and seed."""
+    rng = np.random.default_rng([seed, crc32(clip.encode())])
+    return tinted(mirrored(frames), random_gains(rng, 1))
+
+
+def _encoded(autoencoder: AutoencoderKL, frames: np.ndarray, mask: np.ndarray) -> Sample:
+    return {
+        "latents.npy": npy(_half(autoencoder, frames)),
+        "masked.npy": npy(_half(autoencoder, masked_frame(frames, mask))),
+    }
 
 
 def _half(autoencoder: AutoencoderKL, frames: np.ndarray) -> np.ndarray:

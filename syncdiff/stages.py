@@ -40,10 +40,10 @@ STAGES = {
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "autoencoder": Stage(3, ("autoencoder", "faces.size", "seed")),
-    "latents": Stage(3, ("faces.size",)),
+    "latents": Stage(4, ("latents", "faces.size", "seed")),
     "syncnet": Stage(2, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
-    "train": Stage(3, (*MODEL_KEYS, "pretraining", "train")),
-    "sample": Stage(5, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "train": Stage(4, (*MODEL_KEYS, "pretraining", "train")),
+    "sample": Stage(6, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(2, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(4, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),

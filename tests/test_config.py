@@ -75,6 +75,10 @@ def test_a_slice_holds_the_stage_s_keys_and_is_a_config_again() -> None:
     for stage in STAGES:
         load_config(config_slice(config, stage))
     assert json.loads(config_slice(config, "faces")) == {"faces": config.faces.model_dump(mode="json")}
-    assert json.loads(config_slice(config, "latents")) == {"faces": {"size": 96}}
+    assert json.loads(config_slice(config, "latents")) == {
+        "faces": {"size": 96},
+        "latents": {"varied": True},
+        "seed": 0,
+    }
     assert "train" in json.loads(config_slice(config, "train"))
     assert "train" not in json.loads(config_slice(config, "sample"))

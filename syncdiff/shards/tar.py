@@ -18,6 +18,7 @@ from webdataset.writer import TarWriter
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected, UserError
 
+VARIED = "varied."  # begins the names of the members that show a clip otherwise than it is, for training
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
 Sample = dict[str, Any]

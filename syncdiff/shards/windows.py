@@ -22,7 +22,7 @@ from torch import Tensor
 
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC
-from syncdiff.shards.tar import Sample, read_shard, unnpy
+from syncdiff.shards.tar import VARIED, Sample, read_shard, unnpy
 
 ROUND_STEPS = 500  # a fixed number, so that the shards of step k are known without reading any
 ROUND_BYTES = 4 * 1024**3  # of shards in memory; of LRS2 at 256 pixels, about 7 shards or 2,000 clips
@@ -52,7 +52,7 @@ def windows(
     Args:
         tars: latent shards, with the members latents.npy, masked.npy and pose.npy, each with the shard of its clips'
             speech beside it, with the member `feature_set`.npy, and where sync windows are wanted the one with the
-            member mfcc.npy. Clips that one of them lacks are left out.
+            member mfcc.npy. Clips that one of them lacks are left out. Variants of clips are clips like others.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
@@ -202,7 +202,10 @@ def _no_clip(tars: Sequence[Shard]) -> UserError:
 
 
 def _read(shard: Shard, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
-    """Yield the arrays of each clip that all tars of a shard have; all after the first tar hold one member each."""
+    """Yield the arrays of each clip that all tars of a shard have, and of its variant where there is one.
+
+    All tars after the first hold one member each.
+    """
     latents, *others = shard
     names = members[len(LATENT_MEMBERS) :]
     heard = [
@@ -211,8 +214,13 @@ def _read(shard: Shard, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
     ]
     for sample in read_shard(latents):
         key = sample["__key__"]
-        if all(key in arrays for arrays in heard):
-            clip = [*(_member(latents, sample, name) for name in LATENT_MEMBERS), *(arrays[key] for arrays in heard)]
+        if not all(key in arrays for arrays in heard):
+            continue
+        for kind in ("", VARIED) if f"{VARIED}{LATENT_MEMBERS[0]}" in sample else ("",):
+            clip = [
+                *(_member(latents, sample, kind + name) for name in LATENT_MEMBERS),
+                *(arrays[key] for arrays in heard),
+            ]
             if len({len(array) for array in clip}) > 1:
                 features = " or ".join(map(str, others))
                 raise UserError(f"{features}: {key} has other frames than in {latents}; delete them all, run again")

@@ -28,11 +28,11 @@ from syncdiff.models.autoencoder import (
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import read_shard
 from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.variation import mirrored, random_gains, tinted
 
 FRAMES_IN_MEMORY = 40_000  # crops kept for training: 0.5 GB at 64 pixels
 FRAMES_PER_CLIP = 150
 L2_WEIGHT = 5.0  # of squared errors in [-1, 1]: equal to L1 at an error of 25 grey levels
-TINTS = (0.75, 1.25)  # gains of red, green and blue
 FRAMES_FOR_COMPONENTS = 2_000
 
 
@@ -113,10 +113,9 @@ def batches(frames: np.ndarray, batch_size: int, seed: int, done: int) -> Iterat
 
 
 def _varied(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror half of the batches, and tint each crop: few speakers in training do not wear all colours."""
-    gains = rng.uniform(*TINTS, (len(frames), 1, 1, 3)).astype(np.float32)
-    tinted = np.clip(frames * gains, 0, 255).astype(np.uint8)
-    return tinted[:, :, ::-1] if rng.random() < 0.5 else tinted
+    """Tint each crop, and mirror half of the batches."""
+    varied = tinted(frames, random_gains(rng, len(frames)))
+    return mirrored(varied) if rng.random() < 0.5 else varied
 
 
 def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:

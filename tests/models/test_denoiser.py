@@ -8,6 +8,7 @@ import torch
 from syncdiff.config import Config, parse_config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
+from syncdiff.models.copying import IdentityCopy
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser, save_denoiser
 
 pytestmark = pytest.mark.quick
@@ -62,6 +63,32 @@ def test_speech_reaches_the_output_unless_it_is_unknown() -> None:
         unknown = [denoiser(noisy, timesteps, priors, sound, valid, ~known) for sound in (speech, -speech)]
     assert not torch.allclose(heard, other)
     assert torch.equal(*unknown)
+
+
+def test_what_is_copied_is_the_identity_frame_filtered_and_nothing_else() -> None:
+    """Filter 3 moves it one place to the left; told to copy by that alone and paint nothing, so does the denoiser."""
+    denoiser = Denoiser(_config()).eval()
+    noisy, timesteps, priors, *rest = _inputs()
+    with torch.no_grad():
+        denoiser.unet.conv_out.weight.zero_()
+        denoiser.unet.conv_out.bias.zero_()[C + 3] = 1.0
+        denoiser.copying.filters.weight[3 * C : 4 * C] = 0.0
+        denoiser.copying.filters.weight[3 * C : 4 * C, :, 1, 2] = torch.eye(C)
+        predicted = denoiser(noisy, timesteps, priors, *rest)
+    assert torch.allclose(predicted[..., :-1], priors.identity[..., 1:], atol=1e-6)
+    assert not predicted[..., -1].any()
+
+
+def test_copying_bends_no_value_and_begins_with_the_same_place() -> None:
+    copying = IdentityCopy(channels=C, n_filters=4)
+    identity, shares = torch.randn(2, C, SIDE, SIDE), torch.randn(1, 4, SIDE, SIDE)
+    with torch.no_grad():
+        one, other, both = (
+            copying.mix(copying.filtered(frame[None]), shares) for frame in (*identity, identity[0] + 3 * identity[1])
+        )
+        first = copying.filtered(identity)[:, :C]
+    assert torch.allclose(one + 3 * other, both, atol=1e-4)
+    assert (first - identity).std() < 0.5 * identity.std()
 
 
 def test_the_bottleneck_keeps_so_many_numbers_and_zero_of_a_dropped_frame() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from syncdiff.errors import UserError
 from syncdiff.shards import windows as module
-from syncdiff.shards.tar import npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
 from syncdiff.shards.windows import (
     SAMPLES_PER_SYNC_WINDOW,
     SOUND_FRAMES,
@@ -222,6 +222,28 @@ def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
         next(windows(tars, "fbank", W, 4, 0))
+
+
+def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) -> None:
+    """Here each clip's is 1,000 more: no window mixes the two, and all frames of both come once in an epoch."""
+    for latents, _ in tars:
+        samples = list(read_shard(latents))
+        for sample in samples:
+            more = {"latents.npy": 1000, "masked.npy": -1000, "pose.npy": 100}
+            sample |= {VARIED + name: npy(unnpy(sample[name]) + n) for name, n in more.items()}
+        write_shard(latents, samples)
+    n_frames = 2 * int(N_FRAMES.sum())
+    drawn = []
+    for batch in islice(windows(tars, "fbank", W, n_frames, 3), 2):
+        varied = batch["latents"] >= 1000
+        planes = {name: batch[name][:, 0, 0, 0].abs() for name in ("latents", "masked", "identity", "previous", "mean")}
+        for plane in planes.values():
+            assert torch.equal(plane >= 1000, varied[:, 0, 0, 0])
+        assert torch.equal(batch["pose"][:, 0, 0, 0] > 99 / 127.5 - 1, varied[:, 0, 0, 0])
+        assert torch.equal(batch["speech"][:, W // 2, 0], planes["latents"] % 1000 + 1)
+        drawn.append(sorted(planes["latents"].tolist()))
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == n_frames
 
 
 def test_a_missing_feature_set_names_the_shard(tars: list[Shard]) -> None:

@@ -28,6 +28,7 @@ KEYS = {
     "speech={encoder: mel}": {"speech", *SHARDS},
     "speech={window_frames: 5}": {"train", *SAMPLES},
     "autoencoder={steps: 21}": MODELS,
+    "latents={varied: false}": MODELS - {"autoencoder", "baseline"},
     "syncnet={steps: 11}": {"syncnet", "score", "table", "report"},
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
     "pretraining={steps: 11}": {"train", *SAMPLES},
