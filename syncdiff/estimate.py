@@ -338,8 +338,8 @@ def network_rows(config: Config, networks: Networks) -> list[Row]:
 
 def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> list[Row]:
     """GPU hours of every stage that runs a network over more than a few frames, and their price."""
-    pictures = (4 if config.latents.varied else 2) * corpus.trained  # frames and masked frames
-    latents = gpu.hours(pictures * networks.encode_gflop())
+    seen = (2 if config.latents.varied else 1) * corpus.trained  # frames of an epoch
+    latents = gpu.hours(2 * seen * networks.encode_gflop())  # of frames and of masked frames
     basis = f"{gpu.share(bf16=False)}; decoding the crops not in it"
     rows = [Row("gpu", "latents", latents, "GPU h", "assumed", basis)]
     if not config.autoencoder.pretrained:
@@ -348,7 +348,7 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
         rows.append(_training("syncnet", config.syncnet, networks.syncnet_gflop(), gpu))
     bf16 = config.train.mixed_precision != "no"
     train = _training("train", config.train, networks.train_gflop(), gpu, bf16, gpu.samples_per_s)
-    epochs = config.train.steps * config.train.batch_size / max(1, corpus.trained)
+    epochs = config.train.steps * config.train.batch_size / max(1, seen)
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))
     sampled = sampled_frames(config, corpus)
     batches = sampled / config.sample.batch_clips
