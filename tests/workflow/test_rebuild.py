@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,11 +153,17 @@ def _planned(snakemake: Snakemake, folder: Path, *arguments: str) -> list[str]:
 
 
 def test_of_two_runs_in_one_folder_one_works_and_the_other_says_why_not(snakemake: Snakemake, tmp_path: Path) -> None:
-    """Snakemake's lock. The plan is made once."""
+    """Snakemake's lock. The plan is made once.
+
+    The second begins when the first has its lock: Snakemake looks for a lock and then writes its own, so that two which
+    begin in one millisecond both may, or neither.
+    """
     plan = "results/demo/plan/clips.parquet"
-    with ThreadPoolExecutor(2) as both:
-        runs = list(both.map(lambda _: snakemake(plan, "--configfile", TINY, folder=tmp_path), range(2)))
-    worked, refused = sorted(runs, key=lambda run: run.returncode)
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(snakemake, plan, "--configfile", TINY, folder=tmp_path)
+        while not first.done() and not list(tmp_path.glob(".snakemake/locks/*")):
+            time.sleep(0.05)
+        refused, worked = snakemake(plan, "--configfile", TINY, folder=tmp_path), first.result()
     assert (worked.returncode, refused.returncode) == (0, 1)
     assert "cannot be locked" in refused.stderr
     assert "Finished jobid" not in refused.stderr
