@@ -42,8 +42,9 @@ def _samples(config: Config, shard: Path, autoencoder: AutoencoderKL, ledger: Le
         members = {name: sample[name] for name in KEPT} | _encoded(autoencoder, frames, mask)
         if config.latents.varied:
             variant = varied(frames, about(sample)["clip"], config.seed)
-            pose = {"pose.npy": npy(reduce_pose(variant, unnpy(sample["pose.npy"]).shape[1]))}
-            members |= {VARIED + name: data for name, data in (_encoded(autoencoder, variant, mask) | pose).items()}
+            pose_size = unnpy(sample["pose.npy"]).shape[1]
+            shown = _encoded(autoencoder, variant, mask) | {"pose.npy": npy(reduce_pose(variant, pose_size))}
+            members |= {VARIED + name: data for name, data in shown.items()}
         yield members
         ledger.add(about(sample)["clip"], n_frames=len(frames))
 

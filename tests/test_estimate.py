@@ -18,7 +18,17 @@ from syncdiff.config import Config, load_config, parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.errors import UserError
-from syncdiff.estimate import Corpus, Gpu, Row, corpus_size, estimate, members_of, overhead_of, sampled_frames
+from syncdiff.estimate import (
+    Corpus,
+    Gpu,
+    Row,
+    corpus_size,
+    estimate,
+    gpu_rows,
+    members_of,
+    overhead_of,
+    sampled_frames,
+)
 from syncdiff.latents import latents_shard
 from syncdiff.media.audio import SAMPLES_PER_FRAME, wav_bytes
 from syncdiff.media.video import encode_crops
@@ -302,3 +312,16 @@ def test_configs_are_laid_over_each_other_and_every_figure_is_graded(
     lines = printed[0].splitlines()
     assert len(lines) == len(rows) + 1  # a row a line, and what is not counted
     assert all(row["grade"] in line for row, line in zip(rows, lines, strict=False))
+
+
+@pytest.mark.quick
+def test_variants_double_an_epoch_and_what_is_encoded_for_it() -> None:
+    gpu = Gpu(peak_tflops=100.0, utilisation=0.1)
+    epochs, hours = [], []
+    for varied in (False, True):
+        config = parse_config({"latents": {"varied": varied}})
+        rows = {row.name: row for row in gpu_rows(config, corpus_size(config), Networks(config), gpu)}
+        epochs.append(float(rows["train"].basis.split()[0]))
+        hours.append(rows["latents"].value)
+    assert epochs[1] == pytest.approx(epochs[0] / 2, rel=0.01)
+    assert hours[1] == pytest.approx(2 * hours[0])

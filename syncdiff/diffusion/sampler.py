@@ -17,7 +17,7 @@ class Denoising:
     """One frame of each clip of a batch, on its way from z_T to z_0.
 
     latents: (B, C, h, w) z_t; at first the noise z_T, in the end the scaled latents z_0.
-    condition: (B, P, h, w) planes of the three visual priors.
+    condition: what `Denoiser.condition` makes of the three visual priors.
     context: (B, W, E) cross-attention context of the speech.
     solver: with its timesteps set, of this frame alone: multistep solvers remember their last steps.
     n_done: steps taken.
@@ -75,7 +75,7 @@ def predict(
     """Predict z_0 (B, C, h, w) with classifier-free guidance, with and without speech in one batch.
 
     Args:
-        latents: (B, C, h, w); timesteps (B,), condition (B, P, h, w) and context (B, W, E) as in `Denoiser.denoise`.
+        latents: (B, C, h, w); timesteps (B,), condition and context (B, W, E) as in `Denoiser.denoise`.
         guidance: w in unheard + w (heard - unheard) (Ho & Salimans 2022, eq. 6); 1 switches it off.
     """
     if guidance == 1:
