@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from machine import one_core, save
 
-from syncdiff.media.audio import SAMPLES_PER_FRAME, read_wav, wav_bytes
+from syncdiff.media.audio import SAMPLES_PER_FRAME, read_wav, write_wav
 from syncdiff.shards.tar import npy, to_json, write_shard
 from syncdiff.shards.windows import Pool, Shard, windows
 from syncdiff.speech.filterbank import stacked_filterbank
@@ -70,7 +70,7 @@ def clip_files(folder: Path) -> list[Path]:
     clips = [folder / f"clip{i}" for i in range(20)]
     for clip in clips:
         clip.mkdir()
-        (clip / "audio.wav").write_bytes(wav_bytes(random.integers(-9999, 9999, FRAMES * SAMPLES_PER_FRAME, np.int16)))
+        write_wav(clip / "audio.wav", [random.integers(-9999, 9999, FRAMES * SAMPLES_PER_FRAME, np.int16)])
         for t in range(FRAMES):
             smooth = cv2.resize(random.integers(0, 256, (8, 8, 3), dtype=np.uint8), (CROP, CROP))
             cv2.imwrite(str(clip / f"{t}.jpg"), smooth)

@@ -57,7 +57,7 @@ def make_video(path: Path) -> Path:
     y, x = np.mgrid[:SIZE, :SIZE]
     shades = [128 + 60 * np.sin((x + 3 * t) / 17) + 60 * np.cos((y - 2 * t) / 11) for t in range(SECONDS * FPS)]
     frames = (np.repeat(shade.astype(np.uint8)[..., None], 3, axis=2) for shade in shades)
-    write_video(path, frames, rng.integers(-8000, 8000, SECONDS * SAMPLE_RATE).astype(np.int16))
+    write_video(path, frames, [rng.integers(-8000, 8000, SECONDS * SAMPLE_RATE).astype(np.int16)])
     return path
 
 

@@ -7,6 +7,7 @@ import faulthandler
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -64,6 +65,21 @@ def atomic(path: Path | str) -> Iterator[Path]:
                 fix = "make room and run the same command again"
                 raise UserError(f"{path}: cannot be written ({fault}); {fix}") from None
             raise
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`, for the parts of what is being written there; it is deleted afterwards.
+
+    Its name is always the same, so that what a killed process has left in it is deleted by the next.
+    """
+    folder = path.with_name(f".{path.stem}.parts")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _lock(held: BinaryIO, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_wav
+from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, joined, read_wav
 from syncdiff.shards.tar import Sample, read_shard
 
 PROTOCOLS = ("paired", "cross", "silent")
@@ -50,4 +50,4 @@ def drive(protocol: str, sample: Sample, other: Sample | None) -> Driving | None
 
 def _driving(audio: np.ndarray, own_samples: int) -> Driving:
     n_frames = min(len(audio), own_samples) // SAMPLES_PER_FRAME
-    return Driving(fit_audio(audio, n_frames), n_frames)
+    return Driving(joined(fit_audio([audio], n_frames)), n_frames)

@@ -34,7 +34,7 @@ MODEL_KEYS = (
 STAGES = {
     "corpus": Stage(3, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
-    "faces": Stage(2, ("faces",)),
+    "faces": Stage(3, ("faces",)),
     "priors": Stage(1, ("priors", "faces.size", "seed")),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -45,7 +45,7 @@ STAGES = {
     "train": Stage(4, (*MODEL_KEYS, "pretraining", "train")),
     "sample": Stage(6, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(2, ("faces.size", "sample.max_clips")),
-    "evaluate": Stage(4, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(2, ()),  # shows the whole config

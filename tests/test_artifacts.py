@@ -16,12 +16,23 @@ import pytest
 import torch
 
 from syncdiff import artifacts
-from syncdiff.artifacts import Ledger, atomic, each_clip, inside, read_parquet, time_limit, write_parquet, write_text
+from syncdiff.artifacts import (
+    Ledger,
+    atomic,
+    each_clip,
+    inside,
+    read_parquet,
+    scratch,
+    time_limit,
+    write_parquet,
+    write_text,
+)
 from syncdiff.config import Optimizer
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.media.video import write_video
+from syncdiff.media.audio import write_wav
+from syncdiff.media.video import write_crops, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
-from syncdiff.shards.tar import write_shard
+from syncdiff.shards.tar import write_npy, write_shard
 from syncdiff.training.loop import Run, Trainer
 
 
@@ -67,6 +78,22 @@ def test_two_do_not_write_one_file_at_a_time(tmp_path: Path) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.txt", "first")]
 
 
+@pytest.mark.quick
+def test_scratch_is_empty_and_goes_away_whatever_happens(tmp_path: Path) -> None:
+    def work() -> None:
+        with scratch(tmp_path / "00000.tar") as folder:
+            assert not list(folder.iterdir())
+            (folder / "part").touch()
+            assert folder.parent == tmp_path
+            raise RuntimeError
+
+    left = tmp_path / ".00000.parts/killed"
+    left.mkdir(parents=True)
+    with pytest.raises(RuntimeError):
+        work()
+    assert not list(tmp_path.iterdir())
+
+
 @contextmanager
 def full_disk() -> Iterator[None]:
     """No file can grow beyond 20 kB: what a full disk does, without one. It holds for pytest's own log too."""
@@ -91,6 +118,9 @@ WRITERS = {
     "a.json": lambda path: write_text(path, "x" * 100_000),
     "a.tar": lambda path: write_shard(path, [{"__key__": "a", "x.bin": bytes(100_000)}]),
     "a.mp4": lambda path: write_video(path, NOISE.integers(0, 256, (30, 256, 256, 3), np.uint8)),
+    "a.wav": lambda path: write_wav(path, [NOISE.integers(-9, 9, 100_000).astype(np.int16)]),
+    "crop.mp4": lambda path: write_crops(path, NOISE.integers(0, 256, (9, 64, 64, 3), np.uint8)),
+    "a.npy": lambda path: write_npy(path, NOISE.normal(size=10_000)),
     "a.safetensors": lambda path: save_syncnet(SyncNet(0.125, 64), path, "demo"),
     "resume.pt": _checkpoint,
 }

@@ -30,8 +30,7 @@ from syncdiff.estimate import (
     sampled_frames,
 )
 from syncdiff.latents import latents_shard
-from syncdiff.media.audio import SAMPLES_PER_FRAME, wav_bytes
-from syncdiff.media.video import encode_crops
+from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.cost import Networks, gflop, parameters
 from syncdiff.models.denoiser import Denoiser
@@ -41,6 +40,7 @@ from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig
 from syncdiff.speech.extract import speech_shard
+from tests.members import crop_bytes, wav_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 T = 30  # frames of each clip of the packed shard
@@ -53,7 +53,7 @@ def face(clip: str, size: int) -> dict:
     return {
         "__key__": clip_key(clip),
         "json": to_json({"clip": clip, "n_frames": T}),
-        "crop.mp4": encode_crops(random.integers(0, 256, (T, size, size, 3), dtype=np.uint8)),
+        "crop.mp4": crop_bytes(random.integers(0, 256, (T, size, size, 3), dtype=np.uint8)),
         "landmarks.npy": npy(np.zeros((T, 68, 2), np.float32)),
         "transform.npy": npy(np.zeros((T, 2, 3), np.float32)),
         "audio.wav": wav_bytes(random.integers(-999, 999, T * SAMPLES_PER_FRAME).astype(np.int16)),

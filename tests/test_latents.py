@@ -9,10 +9,11 @@ import torch
 from syncdiff.artifacts import read_parquet
 from syncdiff.config import parse_config
 from syncdiff.latents import latents_shard, varied
-from syncdiff.media.video import decode_crops, encode_crops
+from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import build_autoencoder, encode, load_autoencoder
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
 from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
+from tests.members import crop_bytes
 
 pytestmark = pytest.mark.quick
 
@@ -35,7 +36,7 @@ def shard_of(frames: np.ndarray, folder: Path, with_variant: bool) -> dict:
         {"faces": {"size": SIZE}, "autoencoder": {"latent_channels": 6}, "latents": {"varied": with_variant}}
     )
     build_autoencoder(config.autoencoder).save_pretrained(folder / "autoencoder")
-    clip = {"__key__": "c", "json": to_json({"clip": "c"}), "crop.mp4": encode_crops(frames)}
+    clip = {"__key__": "c", "json": to_json({"clip": "c"}), "crop.mp4": crop_bytes(frames)}
     write_shard(folder / "joined.tar", [clip | {"pose.npy": npy(reduce_pose(decode_crops(clip["crop.mp4"]), 4))}])
     latents_shard(
         config, folder / "joined.tar", folder / "autoencoder", folder / "out.tar", folder / "out.parquet", CPU
@@ -48,7 +49,7 @@ def test_a_clip_and_its_variant_are_encoded_alike(frames: np.ndarray, tmp_path: 
     torch.manual_seed(0)
     sample = shard_of(frames, tmp_path, with_variant=True)
     autoencoder, mask = load_autoencoder(tmp_path / "autoencoder", CPU), mouth_mask(SIZE)
-    crops = decode_crops(encode_crops(frames))
+    crops = decode_crops(crop_bytes(frames))
     for prefix, seen in {"": crops, VARIED: varied(crops, "c", seed=0)}.items():
         expected = {"latents.npy": seen, "masked.npy": masked_frame(seen, mask)}
         for name, pictures in expected.items():

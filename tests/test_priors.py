@@ -10,9 +10,10 @@ from syncdiff.artifacts import read_parquet
 from syncdiff.config import parse_config
 from syncdiff.faces.align import template
 from syncdiff.faces.extract import extract_clip
-from syncdiff.media.video import decode_crops, encode_crops
+from syncdiff.media.video import decode_crops
 from syncdiff.priors import identity_index, masked_frame, mouth_mask, priors_shard, reduce_pose
 from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
+from tests.members import crop_bytes
 
 SIZES = [32, 64, 256]
 
@@ -73,7 +74,7 @@ def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     faces = [
         {"__key__": clip_key(clip), "json": to_json({"clip": clip}), "crop.mp4": mp4}
-        for clip, mp4 in (("a", b"no mp4"), ("b", encode_crops(crops)))
+        for clip, mp4 in (("a", b"no mp4"), ("b", crop_bytes(crops)))
     ]
     write_shard(tmp_path / "faces.tar", faces)
     priors_shard(config, tmp_path / "faces.tar", tmp_path / "priors.tar", tmp_path / "priors.parquet")
@@ -84,13 +85,13 @@ def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     assert rows["status"].to_dict() == {"a": "rejected", "b": "ok"}
 
 
-def test_the_mask_hides_lips_and_jaw_of_real_speakers(shared: Path) -> None:
+def test_the_mask_hides_lips_and_jaw_of_real_speakers(shared: Path, tmp_path: Path) -> None:
     config = parse_config({})
     mask = mouth_mask(config.faces.size)
     for video in sorted(shared.glob("clips/lrs2_mini/mvlrs_v1/main/*/*.mp4"))[:3]:
         row = {"clip": "a", "video": str(video), "width": 160, "height": 160, "text": "", "split": "test"}
-        sample, _ = extract_clip(config.faces, "cpu", row)
-        transform, landmarks = unnpy(sample["transform.npy"]), unnpy(sample["landmarks.npy"])
+        sample, _ = extract_clip(config.faces, "cpu", tmp_path, row)
+        transform, landmarks = np.load(sample["transform.npy"]), np.load(sample["landmarks.npy"])
         points = np.einsum("tij,tkj->tki", transform[..., :2], landmarks) + transform[:, None, :, 2]
         moving = np.rint(points[:, [*range(4, 13), *range(48, 68)]]).astype(int)  # jaw line below the ears, lips
         assert (mask[moving[..., 1], moving[..., 0]] == 1).all()

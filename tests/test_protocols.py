@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from syncdiff.errors import UserError
-from syncdiff.media.audio import wav_bytes
 from syncdiff.protocols import drive, partner, scored_clips
 from syncdiff.shards.tar import Sample, to_json, write_shard
+from tests.members import wav_bytes
 
 pytestmark = pytest.mark.quick
 

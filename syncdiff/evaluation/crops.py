@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -51,10 +50,7 @@ def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.
         return read_audio(video, start / FPS), (mouth_view(aligned, size) for aligned in crops)
     if crop == "face":
         start, boxes = face_boxes(video)
-        pictures = (
-            crop_face(frame, box, size)
-            for frame, box in zip(islice(read_frames(video), start, None), boxes, strict=False)
-        )
+        pictures = (crop_face(*pair, size) for pair in zip(read_frames(video, start), boxes, strict=False))
         return read_audio(video, start / FPS), through_jpeg(pictures, "yuvj420p") if jpeg else pictures
     frames = read_frames(video)
     if jpeg:

@@ -105,7 +105,7 @@ def _clip(
         first, video = 0, video_of(folder, shown.clip) if folder else Path()
         if not video.is_file():
             raise ClipRejected(f"no video {video}")
-    frames = list(islice(read_frames(video), first, first + min(shown.n_frames, MAX_FRAMES)))
+    frames = list(islice(read_frames(video, first), min(shown.n_frames, MAX_FRAMES)))
     audio = read_audio(video, first / FPS)[: len(frames) * SAMPLES_PER_FRAME]
     return [_shrink(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio
 
@@ -119,5 +119,5 @@ def _mp4(frames: Sequence[np.ndarray], audio: np.ndarray) -> str:
     """Encode anew: what the page holds plays in every browser, whatever the source was."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")
-        write_video(path, frames, audio)
+        write_video(path, frames, [audio])
         return base64.b64encode(path.read_bytes()).decode("ascii")

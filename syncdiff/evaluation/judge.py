@@ -188,7 +188,7 @@ def _frames(job: Job, video: Path | None, n_frames: int) -> Iterator[np.ndarray]
     """Yield the frames of the clip's segment, from its source or from a method's video of the same size."""
     about = job.about
     if video is None:
-        yield from islice(read_frames(about["video"]), about["first_frame"], about["first_frame"] + n_frames)
+        yield from islice(read_frames(about["video"], about["first_frame"]), n_frames)
         return
     if not video.is_file():
         raise ClipRejected("no video of this clip")

@@ -31,17 +31,17 @@ def template(size: int) -> np.ndarray:
     return points
 
 
-def similarity(landmarks: np.ndarray, size: int) -> np.ndarray:
+def similarity(anchors: np.ndarray, size: int) -> np.ndarray:
     """Return the rotation, scale and shift that bring the anchors nearest to their template (least squares).
 
     Args:
-        landmarks: (..., 68, 2) in pixels of the source.
+        anchors: (..., 9, 2), the landmarks `ANCHORS`, in pixels of the source.
         size: side of the crop in pixels.
 
     Returns:
         (..., 2, 3) float64, source to crop.
     """
-    source, target = _complex(landmarks[..., ANCHORS, :]), _complex(template(size))  # x + iy
+    source, target = _complex(anchors), _complex(template(size))  # x + iy
     source_mean, target_mean = source.mean(axis=-1), target.mean()
     centred = source - source_mean[..., None]
     # target = a * source + b; a = scale * e^(i * angle)
@@ -51,9 +51,9 @@ def similarity(landmarks: np.ndarray, size: int) -> np.ndarray:
     return rows.reshape(*rows.shape[:-1], 2, 3)
 
 
-def steady(landmarks: np.ndarray, width: int) -> np.ndarray:
-    """Smooth one track's landmarks (T, 68, 2) over time without lag, for its transforms; `width` 1 changes nothing."""
-    return landmarks if width == 1 else gaussian_filter1d(landmarks, sigma=width / 4, axis=0, mode="nearest")
+def steady(points: np.ndarray, width: int) -> np.ndarray:
+    """Smooth the points (T, n, 2) of one track over time without lag, for its transforms; `width` 1 changes nothing."""
+    return points if width == 1 else gaussian_filter1d(points, sigma=width / 4, axis=0, mode="nearest")
 
 
 def warp(frame: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
@@ -94,7 +94,10 @@ def paste(frame: np.ndarray, crop: np.ndarray, transform: np.ndarray, mask: np.n
     size, flags = (x1 - x0, y1 - y0), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     face = cv2.warpAffine(crop, local, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     weight = cv2.warpAffine(mask.astype(np.float32), local, size, flags=flags)[..., None]  # (h, w, 1)
-    region[:] = np.rint(region + weight * (face - region))
+    face -= region  # in place: large arrays are what this costs
+    face *= weight
+    face += region
+    region[:] = np.rint(face, out=face)
     return pasted
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 
-from syncdiff.artifacts import Ledger, each_clip, read_parquet, sha256
+from syncdiff.artifacts import Ledger, each_clip, read_parquet, scratch, sha256
 from syncdiff.config import Config, Faces
-from syncdiff.faces.align import similarity, steady, warp
+from syncdiff.faces.align import ANCHORS, similarity, steady, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.faces.track import Segment, is_cut, speaker, thumbnail
-from syncdiff.media.audio import fit_audio, read_audio, wav_bytes
+from syncdiff.media.audio import fit_audio, stream_audio, write_wav
 from syncdiff.media.container import FPS
-from syncdiff.media.video import encode_crops, read_frames
-from syncdiff.shards.tar import clip_key, npy, to_json, write_shard
+from syncdiff.media.video import read_frames, write_crops
+from syncdiff.shards.tar import Sample, about, clip_key, to_json, write_npy, write_shard
 
-Sample = dict[str, Any]
 KEPT = ("clip", "video", "width", "height", "text", "split")  # columns of the plan that go into a sample's JSON
+BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
 
 
 def extract_shard(
@@ -36,28 +38,32 @@ def extract_shard(
     table = read_parquet(plan, "status", "split", "shard", *KEPT)
     rows = table[(table["status"] == "ok") & (table["split"] == split) & (table["shard"] == shard)].to_dict("records")
     ledger = Ledger("faces")
-    work = partial(extract_clip, config.faces, config.device)
 
     def samples() -> Iterator[Sample]:
-        for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
-            if outcome.value is None:
-                ledger.add(row["clip"], outcome.status, outcome.reason, first_frame=0, n_frames=0)
-                continue
-            sample, segment = outcome.value
-            n_frames = len(segment.landmarks)
-            ledger.add(row["clip"], reason=segment.note, first_frame=segment.start, n_frames=n_frames)
-            yield sample
+        with scratch(out_tar) as folder:
+            work = partial(extract_clip, config.faces, config.device, folder)
+            for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
+                if outcome.value is None:
+                    ledger.add(row["clip"], outcome.status, outcome.reason, first_frame=0, n_frames=0)
+                    continue
+                sample, note = outcome.value
+                facts = about(sample)
+                ledger.add(row["clip"], reason=note, first_frame=facts["first_frame"], n_frames=facts["n_frames"])
+                yield sample
 
     write_shard(out_tar, samples())
     ledger.write(out_ledger)
     print(ledger.summary())
 
 
-def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sample, Segment]:
+def extract_clip(faces: Faces, device: str, folder: Path, row: Mapping[str, Any]) -> tuple[Sample, str]:
     """Make the sample of one row of the plan, in two passes over its pictures so that none is kept.
 
+    Args:
+        folder: where the members other than json go (crop.mp4, landmarks.npy, transform.npy, audio.wav), as files.
+
     Returns:
-        The sample (members json, crop.mp4, landmarks.npy, transform.npy, audio.wav) and the segment it shows.
+        The sample, and which frames were kept and why (empty: all of them).
 
     Raises:
         ClipRejected: unreadable, without sound, or without one face for long enough.
@@ -65,23 +71,24 @@ def extract_clip(faces: Faces, device: str, row: Mapping[str, Any]) -> tuple[Sam
     video = row["video"]
     segment = find_speaker(video, open_landmarker(faces, device), faces)
     n_frames = len(segment.landmarks)
+    parts = Path(mkdtemp(dir=folder))
+    write_wav(parts / "audio.wav", fit_audio(stream_audio(video, segment.start / FPS), n_frames))
     transforms, crops = align(video, segment, faces)
+    write_crops(parts / "crop.mp4", crops)
+    write_npy(parts / "landmarks.npy", segment.landmarks)
+    write_npy(parts / "transform.npy", transforms.astype(np.float32))
     facts = {key: row[key] for key in KEPT} | {"n_frames": n_frames, "first_frame": segment.start}
     facts["source_sha256"] = sha256(video)
-    return {
-        "__key__": clip_key(row["clip"]),
-        "json": to_json(facts),
-        "crop.mp4": encode_crops(crops),
-        "landmarks.npy": npy(segment.landmarks),
-        "transform.npy": npy(transforms.astype(np.float32)),
-        "audio.wav": wav_bytes(fit_audio(read_audio(video, segment.start / FPS), n_frames)),
-    }, segment
+    members = {part.name: part for part in parts.iterdir()}
+    return {"__key__": clip_key(row["clip"]), "json": to_json(facts), **members}, segment.note
 
 
 def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Align the speaker's face: transforms (T, 2, 3) from the source to crops, and the crops (S, S, 3) uint8."""
-    transforms = similarity(steady(segment.landmarks, faces.smoothing_frames), faces.size)
-    frames = islice(read_frames(video), segment.start, segment.start + len(transforms))
+    anchors = steady(segment.landmarks[:, ANCHORS], faces.smoothing_frames)
+    blocks = (anchors[start : start + BLOCK] for start in range(0, len(anchors), BLOCK))
+    transforms = np.concatenate([similarity(block, faces.size) for block in blocks])
+    frames = islice(read_frames(video, segment.start), len(transforms))
     return transforms, (warp(*pair, faces.size) for pair in zip(frames, transforms, strict=True))
 
 
@@ -91,7 +98,7 @@ def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Seg
     Raises:
         ClipRejected: unreadable, or without one face for long enough.
     """
-    cuts: list[bool] = []
+    cuts: deque[bool] = deque()  # of the pictures that the landmarker has been given and has not answered yet
 
     def watched() -> Iterator[np.ndarray]:
         before: np.ndarray | None = None
@@ -101,5 +108,5 @@ def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Seg
             before = after
             yield frame
 
-    found = list(landmarker.track(watched()))
-    return speaker(found, np.array(cuts), faces.max_gap_frames, faces.min_track_frames)
+    found = ((cuts.popleft(), there) for there in landmarker.track(watched()))
+    return speaker(found, faces.max_gap_frames, faces.min_track_frames)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,17 +18,36 @@ CUT_CHANGE = 0.65
 CONTRAST_FLOOR = 4.0  # grey levels: below it, differences are noise
 
 
-@dataclass
 class Track:
-    """One face over successive frames; frames where it was not found hold None until they are interpolated."""
+    """One face over successive frames; those where it was not found are interpolated as soon as it is found again."""
 
-    start: int
-    faces: list[np.ndarray | None] = field(default_factory=list)
+    def __init__(self, start: int, face: np.ndarray, after_cut: bool) -> None:
+        """Begin with the face (68, 2) of frame `start`."""
+        self.start = self.end = start
+        self.after_cut = after_cut  # whether it begins with a scene
+        self.before_cut = False  # whether it ends with one
+        self.total_area = 0.0  # square pixels, of the boxes of the faces that were found
+        self.last = face
+        self._rows = bytearray()  # a row of 544 bytes for each frame; a list of arrays would be half as large again
+        self.append(start, face)
 
-    @property
-    def end(self) -> int:
-        """Index after the last frame with the face."""
-        return self.start + len(self.faces)
+    def append(self, index: int, face: np.ndarray) -> None:
+        """Add the face that was found in frame `index`, and those between it and the last one, linearly in time."""
+        steps = index - self.end + 1
+        weight = (np.arange(1, steps) / steps)[:, None, None]  # (M, 1, 1) for M frames without the face
+        between = (1 - weight) * self.last + weight * face
+        self._rows += between.astype(np.float32).tobytes() + face.astype(np.float32).tobytes()
+        left, top, right, bottom = bounding_box(face)
+        self.total_area += float((right - left) * (bottom - top))
+        self.last, self.end = face, index + 1
+
+    def __len__(self) -> int:
+        """Frames from the first to the last in which it was found."""
+        return self.end - self.start
+
+    def landmarks(self) -> np.ndarray:
+        """Return (T, 68, 2) float32; the track cannot grow any more."""
+        return np.frombuffer(self._rows, np.float32).reshape(-1, 68, 2)
 
 
 @dataclass(frozen=True)
@@ -41,55 +60,62 @@ class Segment:
     note: str  # which frames were kept and why; empty: all of them
 
 
-def speaker(faces: Sequence[list[np.ndarray]], cuts: np.ndarray, max_gap_frames: int, min_track_frames: int) -> Segment:
+def speaker(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int, min_track_frames: int) -> Segment:
     """Choose the largest consistent face: the track with the greatest sum of box areas.
 
     Args:
-        faces: per frame, the (68, 2) landmarks of all faces.
-        cuts: (T,) bool, whether a new scene begins with a frame.
+        found: of each frame, whether a new scene begins with it, and the (68, 2) landmarks of all its faces.
         max_gap_frames: so many frames without the face are interpolated over; more end the track.
         min_track_frames: shorter tracks are not enough.
 
     Raises:
         ClipRejected: no face at all, or no track that is long enough.
     """
-    n_frames = len(faces)
-    tracks = link_faces(faces, cuts, max_gap_frames)
-    if not tracks:
+    n_frames = longest = 0
+    best: Track | None = None
+
+    def counted() -> Iterator[tuple[bool, list[np.ndarray]]]:
+        nonlocal n_frames
+        for frame in found:
+            n_frames += 1
+            yield frame
+
+    for track in link_faces(counted(), max_gap_frames):
+        longest = max(longest, len(track))
+        if len(track) >= min_track_frames and (best is None or track.total_area > best.total_area):
+            best = track
+    if not longest:
         raise ClipRejected(f"no face in any of {n_frames} frames")
-    long_enough = [track for track in tracks if len(track.faces) >= min_track_frames]
-    if not long_enough:
-        longest = max(len(track.faces) for track in tracks)
+    if best is None:
         raise ClipRejected(f"longest face track has {longest} frames, faces.min_track_frames is {min_track_frames}")
-    best = max(long_enough, key=_total_area)
-    return Segment(best.start, interpolate(best.faces), n_frames, _note(best, n_frames, cuts))
+    return Segment(best.start, best.landmarks(), n_frames, _note(best, n_frames))
 
 
-def link_faces(faces: Sequence[list[np.ndarray]], cuts: np.ndarray, max_gap_frames: int) -> list[Track]:
-    """Join each frame's faces to the tracks before it, best overlap first; what fits none begins a new track."""
-    tracks: list[Track] = []
-    for index, (found, cut) in enumerate(zip(faces, cuts, strict=True)):
-        alive = [] if cut else [track for track in tracks if index - track.end <= max_gap_frames]
-        rest = dict(enumerate(found))
-        overlaps = [(_iou(track.faces[-1], face), a, b) for a, track in enumerate(alive) for b, face in rest.items()]
-        for overlap, a, b in sorted(overlaps, reverse=True):
-            if overlap >= MIN_IOU and b in rest and alive[a].end <= index:
-                alive[a].faces += [None] * (index - alive[a].end) + [rest.pop(b)]
-        tracks += [Track(index, [face]) for face in rest.values()]
-    return tracks
+def link_faces(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int) -> Iterator[Track]:
+    """Join each frame's faces to the tracks before it, best overlap first; what fits none begins a new track.
+
+    Yields:
+        Each track when it has ended, so that only those under way are in memory.
+    """
+    alive: list[Track] = []
+    for index, (cut, faces) in enumerate(found):
+        ended = [track for track in alive if cut or index - track.end > max_gap_frames]
+        for track in ended:
+            track.before_cut = cut and track.end == index
+            alive.remove(track)
+        yield from ended
+        _append(alive, index, faces, cut)
+    yield from alive
 
 
-def interpolate(faces: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Fill the frames without a face linearly in time: (T, 68, 2) float32. The first and last must be there."""
-    there = np.array([face is not None for face in faces])
-    known, missing = np.flatnonzero(there), np.flatnonzero(~there)
-    filled = np.empty((len(faces), 68, 2), np.float32)
-    filled[known] = [face for face in faces if face is not None]
-    after = np.searchsorted(known, missing)
-    before, after = known[after - 1], known[after]
-    weight = ((missing - before) / (after - before))[:, None, None]  # (M, 1, 1)
-    filled[missing] = (1 - weight) * filled[before] + weight * filled[after]
-    return filled
+def _append(tracks: list[Track], index: int, faces: list[np.ndarray], cut: bool) -> None:
+    """Add the faces of a frame to the tracks that they overlap with, or as new ones."""
+    rest = dict(enumerate(faces))
+    overlaps = [(_iou(track.last, face), a, b) for a, track in enumerate(tracks) for b, face in rest.items()]
+    for overlap, a, b in sorted(overlaps, reverse=True):
+        if overlap >= MIN_IOU and b in rest and tracks[a].end <= index:
+            tracks[a].append(index, rest.pop(b))
+    tracks += [Track(index, face, cut) for face in rest.values()]
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
@@ -109,26 +135,20 @@ def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
     return bool(np.square(after - before).mean() / (energy + CONTRAST_FLOOR**2) > CUT_CHANGE)
 
 
-def _total_area(track: Track) -> float:
-    boxes = np.array([bounding_box(face) for face in track.faces if face is not None])
-    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum())
-
-
-def _iou(a: np.ndarray | None, b: np.ndarray) -> float:
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two faces' boxes."""
-    assert a is not None  # a track ends with a face
     box_a, box_b = bounding_box(a), bounding_box(b)
     overlap = np.prod(np.maximum(np.minimum(box_a[2:], box_b[2:]) - np.maximum(box_a[:2], box_b[:2]), 0))
     union = np.prod(box_a[2:] - box_a[:2]) + np.prod(box_b[2:] - box_b[:2]) - overlap
     return float(overlap / union) if union > 0 else 0.0
 
 
-def _note(track: Track, n_frames: int, cuts: np.ndarray) -> str:
-    if len(track.faces) == n_frames:
+def _note(track: Track, n_frames: int) -> str:
+    if len(track) == n_frames:
         return ""
     edges = []
     if track.start > 0:
-        edges.append("begins at a scene cut" if cuts[track.start] else "is not found before")
+        edges.append("begins at a scene cut" if track.after_cut else "is not found before")
     if track.end < n_frames:
-        edges.append("ends at a scene cut" if cuts[track.end] else "is not found after")
+        edges.append("ends at a scene cut" if track.before_cut else "is not found after")
     return f"kept frames {track.start} to {track.end - 1} of {n_frames}: the largest face {' and '.join(edges)}"

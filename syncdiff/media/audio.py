@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -14,7 +15,7 @@ import soundfile
 from av.audio.frame import AudioFrame
 from av.filter import Graph
 
-from syncdiff.artifacts import one_line
+from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected
 from syncdiff.media.container import (
     FPS,
@@ -29,16 +30,21 @@ from syncdiff.media.container import (
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
-WAV_BLOCK = 1_000_000  # samples that soundfile is given at a time: it copies them
+WAV_BLOCK = 65_536  # samples that are streamed at a time
 
 
 def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
-    """Read a file's sound from `start_s` seconds after its first picture (of a file without one: its first sample).
+    """Read what `stream_audio` streams: (n,) int16 mono at 16 kHz."""
+    return joined(stream_audio(path, start_s))
+
+
+def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]:
+    """Stream a file's sound from `start_s` seconds after its first picture (of a file without one: its first sample).
 
     Sound that begins earlier is trimmed, sound that begins later is padded with silence, gaps are filled.
 
-    Returns:
-        (n,) int16 mono at 16 kHz.
+    Yields:
+        (n,) int16 mono at 16 kHz, piece by piece.
 
     Raises:
         ClipRejected: no audio stream, or it cannot be decoded.
@@ -52,40 +58,57 @@ def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
         first = next(frames, None)
         if first is None:
             raise ClipRejected("no sound in the audio stream")
-        audio = _resample(first, frames)  # (n,) from the first sample
         begins = frame_time(first)
         zero = begins if zero is None else zero
-    if begins - zero > MAX_GAP_S:
-        raise ClipRejected(f"broken timestamps: the sound begins {float(begins - zero):.4g} s after the picture")
-    start = zero + Fraction(start_s)
-    late = round((begins - start) * SAMPLE_RATE)  # samples of silence before the sound; negative: sound to trim
-    return np.pad(audio, (late, 0)) if late > 0 else audio[-late:]  # a view: an hour is 115 MB
+        if begins - zero > MAX_GAP_S:
+            raise ClipRejected(f"broken timestamps: the sound begins {float(begins - zero):.4g} s after the picture")
+        late = round((begins - zero - Fraction(start_s)) * SAMPLE_RATE)  # samples of silence; negative: sound to trim
+        yield np.zeros(max(late, 0), np.int16)
+        yield from _from(-late, _resample(first, frames))
 
 
-def fit_audio(audio: np.ndarray, n_frames: int) -> np.ndarray:
-    """Cut `audio` (n,), or pad it with zeros, to the (640 * n_frames,) samples of `n_frames` pictures."""
-    audio = audio[: n_frames * SAMPLES_PER_FRAME]
-    missing = n_frames * SAMPLES_PER_FRAME - len(audio)
-    return np.pad(audio, (0, missing)) if missing else audio
+def fit_audio(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
+    """Cut sound (n,), or pad it with zeros, to the 640 * n_frames samples of `n_frames` pictures."""
+    missing = n_frames * SAMPLES_PER_FRAME
+    for piece in pieces:
+        yield piece[:missing]
+        missing -= min(len(piece), missing)
+        if not missing:
+            return
+    yield np.zeros(missing, np.int16)
 
 
-def wav_bytes(audio: np.ndarray) -> bytes:
-    """Return (n,) int16 mono at 16 kHz as the bytes of a WAV file."""
-    buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE, 1, format="WAV", subtype="PCM_16") as file:
-        for start in range(0, len(audio), WAV_BLOCK):
-            file.write(audio[start : start + WAV_BLOCK])
-    return buffer.getvalue()
+def joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the pieces of a sound as one: (n,) int16."""
+    samples = bytearray()  # grows in place; joined from a list of its pieces, it would be there twice
+    for piece in pieces:
+        samples += piece.tobytes()
+    return np.frombuffer(samples, np.int16)
 
 
-def read_wav(data: bytes | Path) -> np.ndarray:
-    """Read what `wav_bytes` made: (n,) int16.
+def write_wav(path: Path, pieces: Iterable[np.ndarray]) -> int:
+    """Write sound, (n,) int16 mono at 16 kHz piece by piece, as a WAV file, atomically; return its samples."""
+    with atomic(path) as temporary, temporary.open("wb") as raw, wave.open(raw) as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        for piece in pieces:
+            file.writeframesraw(piece.tobytes())
+        return file.getnframes()
+
+
+def stream_wav(path: Path) -> Iterator[np.ndarray]:
+    """Stream what `write_wav` wrote: (n,) int16, piece by piece."""
+    yield from soundfile.blocks(path, blocksize=WAV_BLOCK, dtype="int16")
+
+
+def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Read what `write_wav` wrote, or its samples from `start` up to `stop`, as far as there are some: (n,) int16.
 
     Raises:
         ClipRejected: damaged, or not mono.
     """
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        audio, _ = soundfile.read(io.BytesIO(data) if isinstance(data, bytes) else data, dtype="int16")
+        audio, _ = soundfile.read(source, dtype="int16", start=start, stop=stop)
     except (soundfile.SoundFileError, MemoryError) as error:
         raise ClipRejected(f"damaged sound: {one_line(error)}") from None
     if audio.ndim != 1:
@@ -102,8 +125,15 @@ def _first_picture_time(path: Path | str) -> Fraction | None:
         return frame_time(first_frame(container, stream))
 
 
-def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> np.ndarray:
-    """Convert decoded frames to (n,) int16 mono at 16 kHz; `async` fills gaps between their timestamps with silence."""
+def _from(n_trimmed: int, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Leave the first samples out, if the number is above zero."""
+    for piece in pieces:
+        yield piece[max(n_trimmed, 0) :]
+        n_trimmed -= len(piece)
+
+
+def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> Iterator[np.ndarray]:
+    """Convert decoded frames to int16 mono at 16 kHz; `async` fills gaps between their timestamps with silence."""
     graph = Graph()
     graph.link_nodes(
         graph.add_abuffer(
@@ -113,11 +143,8 @@ def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> np.ndarray:
         graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={SAMPLE_RATE}"),
         graph.add("abuffersink"),
     ).configure()
-    samples = bytearray()  # grows in place; an array joined from its pieces would be there twice
     for frame in chain([first], rest, [None]):
-        for piece in _filter(graph, frame):
-            samples += piece.tobytes()
-    return np.frombuffer(samples, np.int16)
+        yield from _filter(graph, frame)
 
 
 def _filter(graph: Graph, frame: AudioFrame | None) -> Iterator[np.ndarray]:

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, repeat
+from math import ceil
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import ffmpeg
@@ -23,7 +24,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
-from syncdiff.media.audio import SAMPLE_RATE, wav_bytes
+from syncdiff.media.audio import SAMPLE_RATE, write_wav
 from syncdiff.media.container import (
     FPS,
     MAX_DURATION_S,
@@ -83,7 +84,7 @@ def probe(path: Path | str) -> Probe:
         )
 
 
-def read_frames(source: Path | str | bytes) -> Iterator[np.ndarray]:
+def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarray]:
     """Stream pictures at 25 fps from time zero, one in memory at a time.
 
     Each instant shows the picture nearest in time; one that is held for longer than a frame gives way to the next half
@@ -91,6 +92,7 @@ def read_frames(source: Path | str | bytes) -> Iterator[np.ndarray]:
 
     Args:
         source: a file, or the bytes of one.
+        start: so many frames are left out at the beginning, for less than it takes to see them.
 
     Yields:
         (H, W, 3) uint8 RGB, upright; a repeated picture is the same array, so do not write into it.
@@ -98,41 +100,43 @@ def read_frames(source: Path | str | bytes) -> Iterator[np.ndarray]:
     Raises:
         ClipRejected: no video stream, or it cannot be decoded.
     """
-    slot = 0  # index on the 25 fps timeline of the next picture to yield; times below are in these units
-    picture: np.ndarray | None = None
+    slot = 0  # index on the 25 fps timeline of the next frame; times below are in these units
+    held: VideoFrame | None = None
     zero = shown = end = Fraction(0)
     with open_media(source) as container:
         stream = video_stream(container)
         for frame in continuous(container.decode(stream)):
-            if picture is None:
+            if held is None:
                 zero = frame_time(frame) * FPS
-            start = end if frame.pts is None else frame_time(frame) * FPS - zero
-            while picture is not None and slot < max((shown + start) / 2, start - Fraction(1, 2)):
-                yield picture
-                slot += 1
-            picture, shown, end = upright(frame), start, start + _duration(frame, stream) * FPS
-        if picture is None:
+            begin = end if frame.pts is None else frame_time(frame) * FPS - zero
+            if held is not None:
+                until = max(slot, ceil(max((shown + begin) / 2, begin - Fraction(1, 2))))
+                yield from _repeated(held, until - max(slot, start))
+                slot = until
+            held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
+        if held is None:
             raise ClipRejected("cannot be decoded: no picture in the video stream")
-        for _ in range(slot, max(round(end), 1)):
-            yield picture
+        yield from _repeated(held, max(round(end), 1) - max(slot, start))
 
 
-def encode_crops(frames: Iterable[np.ndarray]) -> bytes:
-    """Encode square crops as an H.264 yuv444p mp4, visually lossless; the same crops give the same bytes.
+def _repeated(frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
+    """Yield one picture so many times; when that is none, it is not even converted."""
+    if times > 0:
+        yield from repeat(upright(frame), times)
+
+
+def write_crops(path: Path, frames: Iterable[np.ndarray]) -> None:
+    """Write square crops as an H.264 yuv444p mp4, visually lossless, atomically; the same crops give the same bytes.
 
     Args:
         frames: (S, S, 3) uint8 RGB each, at 25 fps; at least one.
     """
     frames = iter(frames)
     first = next(frames)
-    with tempfile.TemporaryFile() as file:  # a growing buffer would be there several times over
-        _encode(first, frames, file)
-        file.seek(0)
-        return file.read()
-
-
-def _encode(first: np.ndarray, frames: Iterable[np.ndarray], file: BinaryIO) -> None:
-    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    with (
+        atomic(path) as temporary,
+        av.open(f"file:{temporary}", "w", format="mp4", options={"fflags": "+bitexact"}) as container,
+    ):
         options = {"crf": str(CROP_CRF), "preset": PRESET, "threads": "1", "x264-params": X264}
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "yuv444p"
@@ -142,18 +146,21 @@ def _encode(first: np.ndarray, frames: Iterable[np.ndarray], file: BinaryIO) -> 
 
 
 def decode_crops(data: bytes) -> np.ndarray:
-    """Decode what `encode_crops` made: (T, S, S, 3) uint8 RGB."""
+    """Decode what `write_crops` wrote: (T, S, S, 3) uint8 RGB."""
     return np.stack(list(read_frames(data)))
 
 
 def write_video(
-    path: Path | str, frames: Iterable[np.ndarray], audio: np.ndarray | None = None, comment: str | None = None
+    path: Path | str,
+    frames: Iterable[np.ndarray],
+    audio: Iterable[np.ndarray] | None = None,
+    comment: str | None = None,
 ) -> None:
     """Write an mp4 (H.264 yuv420p at 25 fps, AAC) through ffmpeg, atomically; odd sides get one more row or column.
 
     Args:
         frames: (H, W, 3) uint8 RGB each, all of one size; at least one.
-        audio: (n,) int16 mono at 16 kHz.
+        audio: (n,) int16 mono at 16 kHz, piece by piece.
         comment: metadata tag, for example that the video is synthetic.
 
     Raises:
@@ -164,7 +171,7 @@ def write_video(
     with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
         wav = Path(folder, "audio.wav")
         if audio is not None:
-            wav.write_bytes(wav_bytes(audio))
+            write_wav(wav, audio)
         command = _ffmpeg_command(temporary, first.shape, wav if audio is not None else None, comment)
         process = command.run_async(cmd=get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True, overwrite_output=True)
         _feed(process, chain([first], frames))
@@ -209,7 +216,7 @@ def _feed(process: Popen[bytes], frames: Iterable[np.ndarray]) -> None:
     assert process.stdin is not None
     try:
         for frame in frames:
-            process.stdin.write(frame.tobytes())
+            process.stdin.write(np.ascontiguousarray(frame).data)
     except BrokenPipeError:
         pass  # ffmpeg gave up; its message follows
     except BaseException:

@@ -13,7 +13,6 @@ from urllib.parse import quote
 import numpy as np
 from braceexpand import braceexpand
 from webdataset.tariterators import group_by_keys
-from webdataset.writer import TarWriter
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected, UserError
@@ -22,7 +21,10 @@ VARIED = "varied."  # begins the names of the members that show a clip otherwise
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
 Sample = dict[str, Any]
-"""One clip: its `__key__` (str), and the bytes of each member by extension (`json`, `pose.npy`, ...)."""
+"""One clip: its `__key__` (str), and the bytes of each member by extension (`json`, `pose.npy`, ...).
+
+To be written, a member may also be the path of a file that holds its bytes: those of a long clip need no memory then.
+"""
 
 
 def clip_key(clip: str) -> str:
@@ -39,6 +41,14 @@ def npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def write_npy(path: Path | str, array: np.ndarray) -> None:
+    """Write an array as a .npy file, atomically."""
+    array = np.ascontiguousarray(array)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)  # numpy's own writing does not say that the disk is full
 
 
 def unnpy(data: bytes) -> np.ndarray:
@@ -73,14 +83,23 @@ def write_shard(path: Path | str, samples: Iterable[Sample]) -> None:
         ValueError: two samples have one key.
     """
     seen: set[str] = set()
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        options = {"encoder": False, "compress": False, "mtime": 0, "user": "", "group": "", "format": "PAX_FORMAT"}
-        with TarWriter(file, **options) as writer:
-            for sample in samples:
-                if sample["__key__"] in seen:
-                    raise ValueError(f"two samples have the key {sample['__key__']}")
-                seen.add(sample["__key__"])
-                writer.write(sample)
+    with atomic(path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+        for sample in samples:
+            key = sample["__key__"]
+            if key in seen:
+                raise ValueError(f"two samples have the key {key}")
+            seen.add(key)
+            for extension in sorted(sample.keys() - {"__key__"}):
+                _add(tar, f"{key}.{extension}", sample[extension])
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
+    member = tarfile.TarInfo(name)
+    member.mode = 0o444
+    with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as file:
+        member.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        tar.addfile(member, file)
 
 
 def read_shard(path: Path | str) -> Iterator[Sample]:

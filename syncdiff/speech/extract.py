@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -12,18 +13,20 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from syncdiff.artifacts import Ledger, Outcome, atomic, attempt, progress
+from syncdiff.artifacts import Ledger, Outcome, attempt, progress
 from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.media.audio import read_audio, read_wav
+from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
 from syncdiff.media.video import FPS, probe
 from syncdiff.models.syncnet import mfcc
-from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_npy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
 from syncdiff.speech.filterbank import stack, stacked_filterbank
 from syncdiff.speech.mel import mel_windows
 
 BATCH_FRAMES = 2048  # of a padded batch: bounds the memory, and is enough to fill a CPU or a GPU
+MARGIN_FRAMES = 100  # of sound around the rows of a long one; with the rows, as long as most sentences of LRS2 and LRS3
+MEL_PERIOD = 5  # frames: 16 whole columns of the mel spectrogram
 CLIPS_AT_ONCE = 64  # of a shard, sorted into batches by their length
 
 
@@ -41,6 +44,41 @@ def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device
         (n_frames, D) float32; D is 104 for fbank, 1280 for mel, 52 for mfcc, the encoder's width for avhubert<N>.
     """
     return clip_features([(audio, n_frames)], name, speech, device)[0]
+
+
+@dataclass(frozen=True)
+class LongSpeech:
+    """One feature set of a sound of any length, made as its rows are asked for: it is never there as a whole.
+
+    Rows depend on the sound around them: fbank and mel on less than `MARGIN_FRAMES` of it, so that they are those of
+    `features`; avhubert<N> then hears no further than that, which for a longer sound is an approximation.
+
+    wav: the sound, as `write_wav` writes it.
+    first: the video frame of row 0.
+    n_frames: rows.
+    name, speech, device: as for `features`.
+    """
+
+    wav: Path
+    first: int
+    n_frames: int
+    name: str
+    speech: Speech
+    device: str = "auto"
+
+    def __len__(self) -> int:
+        """T, the number of rows."""
+        return self.n_frames
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Return (n, D) float32."""
+        start, stop, _ = rows.indices(self.n_frames)
+        start, stop, last = self.first + start, self.first + stop, self.first + self.n_frames
+        begin, end = max(start - MARGIN_FRAMES, 0), min(stop + MARGIN_FRAMES, last)
+        begin -= begin % MEL_PERIOD
+        audio = read_wav(self.wav, begin * SAMPLES_PER_FRAME, (end + MARGIN_FRAMES) * SAMPLES_PER_FRAME)
+        made = features(audio, end - begin, self.name, self.speech, self.device)
+        return made[start - begin : stop - begin]
 
 
 def clip_features(
@@ -131,8 +169,7 @@ def extract_features(
     if layer != "none" and checkpoint is not None:
         encoder = _load(checkpoint, engine)
         [rows] = hidden_states(encoder, [rows], _layer_number(layer, encoder.config.layers))
-    with atomic(out) as temporary, temporary.open("wb") as file:
-        np.save(file, rows)
+    write_npy(out, rows)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -14,15 +15,15 @@ import torch
 from syncdiff.artifacts import progress
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.faces.align import paste
+from syncdiff.faces.align import paste, warp
 from syncdiff.faces.extract import align, find_speaker
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.faces.track import Segment
-from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, read_audio
+from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, stream_audio, stream_wav, write_wav
 from syncdiff.media.container import FPS
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.priors import identity_index, mouth_mask
-from syncdiff.speech.extract import features
+from syncdiff.speech.extract import LongSpeech
 from syncdiff.synthesis.generate import Target, generate, load_networks
 from syncdiff.synthesis.split import SYNTHETIC
 
@@ -47,28 +48,36 @@ def dub(
     Raises:
         UserError: no face in the video, or none before the sound ends, or one of the two cannot be read.
     """
-    with _naming(sound):
-        audio = read_audio(sound)
-    with _naming(video):
-        segment = find_speaker(video, open_landmarker(config.faces, config.device), config.faces)
-    n_frames = min(segment.clip_frames, len(audio) // SAMPLES_PER_FRAME)
-    n_dubbed = min(len(segment.landmarks), n_frames - segment.start)
-    if n_dubbed < 1:
-        raise UserError(
-            f"{sound}: ends before the face appears in {video}, at {segment.start / FPS:.2f} s; give more sound"
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder, "sound.wav")
+        with _naming(sound):
+            n_samples = write_wav(wav, stream_audio(sound))
+        with _naming(video):
+            segment = find_speaker(video, open_landmarker(config.faces, config.device), config.faces)
+        n_frames = min(segment.clip_frames, n_samples // SAMPLES_PER_FRAME)
+        n_dubbed = min(len(segment.landmarks), n_frames - segment.start)
+        if n_dubbed < 1:
+            raise UserError(
+                f"{sound}: ends before the face appears in {video}, at {segment.start / FPS:.2f} s; give more sound"
+            )
+        networks = load_networks(config, denoiser, autoencoder, device)
+        target, transforms = _target(config, video, segment, wav, n_dubbed)
+        mouths = (crops[0] for crops in progress(generate(networks, [target]), "dub", n_dubbed))
+        pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
+        write_video(out, pictures, fit_audio(stream_wav(wav), n_frames), comment=SYNTHETIC)
+        return n_dubbed
+
+
+def _target(config: Config, video: Path, segment: Segment, wav: Path, n_dubbed: int) -> tuple[Target, np.ndarray]:
+    """Return what is to be generated, and the transforms (T, 2, 3) from the video to its crops."""
     transforms, crops = align(video, segment, config.faces)
     target = Target(
         crops=crops,
-        identity=_identity(config, video, segment),
-        speech=features(audio, n_frames, config.speech.feature_set, config.speech)[segment.start :][:n_dubbed],
+        identity=_identity(config, video, segment.start, transforms),
+        speech=LongSpeech(wav, segment.start, n_dubbed, config.speech.feature_set, config.speech, config.device),
         noise_seed=crc32(video.name.encode()) + config.seed,
     )
-    generated = generate(load_networks(config, denoiser, autoencoder, device), [target])
-    mouths = (crops[0] for crops in progress(generated, "dub", n_dubbed))
-    pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
-    write_video(out, pictures, fit_audio(audio, n_frames), comment=SYNTHETIC)
-    return n_dubbed
+    return target, transforms
 
 
 @contextmanager
@@ -80,10 +89,11 @@ def _naming(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: {error}; give another file") from None
 
 
-def _identity(config: Config, video: Path, segment: Segment) -> np.ndarray:
+def _identity(config: Config, video: Path, start: int, transforms: np.ndarray) -> np.ndarray:
     """Return the identity frame (S, S, 3): one of the speaker's crops, chosen by the video's name and the seed."""
-    _, crops = align(video, segment, config.faces)
-    return next(islice(crops, identity_index(video.name, len(segment.landmarks), config.seed), None))
+    index = identity_index(video.name, len(transforms), config.seed)
+    frame = next(read_frames(video, start + index))
+    return warp(frame, transforms[index], config.faces.size)
 
 
 def _pasted(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +23,13 @@ from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
 
 
+class Rows(Protocol):
+    """Rows (T, D) that can be read in slices (n, D): an array, or `LongSpeech`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Target:
     """A clip whose mouth is to be generated.
@@ -34,7 +42,7 @@ class Target:
 
     crops: Iterable[np.ndarray]
     identity: np.ndarray
-    speech: np.ndarray
+    speech: Rows
     noise_seed: int
 
 
@@ -170,19 +178,20 @@ def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[In
 
 
 @torch.inference_mode()
-def _contexts(networks: Networks, speech: np.ndarray, times: Iterable[int]) -> Tensor:
-    """Encode the speech (T, D) around each of the frames: (n, W, E)."""
-    window = networks.config.speech.window_frames
-    rows, valid = zip(*(speech_window(speech, t, window) for t in times), strict=True)
-    return networks.denoiser.context(torch.stack(rows).to(networks.device), torch.stack(valid).to(networks.device))
+def _contexts(networks: Networks, speech: Rows, times: range) -> Tensor:
+    """Encode the speech around each of the frames: (n, W, E)."""
+    windows, valid = speech_windows(speech, times, networks.config.speech.window_frames)
+    return networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
 
 
-def speech_window(speech: np.ndarray, t: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return rows (W, D) of `speech` (T, D) centred at t, zero where valid (W,) is false: beyond the ends."""
-    rows = np.arange(t - width // 2, t - width // 2 + width)
+def speech_windows(speech: Rows, times: range, width: int) -> tuple[Tensor, Tensor]:
+    """Return rows (n, W, D) of `speech` centred at each time, zero where valid (n, W) is false: past its ends."""
+    rows = np.array(times)[:, None] + np.arange(width) - width // 2  # (n, W)
     valid = (rows >= 0) & (rows < len(speech))
-    window = speech[rows.clip(0, len(speech) - 1)] * valid[:, None]
-    return torch.from_numpy(window), torch.from_numpy(valid)
+    inside = rows.clip(0, len(speech) - 1)
+    first = inside[0, 0]
+    windows = speech[first : inside[-1, -1] + 1][inside - first] * valid[..., None]
+    return torch.from_numpy(windows), torch.from_numpy(valid)
 
 
 def _noise(target: Target, like: Tensor) -> Tensor:

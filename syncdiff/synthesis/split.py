@@ -51,7 +51,7 @@ class Job:
     @property
     def identity(self) -> np.ndarray:
         """The clip's identity frame (S, S, 3) uint8."""
-        return next(islice(read_frames(self.sample["crop.mp4"]), self.about["identity"], None))
+        return next(read_frames(self.sample["crop.mp4"], self.about["identity"]))
 
 
 def sample_experiment(
@@ -153,10 +153,9 @@ def _write(job: Job, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:
     """Put the crops back into the clip's frames and write them with the driving audio to `folder`/<clip>.mp4."""
     about = job.about
     path = inside(folder, f"{about['clip']}.mp4")
-    first = about["first_frame"]
-    source = islice(read_frames(about["video"]), first, first + job.driving.n_frames)
+    source = islice(read_frames(about["video"], about["first_frame"]), job.driving.n_frames)
     transforms = unnpy(job.sample["transform.npy"])
     pasted = (
         paste(frame, crop, transform, mask) for frame, crop, transform in zip(source, crops, transforms, strict=False)
     )
-    write_video(path, pasted, job.driving.audio, comment=SYNTHETIC)
+    write_video(path, pasted, [job.driving.audio], comment=SYNTHETIC)

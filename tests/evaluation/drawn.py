@@ -11,10 +11,10 @@ import torch
 
 from syncdiff.artifacts import Ledger
 from syncdiff.config import Config, parse_config
-from syncdiff.media.audio import wav_bytes
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
 from syncdiff.shards.tar import npy, to_json, write_shard
+from tests.members import wav_bytes
 
 N_FRAMES = 30
 SIZE = 64  # of frames and crops: the transform is the identity
@@ -47,7 +47,7 @@ class Faked:
         """Write a method's videos: the real frames (T, S, S, 3), changed."""
         for clip in CLIPS:
             frames = np.stack(list(read_frames(self.root / f"source/{clip}.mp4")))
-            write_video(self.videos(method) / protocol / f"{clip}.mp4", change(frames), sound(0))
+            write_video(self.videos(method) / protocol / f"{clip}.mp4", change(frames), [sound(0)])
 
 
 class DrawnLandmarker:
@@ -65,7 +65,7 @@ def make(root: Path) -> Faked:
     for index, clip in enumerate(CLIPS):
         video = root / f"source/{clip}.mp4"
         openings = 4 + np.rint(6 + 6 * np.sin(np.arange(N_FRAMES) / (2 + index))).astype(int)
-        write_video(video, [drawing(opening, seed=index) for opening in openings], sound(index))
+        write_video(video, [drawing(opening, seed=index) for opening in openings], [sound(index)])
         samples.append(sample(clip, video, openings, index))
         for book in (ledger, faces):
             book.add(clip, first_frame=0, n_frames=N_FRAMES)

@@ -45,7 +45,7 @@ def test_jpeg_streams_and_loses_little(pixel_format: str) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize("crop", ["face", "aligned"])
 def test_no_face_is_rejected(crop: Literal["face", "aligned"], tmp_path: Path) -> None:
-    write_video(tmp_path / "black.mp4", repeat(np.zeros((64, 64, 3), np.uint8), 8), np.zeros(8 * 640, np.int16))
+    write_video(tmp_path / "black.mp4", repeat(np.zeros((64, 64, 3), np.uint8), 8), [np.zeros(8 * 640, np.int16)])
     with pytest.raises(ClipRejected, match="no face"):
         scored_pictures(tmp_path / "black.mp4", 224, crop, jpeg=False)
 

@@ -71,9 +71,9 @@ def test_offset_is_found(early: int) -> None:
 
 def test_files_that_cannot_be_scored_are_listed(tmp_path: Path) -> None:
     torch.save(SyncNet().state_dict(), tmp_path / "syncnet_v2.model")
-    write_video(tmp_path / "good.mp4", noise(12), speech(12 * 640))
+    write_video(tmp_path / "good.mp4", noise(12), [speech(12 * 640)])
     write_video(tmp_path / "silent.mp4", noise(12), None)
-    write_video(tmp_path / "short.mp4", noise(3), speech(3 * 640))
+    write_video(tmp_path / "short.mp4", noise(3), [speech(3 * 640)])
     (tmp_path / "empty.mp4").touch()
     videos = [tmp_path / f"{name}.mp4" for name in ("good", "silent", "short", "empty")]
     report = score_videos(videos, tmp_path / "syncnet_v2.model")
@@ -89,7 +89,7 @@ def test_files_that_cannot_be_scored_are_listed(tmp_path: Path) -> None:
 
 def test_a_syncnet_of_the_workflow_sees_aligned_faces(tmp_path: Path) -> None:
     save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "test")
-    write_video(tmp_path / "faceless.mp4", noise(12), speech(12 * 640))
+    write_video(tmp_path / "faceless.mp4", noise(12), [speech(12 * 640)])
     report = score_videos([tmp_path / "faceless.mp4"], tmp_path / "syncnet.safetensors")
     assert report["crop"] == "aligned"
     assert "no face" in report["failed"][0]["reason"]

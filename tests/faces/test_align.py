@@ -29,7 +29,7 @@ def picture_of_blobs(height: int = 300, width: int = 400) -> np.ndarray:
 @pytest.mark.parametrize(("scale", "degrees"), [(1.0, 0.0), (0.2, 25.0), (3.0, -40.0)])
 def test_anchors_reach_the_template(face: np.ndarray, scale: float, degrees: float) -> None:
     source = moved(face, scale, degrees, (31.0, -12.0))
-    transform = similarity(source, 96)
+    transform = similarity(source[ANCHORS], 96)
     np.testing.assert_allclose(apply(transform, source[ANCHORS]), template(96), atol=1e-3)
     assert scale_of(transform) == pytest.approx(0.27 * 96 / (60 * scale), rel=1e-4)
 
@@ -41,17 +41,15 @@ def test_eyes_lie_in_the_upper_third_and_an_open_mouth_fits() -> None:
 
 
 def test_only_stable_points_count(face: np.ndarray) -> None:
-    talking = face.copy()
-    talking[48:] += 15
-    talking[:17] -= 9
-    np.testing.assert_array_equal(similarity(talking, 64), similarity(face, 64))
+    brows_jaw_and_mouth = {*range(27), *range(48, 68)}
+    assert not brows_jaw_and_mouth & set(ANCHORS.tolist())
 
 
 def test_many_frames_at_once(face: np.ndarray) -> None:
     track = np.stack([moved(face, 1 + 0.1 * t, t, (t, 0)) for t in range(5)])
-    transforms = similarity(track, 64)
+    transforms = similarity(track[:, ANCHORS], 64)
     assert transforms.shape == (5, 2, 3)
-    np.testing.assert_allclose(transforms[3], similarity(track[3], 64))
+    np.testing.assert_allclose(transforms[3], similarity(track[3, ANCHORS], 64))
 
 
 def test_smoothing_removes_jitter_without_lag(face: np.ndarray) -> None:
@@ -87,7 +85,7 @@ def test_strong_reduction_does_not_alias() -> None:
 
 def test_paste_is_the_inverse_of_warp(face: np.ndarray) -> None:
     frame = picture_of_blobs()
-    transform = similarity(moved(face, 0.8, 12, (30, 20)), 128)
+    transform = similarity(moved(face, 0.8, 12, (30, 20))[ANCHORS], 128)
     mask = np.zeros((128, 128), np.float32)
     mask[20:108, 20:108] = 1
     back = paste(frame, warp(frame, transform, 128), transform, mask)

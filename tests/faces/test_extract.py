@@ -67,7 +67,7 @@ def test_trimmed_clip_keeps_sound_and_picture_together(shared: Path, tmp_path: P
     frames, audio = list(read_frames(video)), read_audio(video)
     blank = [np.zeros_like(frames[0])] * 12
     sound = np.concatenate([np.full(12 * 640, 500, np.int16), audio])
-    write_video(tmp_path / "late.mp4", [*blank, *frames], sound)
+    write_video(tmp_path / "late.mp4", [*blank, *frames], [sound])
     (sample,), ledger = run(config, plan_of(tmp_path, {"late": tmp_path / "late.mp4"}), "a")
     assert ledger["reason"].item().startswith("kept frames 12 to 86 of 87")
     assert ledger["first_frame"].item() == 12

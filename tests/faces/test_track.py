@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from syncdiff.errors import ClipRejected
-from syncdiff.faces.track import interpolate, is_cut, link_faces, speaker, thumbnail
+from syncdiff.faces.track import Segment, Track, is_cut, link_faces, speaker, thumbnail
 from syncdiff.media.video import read_frames
 
 pytestmark = pytest.mark.quick
 
-NO_CUTS = np.zeros(60, bool)
+Faces = Sequence[list[np.ndarray]]
 
 
 def at(face: np.ndarray, x: float = 0, scale: float = 1) -> np.ndarray:
     return (scale * face + [x, 0]).astype(np.float32)
 
 
+def chosen(faces: Faces, cuts: Sequence[int] = (), min_track_frames: int = 25) -> Segment:
+    found = ((index in cuts, there) for index, there in enumerate(faces))
+    return speaker(found, max_gap_frames=5, min_track_frames=min_track_frames)
+
+
+def linked(faces: Faces, cuts: Sequence[int] = ()) -> list[Track]:
+    return list(link_faces(((index in cuts, there) for index, there in enumerate(faces)), max_gap_frames=5))
+
+
 def test_a_face_in_every_frame_is_one_track(face: np.ndarray) -> None:
     faces = [[at(face, 2 * t)] for t in range(60)]
-    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    segment = chosen(faces)
     assert (segment.start, segment.note) == (0, "")
     np.testing.assert_array_equal(segment.landmarks, np.stack([found[0] for found in faces]))
 
@@ -32,21 +41,19 @@ def test_a_face_in_every_frame_is_one_track(face: np.ndarray) -> None:
 def test_short_gaps_are_interpolated(face: np.ndarray) -> None:
     faces = [[at(face, t)] for t in range(60)]
     faces[20:25] = [[]] * 5
-    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    segment = chosen(faces)
     np.testing.assert_allclose(segment.landmarks, [at(face, t) for t in range(60)], atol=1e-3)
 
 
 def test_a_longer_gap_ends_the_track(face: np.ndarray) -> None:
     faces = [[face]] * 20 + [[]] * 6 + [[face]] * 34
-    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    segment = chosen(faces)
     assert (segment.start, len(segment.landmarks)) == (26, 34)
     assert segment.note == "kept frames 26 to 59 of 60: the largest face is not found before"
 
 
 def test_a_scene_cut_ends_the_track(face: np.ndarray) -> None:
-    cuts = NO_CUTS.copy()
-    cuts[35] = True
-    segment = speaker([[face]] * 60, cuts, max_gap_frames=5, min_track_frames=25)
+    segment = chosen([[face]] * 60, cuts=[35])
     assert (segment.start, len(segment.landmarks)) == (0, 35)
     assert segment.note.endswith("ends at a scene cut")
 
@@ -54,32 +61,51 @@ def test_a_scene_cut_ends_the_track(face: np.ndarray) -> None:
 def test_the_largest_face_wins_however_faces_are_ordered(face: np.ndarray) -> None:
     small, large = at(face, 400, 0.5), at(face)
     faces = [[small, large] if t % 2 else [large, small] for t in range(60)]
-    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+    segment = chosen(faces)
     np.testing.assert_array_equal(segment.landmarks[31], large)
 
 
 def test_a_passing_large_face_does_not_win(face: np.ndarray) -> None:
     faces = [[face] + ([at(face, 900, 1.5)] if t < 10 else []) for t in range(60)]
-    segment = speaker(faces, NO_CUTS, max_gap_frames=5, min_track_frames=5)
+    segment = chosen(faces, min_track_frames=5)
     assert len(segment.landmarks) == 60
 
 
 def test_a_jump_is_another_face(face: np.ndarray) -> None:
-    tracks = link_faces([[face]] * 10 + [[at(face, 300)]] * 10, np.zeros(20, bool), max_gap_frames=5)
-    assert [(track.start, len(track.faces)) for track in tracks] == [(0, 10), (10, 10)]
+    tracks = linked([[face]] * 10 + [[at(face, 300)]] * 10)
+    assert [(track.start, len(track)) for track in tracks] == [(0, 10), (10, 10)]
+
+
+def test_a_track_does_not_go_on_behind_a_cut_that_comes_in_a_gap(face: np.ndarray) -> None:
+    tracks = linked([[face]] * 10 + [[]] * 3 + [[face]] * 10, cuts=[11])
+    assert [(track.start, len(track)) for track in tracks] == [(0, 10), (13, 10)]
+
+
+def test_tracks_that_have_ended_are_let_go(face: np.ndarray) -> None:
+    """Two hundred scenes: when one has ended, its track comes out before the next frame is looked at."""
+    seen = 0
+
+    def scenes() -> Iterable[tuple[bool, list[np.ndarray]]]:
+        nonlocal seen
+        for index in range(400):
+            seen = index
+            yield index % 2 == 0, [face]
+
+    assert all(track.end == seen for track in islice(link_faces(scenes(), 5), 199))
 
 
 def test_reasons(face: np.ndarray) -> None:
     with pytest.raises(ClipRejected, match="no face in any of 60 frames"):
-        speaker([[]] * 60, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+        chosen([[]] * 60)
     with pytest.raises(ClipRejected, match=r"longest face track has 12 frames, faces.min_track_frames is 25"):
-        speaker([[face]] * 12 + [[]] * 48, NO_CUTS, max_gap_frames=5, min_track_frames=25)
+        chosen([[face]] * 12 + [[]] * 48)
 
 
-def test_interpolate_one_and_many(face: np.ndarray) -> None:
-    assert interpolate([face]).shape == (1, 68, 2)
-    filled = interpolate([face, None, None, None, at(face, 8), None, at(face, 9)])
-    np.testing.assert_allclose(filled[:, 0, 0] - face[0, 0], [0, 2, 4, 6, 8, 8.5, 9], atol=1e-3)
+def test_interpolated_are_the_frames_between(face: np.ndarray) -> None:
+    [alone] = linked([[face]])
+    assert alone.landmarks().shape == (1, 68, 2)
+    [track] = linked([[face], [], [], [], [at(face, 8)], [], [at(face, 9)], [], []])
+    np.testing.assert_allclose(track.landmarks()[:, 0, 0] - face[0, 0], [0, 2, 4, 6, 8, 8.5, 9], atol=1e-3)
 
 
 def scene(seed: int) -> np.ndarray:

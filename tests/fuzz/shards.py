@@ -19,8 +19,8 @@ from tests.fuzz.place import NAMES, Make, Place, Read, pick
 
 def shard_samples() -> dict[str, list[dict]]:
     """Return small samples of the three tars that become a shard."""
-    from syncdiff.media.audio import wav_bytes
     from syncdiff.shards.tar import clip_key, npy, to_json
+    from tests.members import wav_bytes
 
     stages: dict[str, list[dict]] = {"faces": [], "priors": [], "speech": []}
     for clip in ("main/6000/00001", "a b/é.mp4"):

@@ -12,7 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected
 from syncdiff.media import audio
-from syncdiff.media.audio import fit_audio, read_audio, read_wav, wav_bytes
+from syncdiff.media.audio import fit_audio, joined, read_audio, read_wav, stream_wav, write_wav
 from syncdiff.media.video import write_video
 
 pytestmark = pytest.mark.quick
@@ -36,7 +36,7 @@ def click_time(audio: np.ndarray) -> float:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    write_video(tmp_path / "clip.mp4", FRAMES, click_at(1.5))
+    write_video(tmp_path / "clip.mp4", FRAMES, [click_at(1.5)])
     return tmp_path / "clip.mp4"
 
 
@@ -93,23 +93,23 @@ def test_no_audio_stream(tmp_path: Path) -> None:
         read_audio(tmp_path / "mute.mp4")
 
 
-def test_fit_audio() -> None:
+@pytest.mark.parametrize("size", [1, 300, 1000])
+def test_fit_audio(size: int) -> None:
     audio = np.arange(1000, dtype=np.int16)
-    np.testing.assert_array_equal(fit_audio(audio, 1), audio[:640])
-    longer = fit_audio(audio, 2)
+    pieces = np.split(audio, range(size, 1000, size))
+    np.testing.assert_array_equal(joined(fit_audio(pieces, 1)), audio[:640])
+    longer = joined(fit_audio(pieces, 2))
     assert len(longer) == 1280
     np.testing.assert_array_equal(longer[:1000], audio)
     assert not longer[1000:].any()
 
 
-def test_wav_round_trip(tmp_path: Path) -> None:
-    audio = np.random.default_rng(0).integers(-32768, 32767, 5000).astype(np.int16)
-    np.testing.assert_array_equal(read_wav(wav_bytes(audio)), audio)
-    (tmp_path / "a.wav").write_bytes(wav_bytes(audio))
-    np.testing.assert_array_equal(read_wav(tmp_path / "a.wav"), audio)
-
-
-def test_sound_that_is_longer_than_a_block_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "WAV_BLOCK", 1000)
-    sound = np.random.default_rng(0).integers(-32768, 32768, 2345, dtype=np.int16)
-    assert np.array_equal(audio.read_wav(audio.wav_bytes(sound)), sound)
+def test_wav_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, path = np.random.default_rng(0).integers(-32768, 32767, 5000).astype(np.int16), tmp_path / "a.wav"
+    assert write_wav(path, [sound[:1], sound[1:1], sound[1:]]) == 5000
+    np.testing.assert_array_equal(read_wav(path), sound)
+    np.testing.assert_array_equal(read_wav(path.read_bytes()), sound)
+    np.testing.assert_array_equal(read_wav(path, 4000, 4321), sound[4000:4321])
+    np.testing.assert_array_equal(read_wav(path, 4000, 9999), sound[4000:])
+    monkeypatch.setattr(audio, "WAV_BLOCK", 999)
+    np.testing.assert_array_equal(np.concatenate(list(stream_wav(path))), sound)

@@ -91,7 +91,7 @@ def test_a_playlist_reaches_no_network(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_jump_in_time_is_refused_and_not_filled(tmp_path: Path) -> None:
-    write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 50, np.ones(32000, np.int16))
+    write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 50, [np.ones(32000, np.int16)])
     whole = ffmpeg.input(str(tmp_path / "a.mp4"))
     late = 1000 * MAX_GAP_S
     video = whole.video.filter("setpts", f"PTS+gte(N,25)*{late}/TB")

@@ -15,7 +15,8 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import read_audio
-from syncdiff.media.video import decode_crops, encode_crops, probe, read_frames, write_video
+from syncdiff.media.video import decode_crops, probe, read_frames, write_video
+from tests.members import crop_bytes
 
 pytestmark = pytest.mark.quick
 
@@ -33,9 +34,9 @@ def write_grey_levels(path: Path, times_ms: list[int], rate: int = 25) -> None:
         container.mux(stream.encode(None))
 
 
-def shown(path: Path) -> list[int]:
+def shown(path: Path, start: int = 0) -> list[int]:
     """Indices of the pictures on the 25 fps timeline."""
-    return [round(float(frame.mean()) / 4) for frame in read_frames(path)]
+    return [round(float(frame.mean()) / 4) for frame in read_frames(path, start)]
 
 
 def test_25_fps_stays_as_it_is(tmp_path: Path) -> None:
@@ -62,6 +63,14 @@ def test_120_fps_shows_the_nearest_picture(tmp_path: Path) -> None:
 def test_variable_rate_follows_the_timestamps(tmp_path: Path) -> None:
     write_grey_levels(tmp_path / "a.mp4", [0, 40, 200, 210, 220, 240, 400])
     assert shown(tmp_path / "a.mp4")[:11] == [0, 1, 1, 1, 1, 2, 5, 5, 5, 5, 6]
+
+
+@pytest.mark.parametrize("times_ms", [[0, 40, 200, 210, 220, 240, 400], [0, 500], [0, 7, 14, 21, 400]])
+def test_frames_from_a_start_are_those_of_the_whole(tmp_path: Path, times_ms: list[int]) -> None:
+    write_grey_levels(tmp_path / "a.mp4", times_ms)
+    whole = shown(tmp_path / "a.mp4")
+    for start in range(len(whole) + 2):
+        assert shown(tmp_path / "a.mp4", start) == whole[start:]
 
 
 def test_time_zero_is_the_first_picture(tmp_path: Path) -> None:
@@ -124,7 +133,7 @@ def test_playlist_cannot_reach_the_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["-dash.mp4", "a:b.mp4", "100% [é] 'x'.mp4", "http:__x.mp4"])
 def test_odd_file_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_video(name, [np.zeros((32, 32, 3), np.uint8)] * 5, np.zeros(3200, np.int16))
+    write_video(name, [np.zeros((32, 32, 3), np.uint8)] * 5, [np.zeros(3200, np.int16)])
     assert probe(name).n_frames == 5
     assert len(read_audio(name)) >= 3200
 
@@ -133,8 +142,8 @@ def test_crops_are_nearly_lossless_and_deterministic() -> None:
     ramp = np.linspace(0, 255, 64)
     crops = np.stack([np.stack([np.add.outer(ramp, ramp) / 2 + i] * 3, -1).clip(0, 255) for i in range(12)])
     crops = crops.astype(np.uint8)
-    data = encode_crops(crops)
-    assert encode_crops(iter(crops)) == data
+    data = crop_bytes(crops)
+    assert crop_bytes(iter(crops)) == data
     back = decode_crops(data)
     assert back.shape == crops.shape
     assert back.dtype == np.uint8
@@ -145,7 +154,7 @@ def test_written_video_holds_what_it_was_given(tmp_path: Path) -> None:
     frames = [np.full((50, 71, 3), (200, 30, 10 * i), np.uint8) for i in range(20)]
     audio = (8000 * np.sin(np.arange(20 * 640) * 2 * np.pi * 440 / 16000)).astype(np.int16)
     path = tmp_path / "out.mp4"
-    write_video(path, frames, audio, comment="synthetic; not a recording")
+    write_video(path, frames, [audio], comment="synthetic; not a recording")
     facts = probe(path)
     assert (facts.width, facts.height, facts.n_frames, facts.fps) == (72, 50, 20, 25.0)  # odd side: one more column
     assert (facts.codec, facts.audio_rate, facts.audio_start_s) == ("h264", 16000, 0.0)
@@ -156,7 +165,7 @@ def test_written_video_holds_what_it_was_given(tmp_path: Path) -> None:
     sound = read_audio(path)[2000:12000].astype(float)
     assert np.corrcoef(sound, audio[2000:12000])[0, 1] > 0.98
     first = path.read_bytes()
-    write_video(path, iter(frames), audio, comment="synthetic; not a recording")
+    write_video(path, iter(frames), [audio], comment="synthetic; not a recording")
     assert path.read_bytes() == first
 
 
@@ -183,7 +192,7 @@ def test_reading_holds_one_picture_at_a_time(tmp_path: Path) -> None:
 
 
 def test_cover_picture_is_no_video(tmp_path: Path) -> None:
-    write_video(tmp_path / "cover.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2, np.zeros(16000, np.int16))
+    write_video(tmp_path / "cover.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2, [np.zeros(16000, np.int16)])
     sound = ffmpeg.input(str(tmp_path / "cover.mp4"))
     cover = ffmpeg.input("color=red:s=32x32:d=0.04", f="lavfi")
     options = {"c:v": "png", "disposition:v:0": "attached_pic", "c:a": "aac", "frames:v": 1}

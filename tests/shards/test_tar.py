@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_npy, write_shard
 
 pytestmark = pytest.mark.quick
 
@@ -52,6 +52,25 @@ def test_same_samples_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert {(member.mtime, member.uid, member.uname, member.mode) for member in tar} == {(0, 0, "", 0o444)}
+
+
+@pytest.mark.parametrize("array", [np.arange(12.0).reshape(3, 4), np.arange(12).reshape(3, 4).T, np.zeros((0, 7))])
+def test_an_array_in_a_file_is_the_array(tmp_path: Path, array: np.ndarray) -> None:
+    write_npy(tmp_path / "a.npy", array)
+    read = np.load(tmp_path / "a.npy")
+    assert read.dtype == array.dtype
+    np.testing.assert_array_equal(read, array)
+    assert (tmp_path / "a.npy").read_bytes() == npy(np.ascontiguousarray(array))
+
+
+def test_a_member_that_is_a_file_is_written_as_its_bytes(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", samples())
+    in_files = samples()
+    for index, sample in enumerate(in_files):
+        (tmp_path / f"{index}").write_bytes(sample["pose.npy"])
+        sample["pose.npy"] = tmp_path / f"{index}"
+    write_shard(tmp_path / "b.tar", in_files)
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
 def test_an_exception_leaves_no_shard(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import soundfile
 
 from syncdiff.config import Config, Speech, parse_config
 from syncdiff.errors import UserError
-from syncdiff.media.audio import wav_bytes
 from syncdiff.media.video import write_video
 from syncdiff.models.syncnet import audio_windows, mfcc
 from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
-from syncdiff.speech.extract import extract_features, features, hidden_states, speech_shard
+from syncdiff.speech.extract import LongSpeech, extract_features, features, hidden_states, speech_shard
 from syncdiff.speech.filterbank import stacked_filterbank
+from tests.members import wav_bytes
 
 
 def noise(n_samples: int, seed: int = 0) -> np.ndarray:
@@ -45,6 +45,27 @@ def test_one_row_per_video_frame(name: str, width: int, n_frames: int, save_offi
     rows = features(noise(16_000), n_frames, name, Speech(checkpoint=str(save_official())))
     assert rows.shape == (n_frames, width)
     assert rows.dtype == np.float32
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["fbank", "mel", "mfcc"])
+@pytest.mark.parametrize("n_samples", [700 * 640, 653 * 640 + 17])
+def test_rows_of_a_long_sound_are_those_of_the_whole(name: str, n_samples: int, tmp_path: Path) -> None:
+    sound, first = noise(n_samples), 33
+    n_frames = n_samples // 640 - first
+    long = LongSpeech(write_wav(tmp_path / "a.wav", sound), first, n_frames, name, Speech())
+    whole = features(sound, first + n_frames, name, Speech())[first:]
+    assert len(long) == len(whole)
+    for rows in (slice(0, 70), slice(61, 134), slice(300, 301), slice(n_frames - 64, n_frames), slice(590, 9999)):
+        np.testing.assert_allclose(long[rows], whole[rows], atol=2e-5)
+
+
+@pytest.mark.quick
+def test_an_encoder_hears_a_sound_that_is_short_as_a_whole(tmp_path: Path, save_official: Callable[..., Path]) -> None:
+    speech, sound = Speech(checkpoint=str(save_official())), noise(120 * 640)
+    long = LongSpeech(write_wav(tmp_path / "a.wav", sound), 0, 120, "avhubert2", speech)
+    whole = features(sound, 120, "avhubert2", speech)
+    np.testing.assert_allclose(np.concatenate([long[:64], long[64:]]), whole, atol=1e-5)
 
 
 @pytest.mark.quick
@@ -91,7 +112,7 @@ def test_short_sound_and_other_formats(tmp_path: Path) -> None:
 
 def test_video_gives_a_row_per_picture(tmp_path: Path) -> None:
     pictures = [np.full((32, 32, 3), 10 * i, np.uint8) for i in range(20)]
-    write_video(tmp_path / "v.mp4", pictures, noise(16_000))
+    write_video(tmp_path / "v.mp4", pictures, [noise(16_000)])
     assert extract_features(tmp_path / "v.mp4", tmp_path / "o.npy").shape == (20, 104)
     write_video(tmp_path / "mute.mp4", pictures)
     with pytest.raises(UserError, match=r"mute\.mp4: no audio stream"):

@@ -75,7 +75,7 @@ def test_frames_without_the_speaker_stay_as_they_are(config: Config, run: Path, 
     video, other = _videos(run)[:2]
     frames = list(islice(read_frames(video), 20))
     black = [np.zeros_like(frames[0])] * 6
-    write_video(tmp_path / "in.mp4", chain(black, frames, black), np.zeros(32 * 640, np.int16))
+    write_video(tmp_path / "in.mp4", chain(black, frames, black), [np.zeros(32 * 640, np.int16)])
     assert _dub(config, run, tmp_path / "in.mp4", other, tmp_path / "out.mp4") == min(20, probe(other).n_frames - 6)
     made = list(read_frames(tmp_path / "out.mp4"))
     assert len(made) == min(32, probe(other).n_frames)
@@ -86,15 +86,15 @@ def test_a_sound_that_ends_before_the_face_appears(config: Config, run: Path, tm
     video = _videos(run)[0]
     frames = list(islice(read_frames(video), 12))
     black = repeat(np.zeros_like(frames[0]), 10)
-    write_video(tmp_path / "late.mp4", chain(black, frames), np.zeros(22 * 640, np.int16))
-    write_video(tmp_path / "short.mp4", frames[:5], np.zeros(5 * 640, np.int16))
+    write_video(tmp_path / "late.mp4", chain(black, frames), [np.zeros(22 * 640, np.int16)])
+    write_video(tmp_path / "short.mp4", frames[:5], [np.zeros(5 * 640, np.int16)])
     with pytest.raises(UserError, match=r"short\.mp4: ends before the face appears in .*late\.mp4, at 0\.40 s"):
         _dub(config, run, tmp_path / "late.mp4", tmp_path / "short.mp4", tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_video_without_a_face_is_named(config: Config, run: Path, tmp_path: Path) -> None:
-    write_video(tmp_path / "black.mp4", repeat(np.zeros((64, 64, 3), np.uint8), 8), np.zeros(8 * 640, np.int16))
+    write_video(tmp_path / "black.mp4", repeat(np.zeros((64, 64, 3), np.uint8), 8), [np.zeros(8 * 640, np.int16)])
     with pytest.raises(UserError, match=r"black\.mp4: no face in any of 8 frames; give another file"):
         _dub(config, run, tmp_path / "black.mp4", _videos(run)[0], tmp_path / "out.mp4")
 

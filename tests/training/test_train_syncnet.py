@@ -13,13 +13,12 @@ from syncdiff.diffusion import sync
 from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
-from syncdiff.media.audio import wav_bytes
-from syncdiff.media.video import encode_crops
 from syncdiff.models.autoencoder import build_autoencoder, to_pixels
 from syncdiff.models.syncnet import audio_windows, for_inference, load_syncnet, mfcc, mouth_view
 from syncdiff.shards.tar import Sample, write_shard
 from syncdiff.shards.windows import SYNC_SHIFTS
 from syncdiff.training.syncnet import TIMES_PER_CLIP, batches, train_syncnet, training_clips
+from tests.members import crop_bytes, wav_bytes
 
 N_FRAMES = 60
 
@@ -41,7 +40,7 @@ def samples(n: int) -> Iterator[Sample]:
         yield {
             "__key__": str(seed),
             "json": b'{"clip": "a"}',
-            "crop.mp4": encode_crops(crops),
+            "crop.mp4": crop_bytes(crops),
             "audio.wav": wav_bytes(audio),
         }
 
@@ -126,7 +125,7 @@ def test_batches_match_and_depend_on_the_step_alone(shard: Path) -> None:
 
 def test_clips_that_are_too_short_are_an_error_that_says_so(tmp_path: Path) -> None:
     crops, audio = talking(0)
-    short = {"json": b'{"clip": "a"}', "crop.mp4": encode_crops(crops[:10]), "audio.wav": wav_bytes(audio[:6400])}
+    short = {"json": b'{"clip": "a"}', "crop.mp4": crop_bytes(crops[:10]), "audio.wav": wav_bytes(audio[:6400])}
     write_shard(tmp_path / "00000.tar", [{"__key__": "0", **short}])
     with pytest.raises(UserError, match="no clip"):
         train_syncnet(small(3), [tmp_path / "00000.tar"], tmp_path / "out", torch.device("cpu"))
