@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,30 @@ def test_nothing_is_logged() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+OUTSIDE_THE_HEAP = """
+import ctypes
+import numpy as np
+from syncdiff.faces.landmarks import open_landmarker
+from syncdiff.config import Faces
+
+class Info(ctypes.Structure):  # glibc's malloc.h
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+glibc = ctypes.CDLL(None)
+glibc.mallinfo2.restype = Info
+open_landmarker(Faces())
+for _ in range(3):  # once freed, a large block raises the threshold, unless that is fixed
+    before = glibc.mallinfo2().hblkhd
+    picture = np.empty((1080, 1920, 3), np.uint8)
+    print(glibc.mallinfo2().hblkhd - before >= picture.nbytes)
+    del picture
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is what is set")
+def test_large_pictures_stay_outside_the_heap() -> None:
+    done = subprocess.run([sys.executable, "-c", OUTSIDE_THE_HEAP], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 3
