@@ -13,11 +13,14 @@ import torch
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.errors import UserError
+from syncdiff.faces.extract import align, find_speaker
+from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.media.audio import read_audio
 from syncdiff.media.video import probe, read_frames, write_video
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.synthesis.dub import dub
+from syncdiff.priors import identity_index
+from syncdiff.synthesis.dub import _identity, dub
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -80,6 +83,17 @@ def test_frames_without_the_speaker_stay_as_they_are(config: Config, run: Path, 
     made = list(read_frames(tmp_path / "out.mp4"))
     assert len(made) == min(32, probe(other).n_frames)
     assert max(frame.max() for frame in made[:6]) < 8
+
+
+def test_the_identity_frame_is_a_crop_of_the_speaker(config: Config, run: Path, tmp_path: Path) -> None:
+    """Black frames come first, so that frames of the video and of the speaker are counted differently."""
+    frames = list(islice(read_frames(_videos(run)[0]), 16))
+    write_video(tmp_path / "late.mp4", chain(repeat(np.zeros_like(frames[0]), 10), frames))
+    segment = find_speaker(tmp_path / "late.mp4", open_landmarker(config.faces), config.faces)
+    transforms, crops = align(tmp_path / "late.mp4", segment, config.faces)
+    assert segment.start == 10
+    chosen = list(crops)[identity_index("late.mp4", len(transforms), config.seed)]
+    np.testing.assert_array_equal(_identity(config, tmp_path / "late.mp4", 10, transforms), chosen)
 
 
 def test_a_sound_that_ends_before_the_face_appears(config: Config, run: Path, tmp_path: Path) -> None:

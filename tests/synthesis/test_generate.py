@@ -12,7 +12,7 @@ from syncdiff.diffusion.schedule import solver
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.priors import mouth_mask
-from syncdiff.synthesis.generate import Networks, Target, generate
+from syncdiff.synthesis.generate import Networks, Target, generate, speech_windows
 
 pytestmark = pytest.mark.quick
 CPU = torch.device("cpu")
@@ -110,6 +110,16 @@ def test_no_frame_knows_the_future(networks: Build) -> None:
     [before], [after] = _clips(net, [target]), _clips(net, [Target(crops, target.identity, speech, 0)])
     assert _apart([before[: 4 - WINDOW // 2]], [after[: 4 - WINDOW // 2]]) <= 1
     assert _apart([before[4 - WINDOW // 2 :]], [after[4 - WINDOW // 2 :]]) > 1
+
+
+@pytest.mark.parametrize("width", [5, 6, 31])
+def test_speech_windows_are_centred_and_end_with_the_clip(width: int) -> None:
+    speech = np.arange(1, 21, dtype=np.float32)[:, None]  # row t is t + 1
+    for times in (range(3), range(7, 12), range(17, 20), range(20)):
+        windows, valid = speech_windows(speech, times, width)
+        rows = [[t + offset for offset in range(-(width // 2), width - width // 2)] for t in times]
+        assert valid.tolist() == [[0 <= row < 20 for row in window] for window in rows]
+        assert windows[..., 0].tolist() == [[row + 1 if 0 <= row < 20 else 0 for row in window] for window in rows]
 
 
 def test_chunks_of_a_long_clip_leave_no_seam(networks: Build, monkeypatch: pytest.MonkeyPatch) -> None:
