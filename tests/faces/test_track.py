@@ -79,6 +79,13 @@ def test_a_jump_is_another_face(face: np.ndarray) -> None:
 def test_a_track_does_not_go_on_behind_a_cut_that_comes_in_a_gap(face: np.ndarray) -> None:
     tracks = linked([[face]] * 10 + [[]] * 3 + [[face]] * 10, cuts=[11])
     assert [(track.start, len(track)) for track in tracks] == [(0, 10), (13, 10)]
+    lost = chosen([[face]] * 30 + [[]] * 3 + [[face]] * 10, cuts=[31])
+    assert lost.note.endswith("is not found after")
+
+
+def test_two_faces_that_overlap_are_two_tracks(face: np.ndarray) -> None:
+    tracks = linked([[face, at(face, 20)]] * 10)
+    assert [len(track) for track in tracks] == [10, 10]
 
 
 def test_tracks_that_have_ended_are_let_go(face: np.ndarray) -> None:
