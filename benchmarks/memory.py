@@ -1,6 +1,6 @@
 """Peak memory of the stage `faces` and of dubbing on video of growing length.
 
-python benchmarks/memory.py [VIDEO] [--faces 1 10] [--dub 1 5] [--height 1080], in minutes and pixels; writes
+python benchmarks/memory.py [VIDEO] [--faces 1 10] [--dub 1 10] [--height 1080], in minutes and pixels; writes
 benchmarks/results/memory-HEIGHT.json. The video (by default one clip of the demo corpus, rendered here) is scaled once
 to pictures of 16 by 9, and repeated by stream copy.
 Dubbing takes small networks of random weights and one step, so that an hour of video takes hours and not days.

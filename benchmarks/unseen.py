@@ -2,7 +2,8 @@
 
 python benchmarks/unseen.py [results/demo], from the folder that the run was made in; writes
 benchmarks/results/unseen.json. The denoiser sees pure noise, all priors as they are, and the speech: what it then says
-of z_0 is compared with the true latents. Beside it stands the error of a mouth that does not move: each clip's mean.
+of z_0 is compared with the true latents: of the training with its variants, of unseen people without. Beside it
+stands the error of a mouth that does not move: each clip's mean.
 Of two denoisers, the one with less error on unseen people and more on those of the training has learned less by heart.
 """
 
@@ -52,9 +53,10 @@ def main() -> None:
 
 
 def encoded(config: Config, shard: Path, autoencoder: Path, folder: Path) -> Path:
-    """Encode a test shard as those of the training are; return its latents."""
+    """Encode a test shard, without variants of its clips; return its latents."""
     out = folder / shard.name
-    latents_shard(config, shard, autoencoder, out, out.with_suffix(".parquet"), CPU)
+    plain = config.model_copy(update={"latents": config.latents.model_copy(update={"varied": False})})
+    latents_shard(plain, shard, autoencoder, out, out.with_suffix(".parquet"), CPU)
     return out
 
 

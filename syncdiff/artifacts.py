@@ -79,7 +79,7 @@ def scratch(path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # workers of a run that fails may still be writing
 
 
 def _lock(held: BinaryIO, path: Path) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def extract_clip(faces: Faces, device: str, folder: Path, row: Mapping[str, Any]
     video = row["video"]
     segment = find_speaker(video, open_landmarker(faces, device), faces)
     n_frames = len(segment.landmarks)
-    parts = Path(mkdtemp(dir=folder))
+    parts = folder / uuid4().hex  # made with the first file in it
     write_wav(parts / "audio.wav", fit_audio(stream_audio(video, segment.start / FPS), n_frames))
     transforms, crops = align(video, segment, faces)
     write_crops(parts / "crop.mp4", crops)

@@ -25,7 +25,7 @@ from syncdiff.speech.filterbank import stack, stacked_filterbank
 from syncdiff.speech.mel import mel_windows
 
 BATCH_FRAMES = 2048  # of a padded batch: bounds the memory, and is enough to fill a CPU or a GPU
-MARGIN_FRAMES = 100  # of sound around the rows of a long one; with the rows, as long as most sentences of LRS2 and LRS3
+MARGIN_FRAMES = 100  # of sound on either side of the rows of a long one
 MEL_PERIOD = 5  # frames: 16 whole columns of the mel spectrogram
 CLIPS_AT_ONCE = 64  # of a shard, sorted into batches by their length
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected
+from syncdiff.media import video
 from syncdiff.media.audio import read_audio
 from syncdiff.media.video import decode_crops, probe, read_frames, write_video
 from tests.members import crop_bytes
@@ -71,6 +73,17 @@ def test_frames_from_a_start_are_those_of_the_whole(tmp_path: Path, times_ms: li
     whole = shown(tmp_path / "a.mp4")
     for start in range(len(whole) + 2):
         assert shown(tmp_path / "a.mp4", start) == whole[start:]
+
+
+def test_pictures_that_go_back_in_time_are_not_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_grey_levels(tmp_path / "a.mp4", [0, 40, 80, 120])
+
+    def disordered(frames: Iterable[av.VideoFrame]) -> list[av.VideoFrame]:
+        first, *rest, last = frames
+        return [first, last, *rest]
+
+    monkeypatch.setattr(video, "continuous", disordered)
+    assert shown(tmp_path / "a.mp4") == [0, 0, 0]
 
 
 def test_time_zero_is_the_first_picture(tmp_path: Path) -> None:
