@@ -221,8 +221,8 @@ def train(
     folder: Path,
     latents: Annotated[list[str], typer.Option(help="latent shards; {00000..00099} stands for a range")],
     speech: Annotated[list[str], typer.Option(help="speech shards, one beside each latent shard")],
+    autoencoder: Annotated[Path, typer.Option(help="folder of the autoencoder whose latents these are")],
     mfcc: Annotated[list[str] | None, typer.Option(help="for train.sync_weight: shards of the features mfcc")] = None,
-    autoencoder: Annotated[Path | None, typer.Option(help="for train.sync_weight: the autoencoder's folder")] = None,
     expert: Annotated[
         Path | None, typer.Option(help="for train.sync_weight: a SyncNet of `syncdiff syncnet` that never scores")
     ] = None,
@@ -238,7 +238,7 @@ def train(
     shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
     inputs = files_read(run, shards, autoencoder, expert)
     with provenance("train", config, inputs, [folder / "denoiser.safetensors"]):
-        train_denoiser(run, shards, folder, choose_device(device), autoencoder, expert)
+        train_denoiser(run, shards, autoencoder, folder, choose_device(device), expert)
 
 
 @app.command()

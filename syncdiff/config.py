@@ -27,8 +27,8 @@ class Section(BaseModel):
 class DemoCorpus(Section):
     """The rendered corpus."""
 
-    identities: int = Field(60, ge=3, description="people who do not exist; the last sixth is only in test")
-    clips_per_identity: int = Field(3, ge=1, description="clips of each of them")
+    identities: int = Field(180, ge=3, description="people who do not exist; the last sixth is only in test")
+    clips_per_identity: int = Field(1, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
 
@@ -112,7 +112,7 @@ class Autoencoder(Optimizer):
     batch_size: int = Field(8, ge=1, description="crops in a step")
     learning_rate: float = Field(2e-4, gt=0, description="peak of AdamW's learning rate")
     pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
-    patch_size: Literal[2, 4, 8, 16] = Field(8, description="side in pixels of the patch that becomes a latent vector")
+    patch_size: Literal[2, 4, 8, 16] = Field(8, description="side in pixels of what becomes one latent vector")
     latent_channels: int = Field(64, ge=1, le=256, description="channels of the latents")
     kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
@@ -150,7 +150,7 @@ class Denoiser(Section):
         "bottleneck", description="the third prior: through the bottleneck [P], whole, or left out (ablations)"
     )
     bottleneck_dim: int = Field(16, ge=1, description="numbers that the learned bottleneck keeps of a pose frame [I]")
-    copy_filters: int = Field(8, ge=1, description="K: filters by which latents are copied from the identity frame [I]")
+    copy_flows: int = Field(3, ge=0, description="K: flows by which the identity frame is bent and copied [I]; 0: none")
     pose_noise: float = Field(0.1, ge=0, description="noise on the pose frame in training, in pixel std of [-1, 1] [I]")
     pose_dropout: float = Field(0.1, ge=0, le=1, description="share of samples trained without the pose frame [I]")
     speech_dropout: float = Field(0.1, ge=0, le=1, description="share trained without speech, for guidance [I]")
@@ -175,7 +175,7 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(850, ge=1, description="optimiser steps")
+    steps: int = Field(1200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")

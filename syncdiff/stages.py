@@ -27,23 +27,24 @@ MODEL_KEYS = (
     "diffusion",
     "priors.pose_size",
     "autoencoder.latent_channels",
+    "autoencoder.patch_size",
     "faces.size",
     "seed",
 )
 
 STAGES = {
-    "corpus": Stage(3, ("results", "corpus", "seed")),
+    "corpus": Stage(4, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
     "faces": Stage(3, ("faces",)),
     "priors": Stage(1, ("priors", "faces.size", "seed")),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
-    "autoencoder": Stage(3, ("autoencoder", "faces.size", "seed")),
+    "autoencoder": Stage(4, ("autoencoder", "faces.size", "seed")),
     "latents": Stage(4, ("latents", "faces.size", "seed")),
-    "syncnet": Stage(2, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
-    "train": Stage(4, (*MODEL_KEYS, "pretraining", "train")),
-    "sample": Stage(6, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "syncnet": Stage(3, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
+    "train": Stage(5, (*MODEL_KEYS, "pretraining", "train")),
+    "sample": Stage(7, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(2, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),

@@ -21,6 +21,8 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside 
 BATCH = 64  # frames encoded or decoded at once
 START_LOG_VARIANCE = -8.0  # of the posterior: almost no noise
 SPARE_CHANNELS = 16  # of the hidden layers, beside those that carry the latents
+PROBE_SIDE = 5  # latents: a decoded middle one is far from the edges
+PROBE_STEP = 0.5  # of scaled latents, whose variance is one
 BALLAST = 30.0  # in the constant channels; values of patches are below it
 
 
@@ -138,6 +140,24 @@ def posterior(autoencoder: AutoencoderKL, pixels: Tensor) -> DiagonalGaussianDis
 def reconstruct(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
     """Decode unscaled latents (N, C, h, w) to pixels (N, 3, S, S), about in [-1, 1]."""
     return F.pixel_shuffle(autoencoder.decode(latents).sample, patch_size(autoencoder))
+
+
+@torch.inference_mode()
+def linear_part(autoencoder: AutoencoderKL) -> tuple[Tensor, Tensor]:
+    """Return what the decoder makes of equal scaled latents z, to first order: patches `components @ z + mean`.
+
+    `components` (3 p^2, C) and `mean` (3 p^2,) are in the order of `F.pixel_unshuffle`; p is the number of pixels that
+    a latent stands for, along each side.
+    """
+    axes = PROBE_STEP * torch.eye(autoencoder.config.latent_channels, device=autoencoder.device)
+    probes = torch.cat([torch.zeros_like(axes[:1]), axes, -axes])[..., None, None]  # (1 + 2 C, C, 1, 1)
+    planes = probes.expand(-1, -1, PROBE_SIDE, PROBE_SIDE)
+    pixels = reconstruct(autoencoder, planes / autoencoder.config.scaling_factor)
+    p = pixels.shape[-1] // PROBE_SIDE
+    middle = slice(PROBE_SIDE // 2 * p, (PROBE_SIDE // 2 + 1) * p)
+    mean, *moved = pixels[..., middle, middle].flatten(1)
+    up, down = torch.stack(moved).chunk(2)
+    return (up - down).T / (2 * PROBE_STEP), mean
 
 
 @torch.inference_mode()

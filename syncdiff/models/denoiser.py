@@ -38,7 +38,7 @@ class Priors:
 class Denoiser(nn.Module):
     """UNet2DConditionModel whose input is cat[noisy latents, masked, identity, pose plane] along the channels.
 
-    It paints latents, and says what to copy from the identity frame, which is added (`models.copying`).
+    It paints latents, and tells how to bend and copy the identity frame, which is added (`models.copying`).
     """
 
     def __init__(self, config: Config) -> None:
@@ -49,11 +49,12 @@ class Denoiser(nn.Module):
         self.speech = SpeechEncoder(config.speech)
         if self.pose_frame == "bottleneck":
             self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
-        self.copying = IdentityCopy(latent_channels, settings.copy_filters)
+        patch, n_flows = config.autoencoder.patch_size, settings.copy_flows
+        self.copying = IdentityCopy(latent_channels, patch, n_flows) if n_flows else None
         self.unknown_speech = nn.Parameter(torch.zeros(self.speech.context_dim))
         self.unet = UNet2DConditionModel(
             in_channels=latent_channels * (3 if self.pose_frame == "none" else 4),
-            out_channels=latent_channels + settings.copy_filters,
+            out_channels=latent_channels + (self.copying.n_told if self.copying else 0),
             block_out_channels=tuple(settings.channels),
             layers_per_block=settings.layers_per_block,
             # Attention at full resolution costs most and moves nothing further than a pixel: it starts one level down.
@@ -75,24 +76,27 @@ class Denoiser(nn.Module):
         return self.unknown_speech.expand_as(like)
 
     def condition(self, priors: Priors) -> Tensor:
-        """Return what the priors are for all timesteps: (B, P + K C, h, w).
+        """Return what the priors are for all timesteps: (B, P + 3 p^2, h, w).
 
-        The first P = 2 C or 3 C planes go beside the noisy latents, the others are what there is to copy.
+        The first P = 2 C or 3 C planes go beside the noisy latents, the others are the picture there is to copy from.
         """
         planes = [priors.masked, priors.identity]
         if self.pose_frame == "full":
             planes.append(priors.previous)
         elif self.pose_frame == "bottleneck":
             planes.append(self.bottleneck(priors.pose, side=priors.masked.shape[-1]))
-        return torch.cat([*planes, self.copying.filtered(priors.identity)], dim=1)
+        if self.copying:
+            planes.append(self.copying.picture(priors.identity))
+        return torch.cat(planes, dim=1)
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor, context: Tensor) -> Tensor:
         """Predict z_0 from noisy latents (B, C, h, w) at timesteps (B,), priors and speech encoded."""
         n_channels = noisy.shape[1]
         n_beside = self.unet.config.in_channels - n_channels
         inputs = torch.cat([noisy, condition[:, :n_beside]], dim=1)
-        output = self.unet(inputs, timesteps, encoder_hidden_states=context).sample  # (B, C + K, h, w)
-        return output[:, :n_channels] + self.copying.mix(condition[:, n_beside:], shares=output[:, n_channels:])
+        output = self.unet(inputs, timesteps, encoder_hidden_states=context).sample  # (B, C + n_told, h, w)
+        painted, told = output[:, :n_channels], output[:, n_channels:]
+        return painted + self.copying.mix(condition[:, n_beside:], told) if self.copying else painted
 
     def forward(
         self, noisy: Tensor, timesteps: Tensor, priors: Priors, speech: Tensor, valid: Tensor, known: Tensor

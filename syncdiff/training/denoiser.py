@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
-from syncdiff.models.autoencoder import weights_in
+from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.shards.windows import Shard, latent_shape, windows
 from syncdiff.training.loop import Run, fingerprint, fit
@@ -29,23 +30,28 @@ FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "
 def train_denoiser(
     config: Config,
     shards: Sequence[Shard],
+    autoencoder: Path,
     out: Path,
     device: torch.device,
-    autoencoder: Path | None = None,
     expert: Path | None = None,
 ) -> None:
     """Train on latent shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors.
 
     Args:
-        config: with `train.sync_weight` above 0, the shards have MFCC too, and the next two are needed.
+        config: with `train.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
         shards: as for `windows`.
+        autoencoder: folder of the autoencoder whose latents these are.
         out: folder.
         device: of training.
-        autoencoder: folder of the autoencoder whose latents these are.
         expert: a SyncNet that will not score what is trained with it.
+
+    Raises:
+        UserError: shards or networks are missing, damaged, or do not fit the config.
     """
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
+    if denoiser.copying:
+        denoiser.copying.start(*_components(config, autoencoder))
     settings = config.model_dump(include=FINGERPRINT_KEYS)
     run = Run(
         folder=out,
@@ -70,22 +76,33 @@ def train_denoiser(
     state.wait_for_everyone()
 
 
-def files_read(config: Config, shards: Sequence[Shard], autoencoder: Path | None, expert: Path | None) -> list[Path]:
+def files_read(config: Config, shards: Sequence[Shard], autoencoder: Path, expert: Path | None) -> list[Path]:
     """Return every file that `train_denoiser` reads."""
     networks = [Path(config.speech.checkpoint)] if config.speech.checkpoint else []
-    networks += weights_in(autoencoder) if autoencoder else []
     networks += [expert] if expert else []
-    return [*(tar for shard in shards for tar in shard), *networks]
+    return [*(tar for shard in shards for tar in shard), *weights_in(autoencoder), *networks]
+
+
+def _components(config: Config, autoencoder: Path) -> tuple[Tensor, Tensor]:
+    """Return what the latents stand for, as `linear_part`, when they are those that the config describes."""
+    components, mean = linear_part(load_autoencoder(autoencoder, torch.device("cpu")))
+    p = math.isqrt(len(mean) // 3)
+    if (p, components.shape[1]) != (config.autoencoder.patch_size, config.autoencoder.latent_channels):
+        raise UserError(
+            f"config: autoencoder: that of {autoencoder} has {components.shape[1]} latent_channels and a patch_size"
+            f" of {p}; set these"
+        )
+    return components, mean
 
 
 def _sync_loss(
-    config: Config, with_sound: bool, autoencoder: Path | None, expert: Path | None, device: torch.device
+    config: Config, with_sound: bool, autoencoder: Path, expert: Path | None, device: torch.device
 ) -> SyncLoss | None:
     wanted = config.train.sync_weight > 0
-    if wanted and with_sound and autoencoder and expert:
+    if wanted and with_sound and expert:
         return SyncLoss(autoencoder, expert, PartialState(cpu=device.type == "cpu").device)
-    if wanted or with_sound or autoencoder or expert:
-        raise UserError("config: train.sync_weight: above 0 it needs --mfcc, --autoencoder and --expert; at 0, none")
+    if wanted or with_sound or expert:
+        raise UserError("config: train.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
     return None
 
 

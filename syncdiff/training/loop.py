@@ -98,7 +98,9 @@ class Trainer(Generic[M]):
         self.run = run
         settings = run.settings
         self.accelerator = Accelerator(mixed_precision=run.mixed_precision, cpu=run.device.type == "cpu")
-        optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
+        )
         self.schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
         self.model = model
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)

@@ -18,6 +18,7 @@ from syncdiff.corpus.demo.person import random_person
 from syncdiff.corpus.demo.render import rasterise
 from syncdiff.corpus.demo.sentences import unique_sentences
 from syncdiff.corpus.demo.speech import CHANNELS, Voice, articulate, pad, speak
+from syncdiff.corpus.demo.texture import _dab
 from syncdiff.corpus.listing import clip_counts
 from syncdiff.corpus.lrs import lrs2_clips
 from syncdiff.faces.facemesh import IBUG_FROM_MEDIAPIPE, FaceMeshLandmarker
@@ -96,6 +97,26 @@ def test_landmarker_sees_the_truth(videos: list[Path]) -> None:
         assert true["opening"].std() > 0.03 and true["opening"].min() < 0.02, video
     assert n_missed <= 0.01 * n_frames
     assert np.median(np.concatenate(errors)) < 0.05
+
+
+def test_a_dab_is_a_soft_spot_where_it_is_and_nowhere_else() -> None:
+    """Also one that reaches over the edge."""
+    y, x = np.mgrid[:40, :50]
+    for centre in ((20.3, 18.0), (1.5, 38.0)):
+        picture = np.full((40, 50, 3), 100, np.float32)
+        _dab(picture, centre, (3.0, 2.0), np.array([200, 100, 0]), 0.5)
+        spot = 0.5 * np.exp(-(((x - centre[0]) / 3) ** 2 + ((y - centre[1]) / 2) ** 2))
+        np.testing.assert_allclose(picture, 100 + spot[..., None] * [100, 0, -100], atol=1e-3)
+
+
+def test_some_wait_in_silence_for_longer_than_a_window_of_speech(videos: list[Path], config: Config) -> None:
+    """Meanwhile their mouths are shut."""
+    window = config.speech.window_frames
+    starts = [np.abs(read_audio(video)[: 2 * window * 640]).max() < 0.003 * 32768 for video in videos]
+    assert 0 < sum(starts) < len(videos)
+    for video in (video for video, waits in zip(videos, starts, strict=True) if waits):
+        opening = truth(video)["opening"]
+        assert opening[:window].max() < 0.15 * opening.max()
 
 
 def test_sound_and_picture_share_their_clock(corpus: Path, videos: list[Path]) -> None:

@@ -15,6 +15,7 @@ from syncdiff.models.autoencoder import (
     build_autoencoder,
     decode,
     encode,
+    linear_part,
     load_autoencoder,
     start_linear,
     to_frames,
@@ -63,6 +64,17 @@ def test_training_starts_from_the_linear_optimum() -> None:
     assert np.abs(error).mean() < 1.0  # grey levels
 
 
+def test_the_linear_part_of_a_linear_autoencoder_is_the_autoencoder() -> None:
+    settings = Autoencoder(patch_size=4, latent_channels=12)
+    autoencoder = build_autoencoder(settings)
+    mean, components = principal_components(_frames(40), settings)
+    start_linear(autoencoder, mean, components)
+    autoencoder.register_to_config(scaling_factor=2.0)
+    found, offset = linear_part(autoencoder)
+    assert torch.allclose(2 * found, components.T, atol=0.02)
+    assert torch.allclose(offset, mean, atol=0.02)
+
+
 def test_a_pretrained_layout_is_read_with_its_own_factor(tmp_path: Path) -> None:
     published = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -75,6 +87,7 @@ def test_a_pretrained_layout_is_read_with_its_own_factor(tmp_path: Path) -> None
     latents = encode(autoencoder, _frames(2))
     assert latents.shape == (2, 4, 4, 4)
     assert decode(autoencoder, latents).shape == (2, 32, 32, 3)
+    assert linear_part(autoencoder)[0].shape == (3 * 8 * 8, 4)
 
 
 def test_a_folder_without_an_autoencoder_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from syncdiff.config import Config, parse_config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
-from syncdiff.models.copying import IdentityCopy
+from syncdiff.models.copying import FINER, REACH, IdentityCopy, bend
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser, save_denoiser
 
 pytestmark = pytest.mark.quick
@@ -33,10 +33,11 @@ def _inputs() -> tuple[torch.Tensor, torch.Tensor, Priors, torch.Tensor, torch.T
     )
 
 
+@pytest.mark.parametrize("copy_flows", [0, 1, 3])
 @pytest.mark.parametrize("pose_frame", ["bottleneck", "full", "none"])
-def test_it_predicts_planes_like_the_latents(pose_frame: str) -> None:
+def test_it_predicts_planes_like_the_latents(pose_frame: str, copy_flows: int) -> None:
     inputs = _inputs()
-    assert Denoiser(_config(pose_frame))(*inputs).shape == inputs[0].shape
+    assert Denoiser(_config(pose_frame, copy_flows=copy_flows))(*inputs).shape == inputs[0].shape
 
 
 @pytest.mark.parametrize(
@@ -65,30 +66,76 @@ def test_speech_reaches_the_output_unless_it_is_unknown() -> None:
     assert torch.equal(*unknown)
 
 
-def test_what_is_copied_is_the_identity_frame_filtered_and_nothing_else() -> None:
-    """Filter 3 moves it one place to the left; told to copy by that alone and paint nothing, so does the denoiser."""
-    denoiser = Denoiser(_config()).eval()
+K = 3
+
+
+def _told(**values: float) -> torch.Tensor:
+    """What the UNet tells of each place: zeros but for shares `share0` ... and flows `x0`, `y0` ... of the copies."""
+    planes = torch.zeros(3 * K, FINER**2)
+    for name, value in values.items():
+        kind, k = name[:-1], int(name[-1])
+        planes[k if kind == "share" else K + 2 * k + "xy".index(kind)] = value
+    return planes.flatten()[None, :, None, None].expand(B, -1, SIDE, SIDE)
+
+
+def _copying() -> IdentityCopy:
+    copying = IdentityCopy(C, patch=8, n_flows=K)
+    copying.start(torch.randn(192, C), torch.randn(192))
+    return copying
+
+
+def test_told_nothing_the_denoiser_copies_the_identity_frame() -> None:
+    denoiser = Denoiser(_config(copy_flows=K)).eval()
     noisy, timesteps, priors, *rest = _inputs()
     with torch.no_grad():
         denoiser.unet.conv_out.weight.zero_()
-        denoiser.unet.conv_out.bias.zero_()[C + 3] = 1.0
-        denoiser.copying.filters.weight[3 * C : 4 * C] = 0.0
-        denoiser.copying.filters.weight[3 * C : 4 * C, :, 1, 2] = torch.eye(C)
+        denoiser.unet.conv_out.bias.zero_()
+        denoiser.copying.start(torch.randn(192, C), torch.randn(192))
         predicted = denoiser(noisy, timesteps, priors, *rest)
-    assert torch.allclose(predicted[..., :-1], priors.identity[..., 1:], atol=1e-6)
-    assert not predicted[..., -1].any()
+    assert torch.allclose(predicted, priors.identity, atol=1e-4)
 
 
-def test_copying_bends_no_value_and_begins_with_the_same_place() -> None:
-    copying = IdentityCopy(channels=C, n_filters=4)
-    identity, shares = torch.randn(2, C, SIDE, SIDE), torch.randn(1, 4, SIDE, SIDE)
-    with torch.no_grad():
-        one, other, both = (
-            copying.mix(copying.filtered(frame[None]), shares) for frame in (*identity, identity[0] + 3 * identity[1])
-        )
-        first = copying.filtered(identity)[:, :C]
-    assert torch.allclose(one + 3 * other, both, atol=1e-4)
-    assert (first - identity).std() < 0.5 * identity.std()
+@torch.no_grad()
+def test_a_flow_takes_what_is_beside_and_what_is_below() -> None:
+    """By one latent, which is as far as 1 / REACH reaches."""
+    copying, identity = _copying(), torch.randn(B, C, SIDE, SIDE)
+    picture = copying.picture(identity)
+    beside = copying.mix(picture, _told(x0=1 / REACH))
+    assert torch.allclose(beside[..., :-1], identity[..., 1:], atol=1e-4)
+    below = copying.mix(picture, _told(y0=1 / REACH))
+    assert torch.allclose(below[..., :-1, :], identity[..., 1:, :], atol=1e-4)
+    assert torch.isfinite(copying.mix(picture, _told(x0=1e6))).all()
+
+
+@torch.no_grad()
+def test_copies_are_added_by_their_shares() -> None:
+    """The first has one from the start; told -1, it is gone."""
+    copying, identity = _copying(), torch.randn(B, C, SIDE, SIDE)
+    picture = copying.picture(identity)
+    second = copying.mix(picture, _told(share0=-1, share1=1, x1=1 / REACH))
+    assert torch.allclose(second[..., :-1], identity[..., 1:], atol=1e-4)
+    half = copying.mix(picture, _told(share0=-0.5, share2=0.5, x2=1 / REACH))
+    assert torch.allclose(half[..., :-1], (identity[..., :-1] + identity[..., 1:]) / 2, atol=1e-4)
+
+
+def test_flows_are_pixels_of_the_source_and_fall_between_them() -> None:
+    ramp = torch.arange(16.0).expand(1, 3, 16, 16)  # its value is its x
+    flows = torch.zeros(1, 2, 2, 16, 16)
+    flows[:, 0, 0], flows[:, 1, 1] = 2.5, 2.5
+    beside, below = bend(ramp, flows)[0]
+    assert torch.allclose(beside, (ramp[0] + 2.5).clamp(max=15), atol=1e-4)  # beyond the edge, the edge goes on
+    assert torch.allclose(below, ramp[0], atol=1e-4)
+
+
+def test_in_bf16_it_says_nearly_the_same_and_has_gradients() -> None:
+    denoiser, inputs = Denoiser(_config()), _inputs()
+    exact = denoiser(*inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = denoiser(*inputs)
+    rough.float().square().mean().backward()
+    assert rough.dtype == torch.bfloat16
+    assert (rough - exact).std() < 0.05 * exact.std()
+    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in denoiser.copying.parameters())
 
 
 def test_the_bottleneck_keeps_so_many_numbers_and_zero_of_a_dropped_frame() -> None:

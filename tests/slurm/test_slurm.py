@@ -13,7 +13,7 @@ from tests.slurm.conftest import ROOT, Start, until
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 SMALL = Path(__file__).with_name("small.smk")
 SIZES = [
-    "corpus={demo: {identities: 4, seconds: 1.2}}",
+    "corpus={demo: {identities: 4, clips_per_identity: 3, seconds: 1.2}}",
     "autoencoder={steps: 4}",
     "syncnet={steps: 4}",
     "train={steps: 100, batch_size: 2, checkpoint_every: 5}",

@@ -14,7 +14,7 @@ from syncdiff.training import denoiser as training
 from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import Run, fit
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
-from tests.training.noise import CONFIG, write_noise
+from tests.training.noise import CONFIG, write_autoencoder, write_noise
 
 CPU = torch.device("cpu")
 SHAPE = (4, 8, 8)
@@ -58,6 +58,7 @@ def test_who_foretells_nothing_has_the_loss_of_a_still_mouth() -> None:
 def test_the_denoiser_begins_with_the_pretrained_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
     shards = [(tmp_path / "latents.tar", tmp_path / "speech.tar")]
+    autoencoder = write_autoencoder(tmp_path / "autoencoder")
     taught: list[dict[str, Tensor]] = []
 
     def noting(model: torch.nn.Module, *rest: object) -> torch.nn.Module:
@@ -68,7 +69,7 @@ def test_the_denoiser_begins_with_the_pretrained_encoder(tmp_path: Path, monkeyp
     for steps in (0, 4):
         config = json.loads(CONFIG)
         config["pretraining"]["steps"] = steps
-        train_denoiser(parse_config(config), shards, tmp_path / str(steps), CPU)
+        train_denoiser(parse_config(config), shards, autoencoder, tmp_path / str(steps), CPU)
     assert not (tmp_path / "0/speech").exists()
     assert (tmp_path / "4/speech/loss.csv").read_text().splitlines()[-1].startswith("4,")
     untaught, before, pretrained = taught

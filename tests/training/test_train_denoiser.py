@@ -1,27 +1,36 @@
 """Training the denoiser: what it goes on from, and what it does not."""
 
+import copy
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from syncdiff.config import parse_config
+from syncdiff.errors import UserError
+from syncdiff.models.autoencoder import linear_part, load_autoencoder
+from syncdiff.models.denoiser import Denoiser
 from syncdiff.provenance import SUFFIX
+from syncdiff.training import denoiser as training
 from syncdiff.training.denoiser import train_denoiser
-from tests.training.noise import CONFIG, write_noise
+from syncdiff.training.loop import fit
+from tests.training.noise import CONFIG, write_autoencoder, write_noise
 
 CPU = torch.device("cpu")
 
 
 def _trained(folder: Path, out: Path) -> bytes:
     """Train on the shards of a folder and return the weights."""
-    train_denoiser(parse_config(json.loads(CONFIG)), [(folder / "latents.tar", folder / "speech.tar")], out, CPU)
+    shards = [(folder / "latents.tar", folder / "speech.tar")]
+    train_denoiser(parse_config(json.loads(CONFIG)), shards, folder / "autoencoder", out, CPU)
     return (out / "denoiser.safetensors").read_bytes()
 
 
 def test_run_again_it_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
+    write_autoencoder(tmp_path / "autoencoder")
     first = _trained(tmp_path, tmp_path / "out")
     assert _trained(tmp_path, tmp_path / "out") == first
     assert "resumed at step 12" in capsys.readouterr().out
@@ -29,6 +38,8 @@ def test_run_again_it_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_with_other_data_it_starts_afresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A finished training's checkpoint lies there. The second data's own provenance stands beside them."""
+    write_autoencoder(tmp_path / "one/autoencoder")
+    shutil.copytree(tmp_path / "one/autoencoder", tmp_path / "other/autoencoder")
     for seed, name in enumerate(("one", "other")):
         write_noise(tmp_path / name / "latents.tar", tmp_path / name / "speech.tar", seed)
     record = {"inputs": {}, "outputs": {"elsewhere/latents.tar": "0" * 64}, "config": {}}
@@ -38,3 +49,30 @@ def test_with_other_data_it_starts_afresh(tmp_path: Path, capsys: pytest.Capture
     assert "is of another config or other data; starting afresh" in capsys.readouterr().out
     assert second != first
     assert second == _trained(tmp_path / "other", tmp_path / "afresh")
+
+
+@torch.no_grad()
+def test_what_is_copied_begins_as_the_autoencoders_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
+    autoencoder = load_autoencoder(write_autoencoder(tmp_path / "autoencoder"), CPU)
+    begun: list[Denoiser] = []
+
+    def noting(model: torch.nn.Module, *rest: object) -> torch.nn.Module:
+        begun.extend([copy.deepcopy(model)] if isinstance(model, Denoiser) else [])
+        return fit(model, *rest)  # type: ignore[arg-type, type-var]
+
+    monkeypatch.setattr(training, "fit", noting)
+    with torch.enable_grad():
+        _trained(tmp_path, tmp_path / "out")
+    components, mean = linear_part(autoencoder)
+    latents = torch.randn(1, 4, 1, 1)
+    expected = components @ latents[0, :, 0, 0] + mean
+    assert begun[0].copying is not None
+    assert torch.allclose(begun[0].copying.picture(latents)[0, :, 0, 0], expected, atol=1e-5)
+
+
+def test_an_autoencoder_of_other_latents_is_named(tmp_path: Path) -> None:
+    write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
+    write_autoencoder(tmp_path / "autoencoder", latent_channels=6)
+    with pytest.raises(UserError, match=r"that of .*autoencoder has 6 latent_channels and a patch_size of 8"):
+        _trained(tmp_path, tmp_path / "out")

@@ -148,19 +148,19 @@ def with_sync_loss(experiment):
 
 
 def sync_files(wildcards):
-    """What the sync loss needs beside latents and speech: its SyncNet, the latents' autoencoder, the sound."""
+    """What the sync loss needs beside latents and speech: its SyncNet and the sound."""
     if not with_sync_loss(wildcards.experiment):
         return []
-    return [EXPERT, f"{AUTOENCODER}/config.json", *train_files("speech/mfcc")]
+    return [EXPERT, *train_files("speech/mfcc")]
 
 
 def training_options(wildcards):
-    """Latent and speech shards of each training split, side by side, and what the sync loss needs."""
+    """Latent and speech shards of each training split, side by side, and the networks that training reads."""
     stages = {"latents": "latents", "speech": features_of(wildcards.experiment)}
-    networks = ""
+    networks = f" --autoencoder '{AUTOENCODER}'"
     if with_sync_loss(wildcards.experiment):
         stages["mfcc"] = "speech/mfcc"
-        networks = f" --autoencoder '{AUTOENCODER}' --expert '{EXPERT}'"
+        networks += f" --expert '{EXPERT}'"
     shards = " ".join(
         f"--{option} '{pattern(split, stage)}'"
         for split in TRAIN_SPLITS

@@ -1,5 +1,5 @@
-# REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits;
-#                  with train.sync_weight also <split>/speech/mfcc/<shard>.tar, the autoencoder, sync_expert/
+# REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits, the
+#                  autoencoder; with train.sync_weight also <split>/speech/mfcc/<shard>.tar, sync_expert/
 # OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
 
 
@@ -16,6 +16,7 @@ rule train:
     input:
         latents=train_files("latents"),
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
+        autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",

@@ -25,6 +25,7 @@ from syncdiff.media.container import FPS
 EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
 CRF = 18
 ROOM_NOISE = (0.0, 12.0)  # standard deviation in 16-bit steps: a gated studio, whose pauses are digital silence; a room
+WAITS_S = (0.0, 0.0, 0.0, 1.0)  # before speaking; only a silence longer than a window of speech shows what silence is
 COMMENT = "synthetic: a rendered person who does not exist, and a synthesised voice"
 
 
@@ -49,7 +50,8 @@ def render_identity(script: Script, root: Path, size: int, seed: int) -> None:
     head, texture, wall = Head(person), paint(person), paint_wall(person, size * SUPERSAMPLING)
     for number, (clip, text) in enumerate(script.texts.items()):
         rng = np.random.default_rng([seed, script.identity, number])
-        speech = pad(speak(text, person.voice), rng.uniform(0.1, 0.3), rng.uniform(0.15, 0.35))
+        before_s = rng.uniform(0.1, 0.3) + rng.choice(WAITS_S)
+        speech = pad(speak(text, person.voice), before_s, after_s=rng.uniform(0.15, 0.35))
         mouth = articulate(speech)
         mouth[:, CHANNELS.index("jaw")] *= person.articulation
         poses = random_motion(rng, len(mouth))

@@ -81,7 +81,7 @@ def _paint_face(person: Person, rng: np.random.Generator, size: int) -> np.ndarr
     _brows(face, points, person, rng)
     for nostril in ((98, 97, 2), (327, 326, 2)):
         centre = points[nostril[0]] * 0.32 + points[nostril[1]] * 0.68 + [0, -2]
-        _blend(face, _spot(size, centre, (6.0, 3.2)), person.skin * 0.28, 0.9)
+        _dab(face, centre, (6.0, 3.2), person.skin * 0.28, 0.9)
     return face
 
 
@@ -95,24 +95,24 @@ def _paint_skin(person: Person, rng: np.random.Generator, size: int) -> np.ndarr
 
 def _complexion(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.Generator) -> None:
     """Blush, shadows that the light does not make, creases, freckles."""
-    size, skin = face.shape[0], person.skin
+    skin = person.skin
     red = skin * [1.0, 0.74, 0.72]
     for cheek in (50, 280):
-        _blend(face, _spot(size, points[cheek], (30, 24)), red, 0.30 + 0.2 * person.makeup)
-    _blend(face, _spot(size, points[4], (14, 12)), red, 0.30)
-    _blend(face, _spot(size, points[199], (18, 12)), red, 0.15)
+        _dab(face, points[cheek], (30, 24), red, 0.30 + 0.2 * person.makeup)
+    _dab(face, points[4], (14, 12), red, 0.30)
+    _dab(face, points[199], (18, 12), red, 0.15)
     for upper, lower in zip(mesh.UPPER_LIDS, mesh.LOWER_LIDS, strict=True):
         centre = points[[*upper, *lower]].mean(axis=0)
-        _blend(face, _spot(size, centre, (26, 15)), skin * [0.74, 0.66, 0.66], 0.55)
+        _dab(face, centre, (26, 15), skin * [0.74, 0.66, 0.66], 0.55)
         crease = points[[*upper[1:-1]]] + [0, -6]
         _stroke(face, crease, skin * [0.62, 0.52, 0.50], 1.6, 0.5)
-    _blend(face, _spot(size, points[18] + [0, -3], (20, 4)), skin * 0.66, 0.5)
+    _dab(face, points[18] + [0, -3], (20, 4), skin * 0.66, 0.5)
     for fold in ([129, 203, 206, 216], [358, 423, 426, 436]):
         _stroke(face, points[fold], skin * 0.70, 3.0, 0.30)
     for side in ([168, 6, 197, 195], [122, 196, 3, 51], [351, 419, 248, 281]):
         _stroke(face, points[side], skin * (1.10 if side[0] == 168 else 0.86), 5.0, 0.25)
     for x, y in rng.normal(points[5] + [0, 6], (42, 18), (int(70 * person.freckles), 2)):
-        _blend(face, _spot(size, (x, y), (1.2, 1.2)), skin * [0.72, 0.58, 0.48], 0.6)
+        _dab(face, (x, y), (1.2, 1.2), skin * [0.72, 0.58, 0.48], 0.6)
 
 
 def _beard(face: np.ndarray, points: np.ndarray, person: Person, rng: np.random.Generator) -> None:
@@ -222,9 +222,21 @@ def _step(x: np.ndarray, edge: float, width: float) -> np.ndarray:
     return ((x - edge) / width + 0.5).clip(0, 1)
 
 
-def _spot(size: int, centre: Sequence[float] | np.ndarray, radius: tuple[float, float]) -> np.ndarray:
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    return np.exp(-(((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2))
+def _dab(
+    picture: np.ndarray,
+    centre: Sequence[float] | np.ndarray,
+    radius: tuple[float, float],
+    colour: np.ndarray,
+    opacity: float,
+) -> None:
+    """Blend a soft spot into the picture, touching only its neighbourhood."""
+    middle, reach = np.asarray(centre, np.float32), 4 * np.array(radius)
+    low = np.maximum(np.floor(middle - reach), 0).astype(int)
+    high = np.maximum(np.ceil(middle + reach), 0).astype(int)
+    region = picture[low[1] : high[1], low[0] : high[0]]
+    y, x = np.mgrid[: region.shape[0], : region.shape[1]].astype(np.float32)
+    spot = np.exp(-(((x + low[0] - middle[0]) / radius[0]) ** 2 + ((y + low[1] - middle[1]) / radius[1]) ** 2))
+    _blend(region, spot, colour, opacity)
 
 
 def _region(size: int, outline: np.ndarray, blur: float) -> np.ndarray:
