@@ -175,7 +175,7 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1200, ge=1, description="optimiser steps")
+    steps: int = Field(1600, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
@@ -183,7 +183,9 @@ class Train(Optimizer):
         0.0, ge=0, description="weight of a sync loss by a SyncNet of its own, which never scores; 0: none [I]"
     )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
-    mixed_precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU")
+    mixed_precision: Literal["auto", "no", "bf16"] = Field(
+        "auto", description="auto: bf16 where the GPU or the CPU has units for it, else fp32"
+    )
 
 
 class Sample(Section):
@@ -194,7 +196,9 @@ class Sample(Section):
     pose_steps: int | None = Field(
         1, ge=1, description="a frame begins once the one before it has had so many steps; null: all [I]"
     )
-    guidance: float = Field(2.0, ge=0, description="classifier-free guidance over speech; 1 switches it off")
+    guidance: float = Field(
+        2.0, ge=0, description="classifier-free guidance over speech, at the lips; 1 switches it off"
+    )
     batch_clips: int = Field(16, ge=1, description="clips denoised side by side")
     max_clips: int | None = Field(12, ge=1, description="so many clips of a test shard, evenly spaced; null: all")
 

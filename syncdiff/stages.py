@@ -43,8 +43,8 @@ STAGES = {
     "autoencoder": Stage(4, ("autoencoder", "faces.size", "seed")),
     "latents": Stage(4, ("latents", "faces.size", "seed")),
     "syncnet": Stage(3, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
-    "train": Stage(5, (*MODEL_KEYS, "pretraining", "train")),
-    "sample": Stage(7, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "train": Stage(6, (*MODEL_KEYS, "pretraining", "train")),
+    "sample": Stage(8, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(2, ("faces.size", "sample.max_clips")),
     "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from syncdiff.diffusion.schedule import Solver
 from syncdiff.models.denoiser import Denoiser
+from syncdiff.priors import lip_region
 
 
 @dataclass
@@ -50,8 +52,20 @@ class Denoising:
         self.n_done += 1
 
 
+def guidance_map(guidance: float, face_size: int, like: Tensor) -> Tensor | None:
+    """Return the strength of guidance for each of latents `like` (B, C, h, w): (h, w); None where it is switched off.
+
+    It is `guidance` at the lips and falls to 1, which is none, away from them [I].
+    What sound tells is at the lips; elsewhere the difference that guidance amplifies is mostly the denoiser's error.
+    """
+    if guidance == 1:
+        return None
+    lips = F.adaptive_avg_pool2d(torch.from_numpy(lip_region(face_size)).to(like)[None], like.shape[-1])[0]
+    return 1 + (guidance - 1) * lips / lips.max()
+
+
 @torch.inference_mode()
-def step(denoiser: Denoiser, frames: Sequence[Denoising], guidance: float) -> None:
+def step(denoiser: Denoiser, frames: Sequence[Denoising], guidance: Tensor | None) -> None:
     """Take every frame a step further, in one batch.
 
     Args:
@@ -70,15 +84,20 @@ def step(denoiser: Denoiser, frames: Sequence[Denoising], guidance: float) -> No
 
 
 def predict(
-    denoiser: Denoiser, latents: Tensor, timesteps: Tensor, condition: Tensor, context: Tensor, guidance: float
+    denoiser: Denoiser,
+    latents: Tensor,
+    timesteps: Tensor,
+    condition: Tensor,
+    context: Tensor,
+    guidance: Tensor | None,
 ) -> Tensor:
     """Predict z_0 (B, C, h, w) with classifier-free guidance, with and without speech in one batch.
 
     Args:
         latents: (B, C, h, w); timesteps (B,), condition and context (B, W, E) as in `Denoiser.denoise`.
-        guidance: w in unheard + w (heard - unheard) (Ho & Salimans 2022, eq. 6); 1 switches it off.
+        guidance: w in unheard + w (heard - unheard) (Ho & Salimans 2022, eq. 6), (h, w); None switches it off.
     """
-    if guidance == 1:
+    if guidance is None:
         return denoiser.denoise(latents, timesteps, condition, context)
     latents, timesteps, condition = (torch.cat([part, part]) for part in (latents, timesteps, condition))
     contexts = torch.cat([context, denoiser.no_context(context)])

@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from syncdiff.config import Config
-from syncdiff.diffusion.sampler import Denoising, step
+from syncdiff.diffusion.sampler import Denoising, guidance_map, step
 from syncdiff.diffusion.schedule import Solver, solver
 from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
@@ -121,10 +121,12 @@ def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarr
     """
     sample = networks.config.sample
     pose_steps = min(sample.pose_steps or sample.steps, sample.steps)
-    mask = mouth_mask(networks.config.faces.size)
+    size = networks.config.faces.size
+    mask = mouth_mask(size)
     streams = [_inputs(networks, target, mask) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
     identity = encode(networks.autoencoder, identity_frames)
+    guidance = guidance_map(sample.guidance, size, identity)
     noise = torch.cat([_noise(target, identity) for target in targets])
     previous = Previous(_reduced(networks, identity_frames), identity)
     under_way: deque[Frame] = deque()
@@ -134,7 +136,7 @@ def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarr
         newest = _begin(networks, [next(stream) for stream in streams[:n]], noise, identity, previous)
         under_way.append(newest)
         while under_way and (newest.denoising.n_done < pose_steps or t == n_frames - 1):
-            _advance(networks, under_way, pose_steps, mask)
+            _advance(networks, under_way, guidance, pose_steps, mask)
             if under_way[0].denoising.finished:
                 yield under_way.popleft().crops
         previous = Previous(_reduced(networks, newest.crops), newest.latest())
@@ -156,9 +158,11 @@ def _begin(networks: Networks, inputs: Sequence[Inputs], noise: Tensor, identity
     return Frame(own, Denoising(noise[:n], condition, context, copy.deepcopy(networks.solver)), own)
 
 
-def _advance(networks: Networks, frames: Sequence[Frame], pose_steps: int, mask: np.ndarray) -> None:
+def _advance(
+    networks: Networks, frames: Sequence[Frame], guidance: Tensor | None, pose_steps: int, mask: np.ndarray
+) -> None:
     """Take all frames a step further; show those that the next frame, or the caller, then looks at."""
-    step(networks.denoiser, [frame.denoising for frame in frames], networks.config.sample.guidance)
+    step(networks.denoiser, [frame.denoising for frame in frames], guidance)
     shown = [frame for frame in frames if frame.denoising.finished or frame.denoising.n_done == pose_steps]
     if shown:
         crops = decode(networks.autoencoder, torch.cat([frame.latest() for frame in shown]))

@@ -131,5 +131,9 @@ def _batches(
 
 
 def _precision(wanted: str, device: torch.device) -> str:
-    """Resolve `auto`: bf16 on a GPU; fp32 on a CPU, where autocast to bf16 was measured to be slower."""
-    return wanted if wanted != "auto" else ("bf16" if device.type == "cuda" else "no")
+    """Resolve `auto`: bf16 on a GPU, and on a CPU with units for it; fp32 on others, which would only imitate bf16."""
+    if wanted != "auto":
+        return wanted
+    units = torch.cpu.get_capabilities()
+    has_bf16 = device.type == "cuda" or units.get("avx512_bf16") or units.get("amx_bf16")
+    return "bf16" if has_bf16 else "no"

@@ -7,8 +7,9 @@ import torch
 
 from syncdiff.config import Diffusion, Sample, parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
-from syncdiff.diffusion.sampler import Denoising, step
+from syncdiff.diffusion.sampler import Denoising, guidance_map, step
 from syncdiff.diffusion.schedule import solver, training_schedule
+from syncdiff.priors import LIPS_X, LIPS_Y
 
 pytestmark = pytest.mark.quick
 TRUTH = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -31,7 +32,7 @@ def _denoising(sampler: str, steps: int, noise: torch.Tensor, context: torch.Ten
 def test_every_sampler_finds_the_truth_of_a_perfect_denoiser(sampler: str, steps: int) -> None:
     frame = _denoising(sampler, steps, torch.randn(TRUTH.shape))
     while not frame.finished:
-        step(Perfect(), [frame], guidance=1.0)
+        step(Perfect(), [frame], guidance=None)
     assert frame.n_done == steps
     assert torch.allclose(frame.latents, TRUTH, atol=2e-2)
 
@@ -48,9 +49,23 @@ def test_guidance_moves_away_from_what_is_predicted_without_speech() -> None:
 
     heard = torch.tensor([1.0, 2.0]).view(2, 1, 1)
     frame = _denoising("ddim", 1, torch.randn(2, 1, 2, 2), heard)
-    step(Two(), [frame], guidance=3.0)
-    expected = (0.5 + 3 * (heard - 0.5))[..., None].expand(2, 1, 2, 2)
+    guidance = torch.tensor([[1.0, 2.0], [3.0, 1.0]])
+    step(Two(), [frame], guidance)
+    expected = 0.5 + guidance * (heard - 0.5)[..., None]
     assert torch.allclose(frame.latents, expected, atol=1e-4)
+
+
+def test_guidance_is_strong_at_the_lips_and_none_at_the_eyes_and_in_the_corners() -> None:
+    latents = torch.zeros(1, 4, 16, 16)
+    guidance = guidance_map(3.0, 64, latents)
+    assert guidance is not None
+    below, beside = divmod(int(guidance.argmax()), 16)
+    assert ((below + 0.5) / 16, (beside + 0.5) / 16) == pytest.approx((LIPS_Y, LIPS_X), abs=1 / 16)
+    assert guidance.max() == 3
+    assert guidance.min() >= 1
+    assert guidance[:5].max() < 1.1
+    assert guidance[-1, [0, -1]].max() < 1.01
+    assert guidance_map(1.0, 64, latents) is None
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpm_solver++"])
@@ -65,13 +80,13 @@ def test_frames_that_share_a_batch_take_the_steps_that_they_take_alone(sampler: 
         return [_denoising(sampler, 4, TRUTH), _denoising(sampler, 4, TRUTH[:1].flip(2))]
 
     (first, second), alone = new(), new()
-    step(Noisy(), [first], guidance=1.0)
+    step(Noisy(), [first], guidance=None)
     for _ in range(3):
-        step(Noisy(), [first, second], guidance=1.0)
-    step(Noisy(), [second], guidance=1.0)
+        step(Noisy(), [first, second], guidance=None)
+    step(Noisy(), [second], guidance=None)
     for frame, expected in zip((first, second), alone, strict=True):
         while not expected.finished:
-            step(Noisy(), [expected], guidance=1.0)
+            step(Noisy(), [expected], guidance=None)
         assert frame.finished
         assert torch.allclose(frame.latents, expected.latents, atol=1e-6)
         assert torch.allclose(frame.estimate, expected.estimate, atol=1e-6)

@@ -10,10 +10,10 @@ from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.syncnet import SyncNet, save_syncnet
 from syncdiff.shards.tar import npy, to_json, write_shard
 
-# With the default learning rate the rounding errors of two threads or processes grow too far to compare runs.
+# To compare runs: with the default learning rate, or in bf16, rounding errors of two threads or processes grow too far.
 CONFIG = (
     '{"pretraining": {"steps": 4, "batch_size": 4, "warmup_steps": 1},'
-    ' "train": {"steps": 12, "batch_size": 8, "warmup_steps": 2, "learning_rate": 1e-4},'
+    ' "train": {"steps": 12, "batch_size": 8, "warmup_steps": 2, "learning_rate": 1e-4, "mixed_precision": "no"},'
     ' "denoiser": {"channels": [32, 32]}, "autoencoder": {"latent_channels": 4}, "speech": {"dim": 32, "layers": 1}}'
 )
 

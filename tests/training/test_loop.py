@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def test_it_learns_and_writes_its_curve(tmp_path: Path) -> None:
     assert list(curve.columns) == ["step", "learning_rate", "loss"]
     assert curve["loss"].iloc[-1] < 0.2 * curve["loss"].iloc[0]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_it_computes_in_the_precision_that_is_asked_for(tmp_path: Path, precision: str) -> None:
+    """The weights stay fp32; bf16 on a CPU does without the fused attention, which is slow there."""
+    seen = []
+
+    def loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
+        seen.append((model(batch).dtype, torch.backends.cuda.flash_sdp_enabled()))
+        return _loss(model, batch)
+
+    trained = fit(_model(), loss, _batches, replace(_run(tmp_path, steps=2), mixed_precision=precision))
+    assert set(seen) == {(torch.float32, True) if precision == "no" else (torch.bfloat16, False)}
+    assert trained.weight.dtype == torch.float32
+    assert torch.backends.cuda.flash_sdp_enabled()
 
 
 def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
