@@ -49,7 +49,7 @@ rule latents:
         f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 8
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
