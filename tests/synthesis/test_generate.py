@@ -9,9 +9,9 @@ import torch
 
 from syncdiff.config import parse_config
 from syncdiff.diffusion.schedule import solver
-from syncdiff.models.autoencoder import build_autoencoder
+from syncdiff.models.autoencoder import build_autoencoder, start_linear
 from syncdiff.models.denoiser import Denoiser
-from syncdiff.priors import mouth_mask
+from syncdiff.priors import lip_region, mouth_mask
 from syncdiff.synthesis.generate import Networks, Target, generate, speech_windows
 
 pytestmark = pytest.mark.quick
@@ -99,6 +99,19 @@ def test_a_clip_alone_is_what_it_is_among_others(networks: Build) -> None:
     together = _clips(net, _targets())
     alone = [_clips(net, [target])[0] for target in _targets()]
     assert _apart(together, alone) <= 1
+
+
+def test_guidance_moves_the_lips_most(networks: Build) -> None:
+    """With an autoencoder whose latents are the red pixels of a patch, so that each stays where it is."""
+    [target] = _targets([2])
+    pair = [networks({"steps": 1, "guidance": w}) for w in (1.0, 2.0)]
+    for net in pair:
+        start_linear(net.autoencoder, torch.zeros(192), torch.eye(192)[:64])
+    [plain], [guided] = (_clips(net, [target]) for net in pair)
+    moved = np.abs(plain.astype(int) - guided).mean(axis=(0, 3))  # (S, S)
+    lips = lip_region(64)
+    hidden = mouth_mask(64) == 1
+    assert moved[hidden & (lips > 0.8)].mean() > 3 * moved[hidden & (lips < 0.05)].mean()
 
 
 def test_no_frame_knows_the_future(networks: Build) -> None:
