@@ -21,11 +21,11 @@ from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.models.denoiser import Denoiser
+from syncdiff.speech.filterbank import STACKED_DIM
 from syncdiff.training.loop import Run, Trainer
 
 CPU = torch.device("cpu")
 STEPS = 15
-FBANK = 104
 WAYS = {  # precision, attention where it is chosen
     "fp32": ("no", SDPBackend.MATH),
     "bf16": ("bf16", SDPBackend.MATH),
@@ -48,12 +48,13 @@ def main() -> None:
                     start = time.perf_counter()
                     trainers[way].step(loss, batch)
                     seconds[way].append(time.perf_counter() - start)
-    steps = {way: {"best": round(min(s), 3), "median": round(median(s), 3)} for way, s in seconds.items()}
-    best = {way: min(s) for way, s in seconds.items()}
+    best = {way: min(each) for way, each in seconds.items()}
     save(
         "training",
         {
-            "seconds_a_step": steps,
+            "seconds_a_step": {
+                way: {"best": round(best[way], 3), "median": round(median(seconds[way]), 3)} for way in WAYS
+            },
             "samples_per_s": {way: round(config.train.batch_size / best[way], 1) for way in WAYS},
             "fp32_over_bf16": round(best["fp32"] / best["bf16"], 2),
             "fp32_over_bf16_with_fused_attention": round(best["fp32"] / best["bf16, fused attention"], 2),
@@ -69,10 +70,14 @@ def trainer(config: Config, folder: Path, precision: str) -> Trainer[Denoiser]:
 
 def random_batch(config: Config) -> dict[str, Tensor]:
     """Return a batch as `shards.windows` yields it."""
-    n, channels, side = config.train.batch_size, config.autoencoder.latent_channels, config.faces.size // 8
+    n, channels, side = (
+        config.train.batch_size,
+        config.autoencoder.latent_channels,
+        config.faces.size // config.autoencoder.patch_size,
+    )
     planes = {name: torch.randn(n, channels, side, side) for name in ("latents", "masked", "identity", "previous")}
     width, pose = config.speech.window_frames, config.priors.pose_size
-    heard = {"speech": torch.randn(n, width, FBANK), "valid": torch.ones(n, width, dtype=torch.bool)}
+    heard = {"speech": torch.randn(n, width, STACKED_DIM), "valid": torch.ones(n, width, dtype=torch.bool)}
     return {**planes, **heard, "pose": torch.randn(n, pose, pose, 3)}
 
 

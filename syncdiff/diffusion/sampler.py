@@ -55,8 +55,8 @@ class Denoising:
 def guidance_map(guidance: float, face_size: int, like: Tensor) -> Tensor | None:
     """Return the strength of guidance for each of latents `like` (B, C, h, w): (h, w); None where it is switched off.
 
-    It is `guidance` at the lips and falls to 1, which is none, away from them [I].
-    What sound tells is at the lips; elsewhere the difference that guidance amplifies is mostly the denoiser's error.
+    It is `guidance` at the lips and falls to 1, which is none, away from them [I]: elsewhere it cost SSIM and
+    steadiness and gave no sync (docs/decisions.md).
     """
     if guidance == 1:
         return None

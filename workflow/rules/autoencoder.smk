@@ -49,7 +49,7 @@ rule latents:
         f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 1
+    threads: 8
     resources:
         mem_mb=8000,
         runtime=240,
