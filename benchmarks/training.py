@@ -64,7 +64,8 @@ def main() -> None:
 
 def trainer(config: Config, folder: Path, precision: str) -> Trainer[Denoiser]:
     """Return a training of an untrained denoiser that has taken no step."""
-    run = Run(folder, config.train, config.seed, "", CPU, precision, config.train.ema_decay)
+    settings = config.train.model_copy(update={"mixed_precision": precision})
+    run = Run(folder, settings, config.seed, "", CPU, config.train.ema_decay)
     return Trainer(Denoiser(config), run)
 
 

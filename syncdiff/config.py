@@ -103,6 +103,9 @@ class Optimizer(Section):
     warmup_steps: int = Field(50, ge=0, description="linear warm-up, then a cosine to zero")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints that a rerun resumes from")
+    mixed_precision: Literal["auto", "no", "bf16"] = Field(
+        "auto", description="auto: bf16 where the GPU or the CPU has units for it, else fp32"
+    )
 
 
 class Autoencoder(Optimizer):
@@ -183,9 +186,6 @@ class Train(Optimizer):
         0.0, ge=0, description="weight of a sync loss by a SyncNet of its own, which never scores; 0: none [I]"
     )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
-    mixed_precision: Literal["auto", "no", "bf16"] = Field(
-        "auto", description="auto: bf16 where the GPU or the CPU has units for it, else fp32"
-    )
 
 
 class Sample(Section):

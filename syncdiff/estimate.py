@@ -346,8 +346,7 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
         rows.append(_training("autoencoder", config.autoencoder, networks.autoencoder_gflop(), gpu))
     if not config.syncnet.weights:
         rows.append(_training("syncnet", config.syncnet, networks.syncnet_gflop(), gpu))
-    bf16 = config.train.mixed_precision != "no"
-    train = _training("train", config.train, networks.train_gflop(), gpu, bf16, gpu.samples_per_s)
+    train = _training("train", config.train, networks.train_gflop(), gpu, gpu.samples_per_s)
     epochs = config.train.steps * config.train.batch_size / max(1, seen)
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))
     sampled = sampled_frames(config, corpus)
@@ -363,15 +362,14 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
     return rows
 
 
-def _training(
-    name: str, settings: Optimizer, sample_gflop: float, gpu: Gpu, bf16: bool = False, rate: float | None = None
-) -> Row:
+def _training(name: str, settings: Optimizer, sample_gflop: float, gpu: Gpu, rate: float | None = None) -> Row:
     """Return the row of one training; `rate` is a measured one, in samples/s."""
     samples = settings.steps * settings.batch_size
     drawn = f"{settings.steps:,} steps of {settings.batch_size}"
     if rate is not None:
         return Row("gpu", name, samples / rate / 3600, "GPU h", "measured", f"{drawn} at {rate:g} samples/s, as given")
     launching = settings.steps * PASSES_OF_A_STEP * LAUNCH_S / 3600
+    bf16 = settings.mixed_precision != "no"
     hours = max(gpu.hours(samples * sample_gflop, bf16), launching)
     return Row("gpu", name, hours, "GPU h", "assumed", f"{drawn}; {gpu.share(bf16)}; {LEAST}")
 

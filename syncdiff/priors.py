@@ -2,14 +2,13 @@
 
 The target is frame I_t of a clip of aligned crops.
 - Masked frame: I_t with the mouth region hidden; it carries head pose and background.
-- Identity frame I_rand: a random frame of the same clip.
+- Identity frame I_rand: a random frame of the same clip; in sampling, the one of the most usual pose [I].
 - Temporal pose frame: I_{t-1} in training, the synthesised one in sampling; for t = 0, the identity frame [I]. The
   bottleneck is this module's reduction to r x r pixels, then the learned layer in `models.bottleneck`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from syncdiff.artifacts import Ledger, attempt
 from syncdiff.config import Config
 from syncdiff.media.video import decode_crops
-from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, unnpy, write_shard
 
 HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]
 
@@ -31,6 +30,8 @@ FEATHER = 0.04
 
 # Where the lips of aligned crops are, in the same units: middle and spread (their corners lie at about 0.35 and 0.65).
 LIPS_X, LIPS_Y, LIPS_SPREAD = 0.5, 0.66, 0.1
+
+FIRST_OF_MOUTH = 48  # of the 68 iBUG points; before it come jaw, brows, nose and eyes
 
 
 def mouth_mask(size: int) -> np.ndarray:
@@ -58,10 +59,19 @@ def masked_frame(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[..., None] > 0, np.uint8(HIDDEN_GREY), frames)
 
 
-def identity_index(clip: str, n_frames: int, seed: int) -> int:
-    """Return which of a clip's frames stands for I_rand in sampling: random, but fixed by clip and seed."""
-    digest = hashlib.sha256(f"{seed}:{clip}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % n_frames
+def identity_index(landmarks: np.ndarray, transforms: np.ndarray) -> int:
+    """Return which of a clip's frames stands for I_rand in sampling: the one whose pose is nearest to all others' [I].
+
+    What hides behind a turned head cannot be copied from its picture. By the landmarks but those of the mouth, in the
+    crop, it is the frame with the smallest mean square distance to their medians over the clip.
+
+    Args:
+        landmarks: (T, 68, 2) iBUG points in pixels of the source.
+        transforms: (T, 2, 3), source to crop.
+    """
+    face, transforms = landmarks[:, :FIRST_OF_MOUTH], transforms.astype(np.float32)
+    points = np.einsum("tij,tkj->tki", transforms[:, :, :2], face) + transforms[:, None, :, 2]  # (T, 48, 2)
+    return int(np.square(points - np.median(points, axis=0)).sum(axis=(1, 2)).argmin())
 
 
 def reduce_pose(frames: np.ndarray, r: int) -> np.ndarray:
@@ -91,8 +101,10 @@ def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample
 
 def clip_priors(config: Config, face: Sample) -> Sample:
     """Return the priors of one clip as a sample: json {clip, identity} and pose.npy (T, r, r, 3) uint8."""
-    clip = about(face)["clip"]
+    chosen = {
+        "clip": about(face)["clip"],
+        "identity": identity_index(unnpy(face["landmarks.npy"]), unnpy(face["transform.npy"])),
+    }
     crops = decode_crops(face["crop.mp4"])  # (T, S, S, 3)
-    identity = identity_index(clip, len(crops), config.seed)
     pose = reduce_pose(crops, config.priors.pose_size)
-    return {"__key__": face["__key__"], "json": to_json({"clip": clip, "identity": identity}), "pose.npy": npy(pose)}
+    return {"__key__": face["__key__"], "json": to_json(chosen), "pose.npy": npy(pose)}

@@ -52,9 +52,11 @@ class IdentityCopy(nn.Module):
         """
         pixels = F.pixel_shuffle(picture, self.patch)  # (B, 3, S, S)
         told = F.interpolate(F.pixel_shuffle(told, FINER), size=pixels.shape[-1], mode="bilinear")  # (B, 3 K, S, S)
-        shares, flows = told[:, : self.n_flows], told[:, self.n_flows :].unflatten(1, (self.n_flows, 2))
-        copies = bend(pixels, flows * (REACH * self.patch))
-        mixed = copies[:, 0] + (shares[:, :, None] * copies).sum(dim=1)
+        shares, flows = told.split([self.n_flows, 2 * self.n_flows], dim=1)
+        copies = bend(pixels, flows.unflatten(1, (self.n_flows, 2)) * (REACH * self.patch)).unbind(dim=1)
+        mixed = copies[0]
+        for copy, share in zip(copies, shares.split(1, dim=1), strict=True):
+            mixed = torch.addcmul(mixed, share, copy)  # one after the other: their products need not be held at once
         return self.fold(F.pixel_unshuffle(mixed, self.patch))
 
 

@@ -65,7 +65,6 @@ class Denoiser(nn.Module):
             attention_head_dim=tuple(max(1, width // settings.head_dim) for width in settings.channels),
             norm_num_groups=16,
         )
-        self.unet.to(memory_format=torch.channels_last)
 
     def context(self, speech: Tensor, valid: Tensor) -> Tensor:
         """Encode stored speech features (B, W, D) with their validity (B, W) to cross-attention context (B, W, E)."""

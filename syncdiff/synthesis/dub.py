@@ -73,7 +73,7 @@ def _target(config: Config, video: Path, segment: Segment, wav: Path, n_dubbed: 
     transforms, crops = align(video, segment, config.faces)
     target = Target(
         crops=crops,
-        identity=_identity(config, video, segment.start, transforms),
+        identity=_identity(config, video, segment, transforms),
         speech=LongSpeech(wav, segment.start, n_dubbed, config.speech.feature_set, config.speech, config.device),
         noise_seed=crc32(video.name.encode()) + config.seed,
     )
@@ -89,10 +89,10 @@ def _naming(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: {error}; give another file") from None
 
 
-def _identity(config: Config, video: Path, start: int, transforms: np.ndarray) -> np.ndarray:
-    """Return the identity frame (S, S, 3): one of the speaker's crops, chosen by the video's name and the seed."""
-    index = identity_index(video.name, len(transforms), config.seed)
-    frame = next(read_frames(video, start + index))
+def _identity(config: Config, video: Path, segment: Segment, transforms: np.ndarray) -> np.ndarray:
+    """Return the identity frame (S, S, 3), one of the speaker's crops."""
+    index = identity_index(segment.landmarks, transforms)
+    frame = next(read_frames(video, segment.start + index))
     return warp(frame, transforms[index], config.faces.size)
 
 

@@ -59,7 +59,6 @@ def train_denoiser(
         seed=config.seed,
         fingerprint=fingerprint(settings, files_read(config, shards, autoencoder, expert)),
         device=device,
-        mixed_precision=_precision(config.train.mixed_precision, device),
         ema_decay=config.train.ema_decay,
         label="train",
     )
@@ -128,12 +127,3 @@ def _batches(
     )
     for batch in stream:
         yield {name: value.to(state.device, non_blocking=True) for name, value in batch.items()}
-
-
-def _precision(wanted: str, device: torch.device) -> str:
-    """Resolve `auto`: bf16 on a GPU, and on a CPU with units for it; fp32 on others, which would only imitate bf16."""
-    if wanted != "auto":
-        return wanted
-    units = torch.cpu.get_capabilities()
-    has_bf16 = device.type == "cuda" or units.get("avx512_bf16") or units.get("amx_bf16")
-    return "bf16" if has_bf16 else "no"

@@ -49,7 +49,6 @@ class Run:
     seed: int
     fingerprint: str
     device: torch.device
-    mixed_precision: str = "no"
     ema_decay: float | None = None
     label: str = "train"
 
@@ -98,10 +97,18 @@ def arithmetic(run: Run) -> Iterator[None]:
 
     There that attention's backward pass took twelve times as long as in fp32 (torch 2.13), a quarter of a demo's step.
     """
-    bf16 = run.mixed_precision == "bf16"
+    bf16 = in_bf16(run.settings.mixed_precision, run.device)
     attention = sdpa_kernel(SDPBackend.MATH) if bf16 and run.device.type == "cpu" else nullcontext()
     with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16), attention:
         yield
+
+
+def in_bf16(mixed_precision: str, device: torch.device) -> bool:
+    """Resolve `auto`: bf16 on a GPU, and on a CPU with units for it; fp32 on others, which would only imitate bf16."""
+    if mixed_precision != "auto":
+        return mixed_precision == "bf16"
+    units = torch.cpu.get_capabilities()
+    return bool(device.type == "cuda" or units.get("avx512_bf16") or units.get("amx_bf16"))
 
 
 class Trainer(Generic[M]):

@@ -122,7 +122,7 @@ def sync_loss(net: nn.Module, batch: Batch) -> dict[str, Tensor]:
     gain = 1 + 0.3 * (2 * torch.rand(len(pixels), 1, 1, 1, 1, device=weight.device) - 1)
     frames = (gain * pixels).permute(0, 4, 1, 2, 3)  # (N, 3, 5, S, S)
     lip, sound = net(frames, torch.from_numpy(batch.sound).to(weight))
-    logits = -torch.cdist(lip, sound)  # (N, N)
+    logits = -torch.cdist(lip.float(), sound.float())  # (N, N)
     match = torch.arange(len(lip), device=weight.device)
     loss = (F.cross_entropy(logits, match) + F.cross_entropy(logits.T, match)) / 2
     return {"loss": loss, "accuracy": (logits.argmax(dim=1) == match).float().mean()}

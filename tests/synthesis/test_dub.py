@@ -92,8 +92,8 @@ def test_the_identity_frame_is_a_crop_of_the_speaker(config: Config, run: Path, 
     segment = find_speaker(tmp_path / "late.mp4", open_landmarker(config.faces), config.faces)
     transforms, crops = align(tmp_path / "late.mp4", segment, config.faces)
     assert segment.start == 10
-    chosen = list(crops)[identity_index("late.mp4", len(transforms), config.seed)]
-    np.testing.assert_array_equal(_identity(config, tmp_path / "late.mp4", 10, transforms), chosen)
+    chosen = list(crops)[identity_index(segment.landmarks, transforms)]
+    np.testing.assert_array_equal(_identity(config, tmp_path / "late.mp4", segment, transforms), chosen)
 
 
 def test_a_sound_that_ends_before_the_face_appears(config: Config, run: Path, tmp_path: Path) -> None:

@@ -76,17 +76,3 @@ def test_an_autoencoder_of_other_latents_is_named(tmp_path: Path) -> None:
     write_autoencoder(tmp_path / "autoencoder", latent_channels=6)
     with pytest.raises(UserError, match=r"that of .*autoencoder has 6 latent_channels and a patch_size of 8"):
         _trained(tmp_path, tmp_path / "out")
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    ("device", "unit", "precision"),
-    [("cuda", None, "bf16"), ("cpu", "avx512_bf16", "bf16"), ("cpu", "amx_bf16", "bf16"), ("cpu", "avx512_f", "no")],
-)
-def test_bf16_is_for_those_who_have_units_for_it(
-    monkeypatch: pytest.MonkeyPatch, device: str, unit: str | None, precision: str
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {unit: True})
-    assert training._precision("auto", torch.device(device)) == precision
-    assert training._precision("no", torch.device(device)) == "no"
-    assert training._precision("bf16", torch.device(device)) == "bf16"
