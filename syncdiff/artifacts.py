@@ -17,7 +17,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Generic, TypeVar
 
@@ -247,11 +248,16 @@ def each_clip(
                 yield clip, _attempt_alone(work, clip, limit_s)
 
 
-def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
-    """Processes forked from one clean process that has imported the work's module already."""
+def prepare_workers(module: str) -> ForkServerContext:
+    """Start the clean process that workers are forked from; it imports the work's module while this one goes on."""
     context = get_context("forkserver")
-    context.set_forkserver_preload([getattr(work, "func", work).__module__])
-    return ProcessPoolExecutor(workers, mp_context=context)
+    context.set_forkserver_preload([module])
+    forkserver.ensure_running()
+    return context
+
+
+def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=prepare_workers(getattr(work, "func", work).__module__))
 
 
 def _in_worker(work: Callable[[T], R], clip: T, limit_s: float, end_s: float) -> Outcome[R]:

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from syncdiff.artifacts import no_room
+from syncdiff.artifacts import no_room, prepare_workers
 from syncdiff.config import load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.provenance import config_of, provenance, refuse_own_teacher
@@ -89,6 +89,8 @@ def end_with(message: str) -> NoReturn:
 @corpus_app.command()
 def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
     """Render the demo corpus below ROOT, in LRS2's layout."""
+    if workers > 1:
+        prepare_workers("syncdiff.corpus.demo.clip")
     from syncdiff.corpus.demo import render_corpus
 
     with provenance("corpus", config, [], [root]):
@@ -129,6 +131,8 @@ def faces(
     workers: WorkersOption = 1,
 ) -> None:
     """Track the speaker of each clip and write aligned crops, landmarks, transforms and audio."""
+    if workers > 1:
+        prepare_workers("syncdiff.faces.extract")
     from syncdiff.faces.extract import extract_shard
 
     with provenance("faces", config, [plan], [out, ledger]):

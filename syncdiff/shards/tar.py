@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import numpy as np
 from braceexpand import braceexpand
-from webdataset.tariterators import group_by_keys
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected, UserError
@@ -109,6 +108,8 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         UserError: the file is missing, no tar, cut short, holds links or names that lead out of it, or a sample whose
             JSON names no clip.
     """
+    from webdataset.tariterators import group_by_keys  # imports torch, which who only writes shards need not wait for
+
     try:
         for sample in group_by_keys(_members(Path(path)), lcase=False):
             del sample["__url__"]

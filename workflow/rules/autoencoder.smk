@@ -22,7 +22,7 @@ rule autoencoder:
         f"{OUT}/benchmarks/autoencoder.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 8
+    threads: 1  # the same bytes on any number of cores; two small trainings side by side use them better
     resources:
         mem_mb=16000,
         runtime=1440,
@@ -49,7 +49,7 @@ rule latents:
         f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 8
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,

@@ -43,7 +43,7 @@ rule baseline:
         f"{OUT}/benchmarks/sample-{{baseline}}/{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
