@@ -1,5 +1,6 @@
 """Atomic outputs, the ledger, and work over clips that survives its clips."""
 
+import importlib
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from syncdiff import artifacts
 from syncdiff.artifacts import (
@@ -27,6 +29,7 @@ from syncdiff.artifacts import (
     write_parquet,
     write_text,
 )
+from syncdiff.cli import app
 from syncdiff.config import Optimizer
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import write_wav
@@ -181,6 +184,26 @@ def test_a_bad_clip_is_an_outcome_and_the_order_is_kept(workers: int) -> None:
     assert [outcome.value for _, outcome in outcomes] == ["A", None, None, "B"]
     assert [outcome.status for _, outcome in outcomes] == ["ok", "rejected", "failed", "ok"]
     assert outcomes[2][1].reason == "ValueError: two"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [("corpus render root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "extract_clip")],
+)
+def test_workers_import_their_work_while_the_command_does(
+    monkeypatch: pytest.MonkeyPatch, command: str, work: str
+) -> None:
+    prepared = []
+
+    def prepare(module: str) -> None:
+        prepared.append(importlib.import_module(module))
+        raise SystemExit
+
+    monkeypatch.setattr("syncdiff.cli.prepare_workers", prepare)
+    CliRunner().invoke(app, [*command.split(), "--workers", "2"])
+    [module] = prepared
+    assert getattr(module, work).__module__ == module.__name__
 
 
 def test_a_clip_that_kills_its_process_does_not_take_the_others_along() -> None:
