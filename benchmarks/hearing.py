@@ -8,7 +8,6 @@ What is not heard cannot be sampled: the correlation is about what mouth_corr wo
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -18,17 +17,15 @@ import numpy as np
 import torch
 from machine import one_core, save
 from torch import Tensor, nn
+from unseen import CPU, trained_run
 
-from syncdiff.config import Config, parse_config
+from syncdiff.config import Config
 from syncdiff.evaluation.mouth import mouth_corr, mouth_opening
-from syncdiff.models.denoiser import load_denoiser
-from syncdiff.provenance import config_of
 from syncdiff.shards.tar import read_shard, unnpy
 from syncdiff.shards.windows import shuffled
 from syncdiff.speech.avhubert import SpeechEncoder
 from syncdiff.training.loop import Run, fit
 
-CPU = torch.device("cpu")
 STEPS = 2000
 SPREAD = 0.1  # of openings, about: brings the loss near 1
 RIDGE = 1.0
@@ -37,15 +34,11 @@ BLOCK = 512  # frames encoded at once
 
 def main() -> None:
     """Measure both encoders."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/demo"))
-    folder = parser.parse_args().folder
     one_core()
-    weights = folder / "runs/syncdiff/denoiser.safetensors"
-    config = parse_config(config_of(weights))
+    folder, config, denoiser = trained_run(__doc__)
     train, test = Clips(config, folder / "train"), Clips(config, folder / "test")
     encoders = {
-        "denoiser": load_denoiser(config, weights, CPU).speech,
+        "denoiser": denoiser.speech,
         f"trained on openings, {STEPS} steps": trained_on_openings(config, train),
     }
     figures = {name: {"mouth_corr": round(heard(encoder, train, test), 3)} for name, encoder in encoders.items()}

@@ -33,13 +33,8 @@ BATCH, BATCHES = 64, 24
 
 def main() -> None:
     """Measure both splits of one run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/demo"))
-    folder = parser.parse_args().folder
     one_core()
-    weights = folder / "runs/syncdiff/denoiser.safetensors"
-    config = parse_config(config_of(weights))
-    denoiser = load_denoiser(config, weights, CPU)
+    folder, config, denoiser = trained_run(__doc__)
     heard = f"speech/{config.speech.feature_set}"
     tars = sorted((folder / "train/latents").glob("*.tar"))
     train = [(tar, folder / "train" / heard / tar.name) for tar in tars]
@@ -50,6 +45,16 @@ def main() -> None:
         ]
         figures = {split: errors(config, denoiser, shards) for split, shards in (("train", train), ("test", test))}
     save("unseen", {"frames": BATCH * BATCHES, **figures})
+
+
+def trained_run(description: str | None) -> tuple[Path, Config, Denoiser]:
+    """Return the folder that the command line names, results/demo if none, and the config and denoiser of its run."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/demo"))
+    folder = parser.parse_args().folder
+    weights = folder / "runs/syncdiff/denoiser.safetensors"
+    config = parse_config(config_of(weights))
+    return folder, config, load_denoiser(config, weights, CPU)
 
 
 def encoded(config: Config, shard: Path, autoencoder: Path, folder: Path) -> Path:
