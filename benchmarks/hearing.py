@@ -95,7 +95,7 @@ def trained_on_openings(config: Config, clips: Clips) -> SpeechEncoder:
         return {"loss": (told - clips.opening[frames] / SPREAD).square().mean()}
 
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), settings, config.seed, "", CPU, label="hearing")
+        run = Run(Path(folder), settings, config.seed, "", CPU, config.mixed_precision, label="hearing")
         return fit(Teller(config), loss, batches, run).speech
 
 

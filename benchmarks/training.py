@@ -44,7 +44,7 @@ def main() -> None:
         trainers = {way: trainer(config, Path(folder, way), precision) for way, (precision, _) in WAYS.items()}
         for _ in range(STEPS):
             for way, (_, attention) in WAYS.items():
-                with patch("syncdiff.training.loop.SDPBackend.MATH", attention):
+                with patch("syncdiff.device.SDPBackend.MATH", attention):
                     start = time.perf_counter()
                     trainers[way].step(loss, batch)
                     seconds[way].append(time.perf_counter() - start)
@@ -64,8 +64,7 @@ def main() -> None:
 
 def trainer(config: Config, folder: Path, precision: str) -> Trainer[Denoiser]:
     """Return a training of an untrained denoiser that has taken no step."""
-    settings = config.train.model_copy(update={"mixed_precision": precision})
-    run = Run(folder, settings, config.seed, "", CPU, config.train.ema_decay)
+    run = Run(folder, config.train, config.seed, "", CPU, precision, config.train.ema_decay)
     return Trainer(Denoiser(config), run)
 
 

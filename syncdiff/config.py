@@ -27,7 +27,7 @@ class Section(BaseModel):
 class DemoCorpus(Section):
     """The rendered corpus."""
 
-    identities: int = Field(180, ge=3, description="people who do not exist; the last sixth is only in test")
+    identities: int = Field(300, ge=3, description="people who do not exist; the last twelfth is only in test")
     clips_per_identity: int = Field(1, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
@@ -53,7 +53,7 @@ class Plan(Section):
     min_fps: float = Field(20.0, gt=0, description="slower clips are rejected: repeated frames have no lip motion")
     max_fps: float = Field(120.0, gt=0, description="faster clips are rejected: such a rate is a broken header")
     frames_per_shard: int = Field(
-        7_500, ge=1, description="aim for the size of a shard, in frames at 25 fps; real corpora: 25,000"
+        12_000, ge=1, description="aim for the size of a shard, in frames at 25 fps; real corpora: 25,000"
     )
 
 
@@ -103,9 +103,6 @@ class Optimizer(Section):
     warmup_steps: int = Field(50, ge=0, description="linear warm-up, then a cosine to zero")
     grad_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints that a rerun resumes from")
-    mixed_precision: Literal["auto", "no", "bf16"] = Field(
-        "auto", description="auto: bf16 where the GPU or the CPU has units for it, else fp32"
-    )
 
 
 class Autoencoder(Optimizer):
@@ -125,7 +122,7 @@ class Latents(Section):
     """The crops that the denoiser is trained on, encoded once for all."""
 
     varied: bool = Field(
-        True, description="each clip once more, mirrored and tinted: helps where people are few; twice the disk [I]"
+        False, description="each clip once more, mirrored and tinted: helps where people are few; twice the disk [I]"
     )
 
 
@@ -178,7 +175,7 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1400, ge=1, description="optimiser steps")
+    steps: int = Field(1300, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
@@ -192,7 +189,7 @@ class Sample(Section):
     """Sampling, autoregressive over frames."""
 
     sampler: Literal["ddim", "dpm_solver++"] = Field("dpm_solver++", description="solver")
-    steps: int = Field(3, ge=1, le=1000, description="denoising steps a frame")
+    steps: int = Field(2, ge=1, le=1000, description="denoising steps a frame")
     pose_steps: int | None = Field(
         1, ge=1, description="a frame begins once the one before it has had so many steps; null: all [I]"
     )
@@ -230,6 +227,9 @@ class Config(Section):
 
     results: str = Field("results", description="output folder")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a CUDA GPU where there is one")
+    mixed_precision: Literal["auto", "no", "bf16"] = Field(
+        "auto", description="of training and sampling; auto: bf16 where the GPU or the CPU has units for it, else fp32"
+    )
     seed: int = Field(0, ge=0, description="of everything random")
     max_failed_fraction: float = Field(
         0.1, ge=0, le=1, description="a stage in which more clips than this fail by an error stops the run"

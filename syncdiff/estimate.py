@@ -68,7 +68,7 @@ class Gpu:
                 most = " and at most 1" if limit == 1 else ""
                 raise UserError(f"--{option} {value:g}: must be a number above 0{most}")
 
-    def hours(self, gflop: float, bf16: bool = False) -> float:
+    def hours(self, gflop: float, bf16: bool) -> float:
         """Return the hours that so many GFLOP take."""
         return gflop / (1e3 * self.peak_tflops * self.utilisation * (1 if bf16 else TF32_TO_BF16)) / 3600
 
@@ -339,21 +339,22 @@ def network_rows(config: Config, networks: Networks) -> list[Row]:
 def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> list[Row]:
     """GPU hours of every stage that runs a network over more than a few frames, and their price."""
     seen = (2 if config.latents.varied else 1) * corpus.trained  # frames of an epoch
-    latents = gpu.hours(2 * seen * networks.encode_gflop())  # of frames and of masked frames
-    basis = f"{gpu.share(bf16=False)}; decoding the crops not in it"
+    bf16 = config.mixed_precision != "no"
+    latents = gpu.hours(2 * seen * networks.encode_gflop(), bf16)  # of frames and of masked frames
+    basis = f"{gpu.share(bf16)}; decoding the crops not in it"
     rows = [Row("gpu", "latents", latents, "GPU h", "assumed", basis)]
     if not config.autoencoder.pretrained:
-        rows.append(_training("autoencoder", config.autoencoder, networks.autoencoder_gflop(), gpu))
+        rows.append(_training("autoencoder", config.autoencoder, bf16, networks.autoencoder_gflop(), gpu))
     if not config.syncnet.weights:
-        rows.append(_training("syncnet", config.syncnet, networks.syncnet_gflop(), gpu))
-    train = _training("train", config.train, networks.train_gflop(), gpu, gpu.samples_per_s)
+        rows.append(_training("syncnet", config.syncnet, bf16, networks.syncnet_gflop(), gpu))
+    train = _training("train", config.train, bf16, networks.train_gflop(), gpu, gpu.samples_per_s)
     epochs = config.train.steps * config.train.batch_size / max(1, seen)
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))
     sampled = sampled_frames(config, corpus)
     batches = sampled / config.sample.batch_clips
     launching = batches * (networks.batches_per_frame + 2) * LAUNCH_S / 3600  # and encoder and decoder
-    sampling = max(gpu.hours(sampled * networks.frame_gflop()), launching)
-    basis = f"{sampled:,} frames in {config.sample.batch_clips} clips at once; {gpu.share(bf16=False)}"
+    sampling = max(gpu.hours(sampled * networks.frame_gflop(), bf16), launching)
+    basis = f"{sampled:,} frames in {config.sample.batch_clips} clips at once; {gpu.share(bf16)}"
     rows.append(Row("gpu", "sample", sampling, "GPU h", "assumed", f"{basis}; {LEAST}"))
     total = sum(row.value for row in rows)
     rows.append(Row("gpu", "all", total, "GPU h", "assumed", "the sum"))
@@ -362,14 +363,15 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
     return rows
 
 
-def _training(name: str, settings: Optimizer, sample_gflop: float, gpu: Gpu, rate: float | None = None) -> Row:
+def _training(
+    name: str, settings: Optimizer, bf16: bool, sample_gflop: float, gpu: Gpu, rate: float | None = None
+) -> Row:
     """Return the row of one training; `rate` is a measured one, in samples/s."""
     samples = settings.steps * settings.batch_size
     drawn = f"{settings.steps:,} steps of {settings.batch_size}"
     if rate is not None:
         return Row("gpu", name, samples / rate / 3600, "GPU h", "measured", f"{drawn} at {rate:g} samples/s, as given")
     launching = settings.steps * PASSES_OF_A_STEP * LAUNCH_S / 3600
-    bf16 = settings.mixed_precision != "no"
     hours = max(gpu.hours(samples * sample_gflop, bf16), launching)
     return Row("gpu", name, hours, "GPU h", "assumed", f"{drawn}; {gpu.share(bf16)}; {LEAST}")
 

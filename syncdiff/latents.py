@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 
 from syncdiff.artifacts import Ledger, progress
 from syncdiff.config import Config
+from syncdiff.device import arithmetic
 from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import encode, load_autoencoder
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
@@ -30,7 +31,8 @@ def latents_shard(
     """
     ledger = Ledger("latents")
     network = load_autoencoder(autoencoder, device)
-    write_shard(out, _samples(config, shard, network, ledger))
+    with arithmetic(config.mixed_precision, device):
+        write_shard(out, _samples(config, shard, network, ledger))
     ledger.write(out_ledger)
     print(ledger.summary())
 

@@ -29,23 +29,24 @@ MODEL_KEYS = (
     "autoencoder.latent_channels",
     "autoencoder.patch_size",
     "faces.size",
+    "mixed_precision",
     "seed",
 )
 
 STAGES = {
-    "corpus": Stage(4, ("results", "corpus", "seed")),
+    "corpus": Stage(5, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
     "faces": Stage(3, ("faces",)),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
-    "autoencoder": Stage(5, ("autoencoder", "faces.size", "seed")),
-    "latents": Stage(4, ("latents", "faces.size", "seed")),
-    "syncnet": Stage(4, ("syncnet", "corpus", "faces.size", "seed")),  # the corpus names the scorer
-    "train": Stage(7, (*MODEL_KEYS, "pretraining", "train")),
-    "sample": Stage(9, (*MODEL_KEYS, "sample", "evaluate.protocols")),
-    "baseline": Stage(2, ("faces.size", "sample.max_clips")),
+    "autoencoder": Stage(5, ("autoencoder", "faces.size", "mixed_precision", "seed")),
+    "latents": Stage(5, ("latents", "faces.size", "mixed_precision", "seed")),
+    "syncnet": Stage(4, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
+    "train": Stage(8, (*MODEL_KEYS, "pretraining", "train")),
+    "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
     "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),

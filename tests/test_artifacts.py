@@ -111,7 +111,7 @@ def full_disk() -> Iterator[None]:
 
 
 def _checkpoint(path: Path) -> None:
-    run = Run(path.parent, Optimizer(steps=2), seed=0, fingerprint="", device=torch.device("cpu"))
+    run = Run(path.parent, Optimizer(steps=2), seed=0, fingerprint="", device=torch.device("cpu"), mixed_precision="no")
     Trainer(torch.nn.Linear(100, 100), run).save()
 
 

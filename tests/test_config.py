@@ -77,7 +77,8 @@ def test_a_slice_holds_the_stage_s_keys_and_is_a_config_again() -> None:
     assert json.loads(config_slice(config, "faces")) == {"faces": config.faces.model_dump(mode="json")}
     assert json.loads(config_slice(config, "latents")) == {
         "faces": {"size": 96},
-        "latents": {"varied": True},
+        "latents": {"varied": False},
+        "mixed_precision": "auto",
         "seed": 0,
     }
     assert "train" in json.loads(config_slice(config, "train"))

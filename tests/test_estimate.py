@@ -214,15 +214,15 @@ def row_of(rows: list[Row], section: str, name: str) -> Row:
 
 
 def test_gpu_hours_follow_from_operations_and_the_assumption() -> None:
-    train = {"steps": 1000, "batch_size": 4096, "mixed_precision": "bf16"}
-    config = parse_config(SMALL | {"train": train})
+    values = SMALL | {"train": {"steps": 1000, "batch_size": 4096}}
+    config = parse_config(values | {"mixed_precision": "bf16"})
     rows = estimate(config, Gpu(peak_tflops=10, utilisation=0.5, price=2))
     hours = 1000 * 4096 * row_of(rows, "networks", "denoiser, training sample").value / 5e3 / 3600
     assert row_of(rows, "gpu", "train").value == pytest.approx(hours)
     gpu = [row.value for row in rows if row.section == "gpu"]
     assert gpu[-2] == pytest.approx(sum(gpu[:-2]))
     assert gpu[-1] == pytest.approx(2 * gpu[-2])
-    fp32 = parse_config(SMALL | {"train": train | {"mixed_precision": "no"}})
+    fp32 = parse_config(values | {"mixed_precision": "no"})
     assert row_of(estimate(fp32, Gpu(10, 0.5)), "gpu", "train").value == pytest.approx(2 * hours)
     given = row_of(estimate(config, Gpu(samples_per_s=512)), "gpu", "train")
     assert (given.value, given.grade) == (pytest.approx(8000 / 3600), "measured")
@@ -239,7 +239,7 @@ def test_the_gpu_demo_has_50_m_parameters_and_trains_in_25_minutes() -> None:
     assert parameters(networks.denoiser) >= 50e6
     assert config.faces.size == 128
     assert networks.latent_shape == (64, 16, 16)
-    assert config.train.mixed_precision == "auto"
+    assert config.mixed_precision == "auto"
     assert 60 * row_of(estimate(config, Gpu()), "gpu", "train").value <= 25
 
 

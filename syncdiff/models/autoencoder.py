@@ -123,7 +123,7 @@ def to_pixels(frames: np.ndarray, device: torch.device) -> Tensor:
 
 def to_frames(pixels: Tensor) -> np.ndarray:
     """Map pixels (N, 3, S, S) in [-1, 1] to uint8 frames (N, S, S, 3)."""
-    levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -165,7 +165,7 @@ def encode(autoencoder: AutoencoderKL, frames: np.ndarray) -> Tensor:
     """Encode uint8 frames (N, S, S, 3) to scaled latents (N, C, h, w): the posterior's mean, of about unit variance."""
     batches = [frames[start : start + BATCH] for start in range(0, len(frames), BATCH)]
     latents = [posterior(autoencoder, to_pixels(batch, autoencoder.device)).mean for batch in batches]
-    return torch.cat(latents) * autoencoder.config.scaling_factor
+    return torch.cat(latents).float() * autoencoder.config.scaling_factor
 
 
 @torch.inference_mode()

@@ -66,6 +66,17 @@ class Denoiser(nn.Module):
             norm_num_groups=16,
         )
 
+    def inner_weights(self) -> list[nn.Parameter]:
+        """Return what is trained of matrices and convolutions in the UNet's blocks and the speech encoder.
+
+        Left out are the UNet's first and last layer and its time embedding, the bottleneck and the copies.
+        """
+        blocks = (self.unet.down_blocks, self.unet.mid_block, self.unet.up_blocks, self.speech)
+        named = (part for block in blocks for part in block.named_parameters())
+        return [
+            weight for name, weight in named if name.endswith("weight") and weight.ndim > 1 and weight.requires_grad
+        ]
+
     def context(self, speech: Tensor, valid: Tensor) -> Tensor:
         """Encode stored speech features (B, W, D) with their validity (B, W) to cross-attention context (B, W, E)."""
         return self.speech(speech, valid)

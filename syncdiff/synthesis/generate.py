@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from syncdiff.config import Config
+from syncdiff.device import arithmetic
 from syncdiff.diffusion.sampler import Denoising, guidance_map, step
 from syncdiff.diffusion.schedule import Solver, solver
 from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
@@ -55,6 +57,10 @@ class Networks:
     autoencoder: AutoencoderKL
     solver: Solver
     device: torch.device
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """Let torch compute as the config says; not to be held while a generator waits."""
+        return arithmetic(self.config.mixed_precision, self.device)
 
 
 def load_networks(config: Config, denoiser: Path, autoencoder: Path, device: torch.device) -> Networks:
@@ -125,7 +131,8 @@ def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarr
     mask = mouth_mask(size)
     streams = [_inputs(networks, target, mask) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
-    identity = encode(networks.autoencoder, identity_frames)
+    with networks.arithmetic():
+        identity = encode(networks.autoencoder, identity_frames)
     guidance = guidance_map(sample.guidance, size, identity)
     noise = torch.cat([_noise(target, identity) for target in targets])
     previous = Previous(_reduced(networks, identity_frames), identity)
@@ -154,7 +161,8 @@ def _begin(networks: Networks, inputs: Sequence[Inputs], noise: Tensor, identity
     )
     own = np.stack([part.own for part in inputs])
     context = torch.stack([part.context for part in inputs])
-    condition = networks.denoiser.condition(priors)
+    with networks.arithmetic():
+        condition = networks.denoiser.condition(priors)
     return Frame(own, Denoising(noise[:n], condition, context, copy.deepcopy(networks.solver)), own)
 
 
@@ -162,10 +170,12 @@ def _advance(
     networks: Networks, frames: Sequence[Frame], guidance: Tensor | None, pose_steps: int, mask: np.ndarray
 ) -> None:
     """Take all frames a step further; show those that the next frame, or the caller, then looks at."""
-    step(networks.denoiser, [frame.denoising for frame in frames], guidance)
+    with networks.arithmetic():
+        step(networks.denoiser, [frame.denoising for frame in frames], guidance)
     shown = [frame for frame in frames if frame.denoising.finished or frame.denoising.n_done == pose_steps]
     if shown:
-        crops = decode(networks.autoencoder, torch.cat([frame.latest() for frame in shown]))
+        with networks.arithmetic():
+            crops = decode(networks.autoencoder, torch.cat([frame.latest() for frame in shown]))
         ends = np.cumsum([len(frame.own) for frame in shown])[:-1]
         for frame, generated in zip(shown, np.split(crops, ends), strict=True):
             frame.crops = blend(frame.own, generated, mask)
@@ -177,7 +187,8 @@ def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[In
     for start in range(0, len(target.speech), BATCH):
         times = range(start, min(start + BATCH, len(target.speech)))
         own = list(islice(crops, len(times)))
-        masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
+        with networks.arithmetic():
+            masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
         yield from map(Inputs, own, masked, _contexts(networks, target.speech, times))
 
 
@@ -185,7 +196,8 @@ def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[In
 def _contexts(networks: Networks, speech: Rows, times: range) -> Tensor:
     """Encode the speech around each of the frames: (n, W, E)."""
     windows, valid = speech_windows(speech, times, networks.config.speech.window_frames)
-    return networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
+    with networks.arithmetic():
+        return networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
 
 
 def speech_windows(speech: Rows, times: range, width: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from diffusers import AutoencoderKL
 
 from syncdiff.artifacts import Ledger, attempt, inside
 from syncdiff.config import Config
+from syncdiff.device import arithmetic
 from syncdiff.errors import UserError
 from syncdiff.faces.align import paste
 from syncdiff.media.video import decode_crops, read_frames, write_video
@@ -81,7 +82,8 @@ def sample_baseline(
     ledger = Ledger("sample")
     jobs = _jobs(config, shard, ["paired"], ledger)
     made = ((job, _mouth(config, job, make)) for job in jobs)
-    return _write_all(config, made, videos, ledger, out_ledger)
+    with arithmetic(config.mixed_precision, device):
+        return _write_all(config, made, videos, ledger, out_ledger)
 
 
 def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger) -> list[Job]:

@@ -49,8 +49,11 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         folder=out,
         settings=config.autoencoder,
         seed=config.seed,
-        fingerprint=fingerprint([config.autoencoder.model_dump(), config.faces.size, config.seed], shards),
+        fingerprint=fingerprint(
+            [config.autoencoder.model_dump(), config.mixed_precision, config.faces.size, config.seed], shards
+        ),
         device=device,
+        mixed_precision=config.mixed_precision,
         label="autoencoder",
     )
     loss = AutoencoderLoss(config.autoencoder, mouth_mask(config.faces.size))

@@ -21,10 +21,11 @@ from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.shards.windows import Shard, latent_shape, windows
-from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.training.loop import Run, adamw, fingerprint, fit
+from syncdiff.training.muon import Muon
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
 
-FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "priors", "seed"}
+FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "priors", "mixed_precision", "seed"}
 
 
 def train_denoiser(
@@ -59,11 +60,20 @@ def train_denoiser(
         seed=config.seed,
         fingerprint=fingerprint(settings, files_read(config, shards, autoencoder, expert)),
         device=device,
+        mixed_precision=config.mixed_precision,
         ema_decay=config.train.ema_decay,
         label="train",
+        optimizer=muon,
     )
     if denoiser.speech.from_scratch and config.pretraining.steps:
-        before = replace(run, folder=out / "speech", settings=config.pretraining, ema_decay=None, label="pretraining")
+        before = replace(
+            run,
+            folder=out / "speech",
+            settings=config.pretraining,
+            ema_decay=None,
+            label="pretraining",
+            optimizer=adamw,
+        )
         foreteller = LipForeteller(denoiser.speech, latent_shape(shards))
         fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, shards, "pretraining"), before)
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
@@ -73,6 +83,14 @@ def train_denoiser(
     if state.is_main_process:
         save_denoiser(trained, out / "denoiser.safetensors")
     state.wait_for_everyone()
+
+
+def muon(denoiser: Denoiser, learning_rate: float) -> Muon:
+    """Return the optimiser: Muon for the weights between the first and last layers, AdamW for these."""
+    inner = denoiser.inner_weights()
+    known = set(map(id, inner))
+    others = [parameter for parameter in denoiser.parameters() if id(parameter) not in known]
+    return Muon(inner, others, learning_rate)
 
 
 def files_read(config: Config, shards: Sequence[Shard], autoencoder: Path, expert: Path | None) -> list[Path]:

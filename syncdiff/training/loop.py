@@ -14,7 +14,7 @@ import io
 import json
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,13 +24,14 @@ from accelerate import Accelerator
 from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.tensorboard import SummaryWriter
 
 from syncdiff.artifacts import atomic, progress, write_text
 from syncdiff.config import Optimizer
+from syncdiff.device import arithmetic
 from syncdiff.errors import UserError
 from syncdiff.provenance import known_digest
+from syncdiff.training.muon import ADAMW
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -38,6 +39,11 @@ LOG_EVERY_STEPS = 10
 
 Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
 Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
+
+
+def adamw(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """Return the optimiser of whatever has no better one."""
+    return torch.optim.AdamW(model.parameters(), learning_rate, **ADAMW)
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,10 @@ class Run:
     seed: int
     fingerprint: str
     device: torch.device
+    mixed_precision: str
     ema_decay: float | None = None
     label: str = "train"
+    optimizer: Callable[[Any, float], torch.optim.Optimizer] = adamw  # of a model, with a learning rate
 
 
 def fingerprint(settings: Any, inputs: Iterable[Path]) -> str:
@@ -91,26 +99,6 @@ def termination_noted() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def arithmetic(run: Run) -> Iterator[None]:
-    """Let torch compute in the run's precision; in bf16 on a CPU without its fused attention.
-
-    There that attention's backward pass took twelve times as long as in fp32 (torch 2.13), a quarter of a demo's step.
-    """
-    bf16 = in_bf16(run.settings.mixed_precision, run.device)
-    attention = sdpa_kernel(SDPBackend.MATH) if bf16 and run.device.type == "cpu" else nullcontext()
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16), attention:
-        yield
-
-
-def in_bf16(mixed_precision: str, device: torch.device) -> bool:
-    """Resolve `auto`: bf16 on a GPU, and on a CPU with units for it; fp32 on others, which would only imitate bf16."""
-    if mixed_precision != "auto":
-        return mixed_precision == "bf16"
-    units = torch.cpu.get_capabilities()
-    return bool(device.type == "cuda" or units.get("avx512_bf16") or units.get("amx_bf16"))
-
-
 class Trainer(Generic[M]):
     """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
 
@@ -118,9 +106,7 @@ class Trainer(Generic[M]):
         self.run = run
         settings = run.settings
         self.accelerator = Accelerator(cpu=run.device.type == "cpu")
-        optimizer = torch.optim.AdamW(
-            model.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
-        )
+        optimizer = run.optimizer(model, settings.learning_rate)
         self.schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
         self.model = model
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
@@ -140,11 +126,12 @@ class Trainer(Generic[M]):
     def step(self, loss: Callable[[M, Any], Losses], batch: Any) -> None:
         """Take one optimiser step; log and save when it is time."""
         torch.manual_seed(self.run.seed * 1_000_003 + self.done)  # the same in all processes
-        with arithmetic(self.run):
+        with arithmetic(self.run.mixed_precision, self.run.device):
             losses = loss(self.wrapped, batch)
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.run.settings.grad_clip)
-        self.optimizer.step()
+        with arithmetic(self.run.mixed_precision, self.run.device):
+            self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema:

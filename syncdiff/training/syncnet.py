@@ -59,8 +59,9 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
         folder=out,
         settings=settings,
         seed=config.seed,
-        fingerprint=fingerprint([settings.model_dump(), config.seed], shards),
+        fingerprint=fingerprint([settings.model_dump(), config.mixed_precision, config.seed], shards),
         device=device,
+        mixed_precision=config.mixed_precision,
         label="syncnet",
     )
     net = SyncNet(settings.width, settings.image_size)

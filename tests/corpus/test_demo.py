@@ -182,9 +182,9 @@ def test_no_two_clips_say_the_same() -> None:
 
 
 @pytest.mark.quick
-def test_last_sixth_is_test() -> None:
-    splits = [identity_split(i, 28) for i in range(28)]
-    assert splits == ["train"] * 22 + ["val"] * 2 + ["test"] * 4
+def test_last_twelfth_is_test() -> None:
+    splits = [identity_split(i, 36) for i in range(36)]
+    assert splits == ["train"] * 31 + ["val"] * 2 + ["test"] * 3
 
 
 # ---- geometry and pictures ---------------------------------------------------------------------------------------

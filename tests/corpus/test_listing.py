@@ -32,8 +32,8 @@ def test_the_demo_is_counted_before_it_is_rendered(tmp_path: Path) -> None:
     unrendered = parse_config({"results": str(tmp_path), "corpus": {"demo": demo}, "plan": {"frames_per_shard": 500}})
     counts = clip_counts(unrendered)
     assert sum(counts.values()) == 60
-    assert counts["test"] == 10  # the last sixth of the identities
-    assert shard_counts(unrendered)["test"] == 2  # 10 clips of 100 frames
+    assert counts["test"] == 5  # the last twelfth of the identities
+    assert shard_counts(unrendered)["test"] == 1  # 5 clips of 100 frames
 
 
 def test_the_shards_of_all_of_lrs2(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from syncdiff.shards.tar import npy, to_json, write_shard
 
 # To compare runs: with the default learning rate, or in bf16, rounding errors of two threads or processes grow too far.
 CONFIG = (
-    '{"pretraining": {"steps": 4, "batch_size": 4, "warmup_steps": 1, "mixed_precision": "no"},'
-    ' "train": {"steps": 12, "batch_size": 8, "warmup_steps": 2, "learning_rate": 1e-4, "mixed_precision": "no"},'
+    '{"pretraining": {"steps": 4, "batch_size": 4, "warmup_steps": 1},'
+    ' "mixed_precision": "no", "train": {"steps": 12, "batch_size": 8, "warmup_steps": 2, "learning_rate": 1e-4},'
     ' "denoiser": {"channels": [32, 32]}, "autoencoder": {"latent_channels": 4}, "speech": {"dim": 32, "layers": 1}}'
 )
 

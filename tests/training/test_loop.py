@@ -13,17 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from syncdiff.config import Optimizer
-from syncdiff.training.loop import Run, Trainer, fit, in_bf16
+from syncdiff.training.loop import Run, Trainer, fit
 
 pytestmark = pytest.mark.quick
 CPU = torch.device("cpu")
 
 
 def _run(folder: Path, steps: int = 30, fingerprint: str = "a") -> Run:
-    settings = Optimizer(
-        steps=steps, batch_size=4, learning_rate=0.05, warmup_steps=2, checkpoint_every=10, mixed_precision="no"
-    )
-    return Run(folder, settings, seed=3, fingerprint=fingerprint, device=CPU, ema_decay=0.9)
+    settings = Optimizer(steps=steps, batch_size=4, learning_rate=0.05, warmup_steps=2, checkpoint_every=10)
+    return Run(folder, settings, seed=3, fingerprint=fingerprint, device=CPU, mixed_precision="no", ema_decay=0.9)
 
 
 def _model() -> nn.Linear:
@@ -58,24 +56,10 @@ def test_it_computes_in_the_precision_that_is_asked_for(tmp_path: Path, precisio
         return _loss(model, batch)
 
     run = _run(tmp_path, steps=2)
-    settings = run.settings.model_copy(update={"mixed_precision": precision})
-    trained = fit(_model(), loss, _batches, replace(run, settings=settings))
+    trained = fit(_model(), loss, _batches, replace(run, mixed_precision=precision))
     assert set(seen) == {(torch.float32, True) if precision == "no" else (torch.bfloat16, False)}
     assert trained.weight.dtype == torch.float32
     assert torch.backends.cuda.flash_sdp_enabled()
-
-
-@pytest.mark.parametrize(
-    ("device", "unit", "bf16"),
-    [("cuda", None, True), ("cpu", "avx512_bf16", True), ("cpu", "amx_bf16", True), ("cpu", "avx512_f", False)],
-)
-def test_bf16_is_for_those_who_have_units_for_it(
-    monkeypatch: pytest.MonkeyPatch, device: str, unit: str | None, bf16: bool
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {unit: True})
-    assert in_bf16("auto", torch.device(device)) == bf16
-    assert not in_bf16("no", torch.device(device))
-    assert in_bf16("bf16", torch.device(device))
 
 
 def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ KEYS = {
     "speech={encoder: mel}": {"speech", *SHARDS},
     "speech={window_frames: 5}": {"train", *SAMPLES},
     "autoencoder={steps: 21}": MODELS,
-    "latents={varied: false}": MODELS - {"autoencoder", "baseline"},
+    "latents={varied: true}": MODELS - {"autoencoder", "baseline"},
     "syncnet={steps: 11}": {"syncnet", "score", "table", "report"},
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
     "pretraining={steps: 11}": {"train", *SAMPLES},
@@ -38,6 +38,7 @@ KEYS = {
     "evaluate={bootstrap: 21}": {"score", "table", "report"},
     "max_failed_fraction=0.5": {"ledger", "report"},
     "seed=1": ALL,
+    "mixed_precision=bf16": {"syncnet", *MODELS},
     "device=cpu": {"report"},  # which shows the whole config
 }
 # The same for a raised version of a stage's code.

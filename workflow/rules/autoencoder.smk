@@ -22,6 +22,7 @@ rule autoencoder:
         f"{OUT}/benchmarks/autoencoder.tsv"
     conda:
         "../../envs/syncdiff.yaml"
+    priority: 1  # the longest way to the denoiser leads through here
     threads: 1  # the same bytes on any number of cores; two small trainings side by side use them better
     resources:
         mem_mb=16000,
@@ -49,6 +50,7 @@ rule latents:
         f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
+    priority: 1  # the longest way to the denoiser leads through here
     threads: 1
     resources:
         mem_mb=8000,

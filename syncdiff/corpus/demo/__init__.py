@@ -44,8 +44,8 @@ def render_corpus(config: Config, root: Path, workers: int) -> None:
 
 
 def identity_split(i: int, n: int) -> str:
-    """Return the split of identity `i` of `n`: the last sixth is test, the two before it (one, if `n` < 12) are val."""
-    n_test = max(1, n // 6)
+    """Return the split of identity `i` of `n`: the last twelfth is test, the two before it (one, if n < 12) are val."""
+    n_test = max(1, n // 12)
     n_val = 2 if n >= 12 else int(n >= 4)
     if i >= n - n_test:
         return "test"
