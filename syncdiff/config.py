@@ -196,7 +196,7 @@ class Sample(Section):
     guidance: float = Field(
         2.0, ge=0, description="classifier-free guidance over speech, at the lips; 1 switches it off"
     )
-    batch_clips: int = Field(16, ge=1, description="clips denoised side by side")
+    batch_clips: int = Field(18, ge=1, description="clips denoised side by side")
     max_clips: int | None = Field(12, ge=1, description="so many clips of a test shard, evenly spaced; null: all")
 
 
