@@ -22,7 +22,7 @@ from unseen import CPU, trained_run
 from syncdiff.config import Config
 from syncdiff.evaluation.mouth import mouth_corr, mouth_opening
 from syncdiff.shards.tar import read_shard, unnpy
-from syncdiff.shards.windows import shuffled
+from syncdiff.shards.windows import rows_around, shuffled
 from syncdiff.speech.avhubert import SpeechEncoder
 from syncdiff.training.loop import Run, fit
 
@@ -62,9 +62,8 @@ class Clips:
 
     def windows(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return the speech around frames (B,), as the denoiser is given it: (B, W, D), and its validity (B, W)."""
-        rows = frames[:, None] + torch.arange(self.width) - self.width // 2
-        valid = (rows >= self.start[frames][:, None]) & (rows < self.stop[frames][:, None])
-        return self.speech[torch.where(valid, rows, frames[:, None])] * valid[..., None], valid
+        rows, valid = rows_around(frames, self.start[frames], self.stop[frames], self.width)
+        return self.speech[rows] * valid[..., None], valid
 
 
 class Teller(nn.Module):

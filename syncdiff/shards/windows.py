@@ -169,9 +169,7 @@ class Pool:
         ahead = 1 + (other * (n_frames - 1)).long()  # 1 .. n - 1: any frame but the target
         identity = start + (frame - start + ahead) % n_frames
         previous = torch.where(frame > start, frame - 1, identity)
-        rows = frame[:, None] + torch.arange(window_frames) - window_frames // 2  # (B, W)
-        valid = (rows >= start[:, None]) & (rows < stop[:, None])
-        speech = self.speech[torch.where(valid, rows, frame[:, None])]  # (B, W, D)
+        rows, valid = rows_around(frame, start, stop, window_frames)
         return {
             "latents": self.latents[frame].float(),
             "masked": self.masked[frame].float(),
@@ -179,7 +177,7 @@ class Pool:
             "previous": self.latents[previous].float(),
             "mean": self.mean[self.clip[frame]],
             "pose": self.pose[previous].float() / 127.5 - 1,
-            "speech": speech * valid[..., None],
+            "speech": self.speech[rows] * valid[..., None],
             "valid": valid,
         }
 
@@ -195,6 +193,16 @@ class Pool:
         rows = torch.where(valid, first, start[:, None])[..., None] + torch.arange(WINDOW_FRAMES)  # (G, K, 5)
         sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
         return batch | {"sound": sound.mT, "sound_valid": valid}
+
+
+def rows_around(frame: Tensor, start: Tensor, stop: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return the `width` rows around each frame (B,) of a clip [start, stop): (B, W), and where they lie inside it.
+
+    Outside, the row is the frame's own.
+    """
+    rows = frame[:, None] + torch.arange(width) - width // 2
+    valid = (rows >= start[:, None]) & (rows < stop[:, None])
+    return torch.where(valid, rows, frame[:, None]), valid
 
 
 def _no_clip(tars: Sequence[Shard]) -> UserError:
