@@ -27,7 +27,7 @@ class Section(BaseModel):
 class DemoCorpus(Section):
     """The rendered corpus."""
 
-    identities: int = Field(300, ge=3, description="people who do not exist; the last twelfth is only in test")
+    identities: int = Field(270, ge=3, description="people who do not exist; the last twelfth is only in test")
     clips_per_identity: int = Field(1, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
@@ -175,7 +175,7 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1300, ge=1, description="optimiser steps")
+    steps: int = Field(1200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")

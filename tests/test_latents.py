@@ -30,16 +30,15 @@ def frames() -> np.ndarray:
     return frames
 
 
-def shard_of(frames: np.ndarray, folder: Path, with_variant: bool) -> dict:
+def shard_of(frames: np.ndarray, folder: Path, with_variant: bool, **config: str) -> dict:
     """Run the stage on one clip; returns its sample, and leaves the autoencoder in the folder."""
-    config = parse_config(
-        {"faces": {"size": SIZE}, "autoencoder": {"latent_channels": 6}, "latents": {"varied": with_variant}}
-    )
-    build_autoencoder(config.autoencoder).save_pretrained(folder / "autoencoder")
+    sections = {"faces": {"size": SIZE}, "autoencoder": {"latent_channels": 6}, "latents": {"varied": with_variant}}
+    parsed = parse_config(sections | config)
+    build_autoencoder(parsed.autoencoder).save_pretrained(folder / "autoencoder")
     clip = {"__key__": "c", "json": to_json({"clip": "c"}), "crop.mp4": crop_bytes(frames)}
     write_shard(folder / "joined.tar", [clip | {"pose.npy": npy(reduce_pose(decode_crops(clip["crop.mp4"]), 4))}])
     latents_shard(
-        config, folder / "joined.tar", folder / "autoencoder", folder / "out.tar", folder / "out.parquet", CPU
+        parsed, folder / "joined.tar", folder / "autoencoder", folder / "out.tar", folder / "out.parquet", CPU
     )
     [sample] = read_shard(folder / "out.tar")
     return sample
@@ -60,6 +59,18 @@ def test_a_clip_and_its_variant_are_encoded_alike(frames: np.ndarray, tmp_path: 
         assert np.abs(pose.astype(int) - reduce_pose(seen, 4)).max() <= 1  # rounding
     assert not np.allclose(unnpy(sample["latents.npy"]), unnpy(sample[f"{VARIED}latents.npy"]), atol=0.1)
     assert read_parquet(tmp_path / "out.parquet")[["clip", "status", "n_frames"]].values.tolist() == [["c", "ok", T]]
+
+
+def test_they_are_computed_in_the_precision_that_is_asked_for(frames: np.ndarray, tmp_path: Path) -> None:
+    latents = {}
+    for precision in ("no", "bf16"):
+        torch.manual_seed(0)
+        (tmp_path / precision).mkdir()
+        sample = shard_of(frames, tmp_path / precision, with_variant=False, mixed_precision=precision)
+        latents[precision] = unnpy(sample["latents.npy"]).astype(np.float32)
+    exact = encode(load_autoencoder(tmp_path / "no/autoencoder", CPU), decode_crops(crop_bytes(frames))).numpy()
+    errors = {precision: np.abs(values - exact).max() for precision, values in latents.items()}
+    assert errors["no"] < 2e-3 < errors["bf16"] < 5e-2
 
 
 def test_variants_are_left_out_on_demand(frames: np.ndarray, tmp_path: Path) -> None:

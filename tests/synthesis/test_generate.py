@@ -1,6 +1,7 @@
 """Generating frames: what a wavefront changes, and what it must not. The networks have random weights."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,19 @@ def test_a_clip_alone_is_what_it_is_among_others(networks: Build) -> None:
     together = _clips(net, _targets())
     alone = [_clips(net, [target])[0] for target in _targets()]
     assert _apart(together, alone) <= 1
+
+
+def test_bf16_rounds_and_stays_inside(networks: Build) -> None:
+    """What asks for the frames computes in its own precision meanwhile."""
+    net = networks({})
+    clips = {}
+    for precision in ("no", "bf16"):
+        stream = generate(replace(net, config=net.config.model_copy(update={"mixed_precision": precision})), _targets())
+        clips[precision] = []
+        for crops in stream:
+            assert not torch.is_autocast_enabled("cpu")
+            clips[precision].append(crops)
+    assert 0 < _apart(clips["no"], clips["bf16"]) <= 12
 
 
 def test_guidance_moves_the_lips_most(networks: Build) -> None:
