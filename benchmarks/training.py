@@ -22,6 +22,7 @@ from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.speech.filterbank import STACKED_DIM
+from syncdiff.training.denoiser import muon
 from syncdiff.training.loop import Run, Trainer
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def main() -> None:
 
 def trainer(config: Config, folder: Path, precision: str) -> Trainer[Denoiser]:
     """Return a training of an untrained denoiser that has taken no step."""
-    run = Run(folder, config.train, config.seed, "", CPU, precision, config.train.ema_decay)
+    run = Run(folder, config.train, config.seed, "", CPU, precision, config.train.ema_decay, optimizer=muon)
     return Trainer(Denoiser(config), run)
 
 
