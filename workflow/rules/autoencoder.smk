@@ -20,9 +20,9 @@ rule autoencoder:
         f"{OUT}/logs/autoencoder.log",
     benchmark:
         f"{OUT}/benchmarks/autoencoder.tsv"
+    priority: 1  # the longest way to the denoiser leads through here
     conda:
         "../../envs/syncdiff.yaml"
-    priority: 1  # the longest way to the denoiser leads through here
     threads: 1  # the same bytes on any number of cores; two small trainings side by side use them better
     resources:
         mem_mb=16000,
@@ -48,9 +48,9 @@ rule latents:
         f"{OUT}/logs/latents/{{split}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/latents/{{split}}-{{shard}}.tsv"
+    priority: 1  # the longest way to the denoiser leads through here
     conda:
         "../../envs/syncdiff.yaml"
-    priority: 1  # the longest way to the denoiser leads through here
     threads: 1
     resources:
         mem_mb=8000,
