@@ -67,6 +67,18 @@ def test_inner_weights_go_along_orthogonal_directions_and_the_others_as_in_adamw
         assert not torch.allclose(network[index].weight, reference[index].weight, atol=1e-4)
 
 
+def test_a_step_goes_on_along_those_before_it() -> None:
+    """After ten gradients of one direction, one of another does not make them forgotten."""
+    weight = nn.Parameter(torch.zeros(4, 4))
+    optimizer = Muon([weight], [nn.Parameter(torch.zeros(1))], 1e-2)
+    for gradient in [torch.eye(4)] * 10 + [torch.eye(4).flip(1)]:
+        before = weight.detach().clone()
+        weight.grad = gradient.clone()
+        optimizer.step()
+    moved = before - weight.detach()
+    assert moved.trace() > 0.1 * moved.flip(1).trace() > 0
+
+
 def test_training_goes_down_and_goes_on_from_its_state() -> None:
     network = _network()
     optimizer = _optimizer(network)

@@ -36,6 +36,17 @@ def test_run_again_it_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFi
     assert "resumed at step 12" in capsys.readouterr().out
 
 
+def test_muon_trains_the_inner_weights(tmp_path: Path) -> None:
+    write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
+    write_autoencoder(tmp_path / "autoencoder")
+    _trained(tmp_path, tmp_path / "out")
+    groups = torch.load(tmp_path / "out/resume.pt", weights_only=True)["optimizer"]["param_groups"]
+    by_muon = sum(len(group["params"]) for group in groups if group["muon"])
+    denoiser = Denoiser(parse_config(json.loads(CONFIG)))
+    assert by_muon == len(denoiser.inner_weights()) > 0
+    assert sum(len(group["params"]) for group in groups) == len(list(denoiser.parameters()))
+
+
 def test_with_other_data_it_starts_afresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A finished training's checkpoint lies there. The second data's own provenance stands beside them."""
     write_autoencoder(tmp_path / "one/autoencoder")
