@@ -21,7 +21,7 @@ from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.shards.windows import Shard, latent_shape, windows
-from syncdiff.training.loop import Run, adamw, fingerprint, fit
+from syncdiff.training.loop import ADAMW, Run, adamw, fingerprint, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
 
@@ -90,7 +90,7 @@ def muon(denoiser: Denoiser, learning_rate: float) -> Muon:
     inner = denoiser.inner_weights()
     known = set(map(id, inner))
     others = [parameter for parameter in denoiser.parameters() if id(parameter) not in known]
-    return Muon(inner, others, learning_rate)
+    return Muon(inner, others, learning_rate, **ADAMW)
 
 
 def files_read(config: Config, shards: Sequence[Shard], autoencoder: Path, expert: Path | None) -> list[Path]:

@@ -31,7 +31,6 @@ from syncdiff.config import Optimizer
 from syncdiff.device import arithmetic
 from syncdiff.errors import UserError
 from syncdiff.provenance import known_digest
-from syncdiff.training.muon import ADAMW
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -39,6 +38,9 @@ LOG_EVERY_STEPS = 10
 
 Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
 Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
+
+
+ADAMW: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 1e-3, "fused": True}
 
 
 def adamw(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
@@ -131,7 +133,7 @@ class Trainer(Generic[M]):
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.run.settings.grad_clip)
         with arithmetic(self.run.mixed_precision, self.run.device):
-            self.optimizer.step()
+            self.optimizer.step()  # Muon multiplies matrices
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from syncdiff.config import Config
 from syncdiff.models.denoiser import Denoiser
-from syncdiff.training.muon import ADAMW, Muon, orthogonalised
+from syncdiff.training.loop import ADAMW
+from syncdiff.training.muon import Muon, orthogonalised
 
 pytestmark = pytest.mark.quick
 
@@ -44,7 +45,7 @@ def _network() -> nn.Sequential:
 
 def _optimizer(network: nn.Sequential) -> Muon:
     inner = [network[0].weight, network[2].weight]
-    return Muon(inner, [network[0].bias, network[2].bias], 1e-2)
+    return Muon(inner, [network[0].bias, network[2].bias], 1e-2, **ADAMW)
 
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:

@@ -15,7 +15,7 @@ rule score:
         f"{OUT}/benchmarks/score-{{method}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    # Baselines are scored beside a training, what is sampled when nothing else is left to do.
+    # Baselines are scored beside other jobs; what is sampled, when little else is left to do.
     threads: lambda wildcards: 1 if wildcards.method in ("real", *BASELINES) else 2
     resources:
         mem_mb=16000,
