@@ -163,6 +163,7 @@ class Diffusion(Section):
     beta_start: float = Field(0.0015, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
     beta_end: float = Field(0.0195, gt=0, lt=1, description="linear schedule, as DiffTalk's [I]")
     lip_weight: float = Field(8.0, ge=0, description="extra weight of the loss at the lips [I]")
+    ssim_weight: float = Field(1.0, ge=0, description="weight of 1 - SSIM of what is predicted [I]; 0: none")
 
 
 class Pretraining(Optimizer):

@@ -16,6 +16,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from syncdiff.config import Config
+from syncdiff.diffusion.structure import StructureLoss
 from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.models.denoiser import Denoiser, Priors
 from syncdiff.models.syncnet import WINDOW_FRAMES
@@ -57,19 +58,29 @@ class Draws:
 class DiffusionLoss:
     """E || z_0 - denoiser(z_t, t, priors, speech) ||^2, Ho et al. 2020, eq. 14 for z_0, with the priors' dropout.
 
+    With `structure`, `diffusion.ssim_weight` times 1 - SSIM of predicted z_0 is added.
+
     With `sync`, `train.sync_weight` times the sync loss of predicted z_0 is added. A window's part is as large as the
     share of noise in its z_t, 1 - abar_t: where z_t shows the true lips, to predict them is all there is to learn.
 
     Args:
-        config: reads `diffusion.lip_weight`, `denoiser` (dropout and noise of the pose frame), `faces.size` and
+        config: reads `diffusion` (weights), `denoiser` (dropout and noise of the pose frame), `faces.size` and
             `train.sync_weight`.
         schedule: the forward process.
+        structure: judges the denoising loss's samples.
         sync: judges the batch's sync windows, which the denoising loss leaves out.
     """
 
-    def __init__(self, config: Config, schedule: DDPMScheduler, sync: SyncLoss | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        schedule: DDPMScheduler,
+        structure: StructureLoss | None = None,
+        sync: SyncLoss | None = None,
+    ) -> None:
         self.config = config
         self.schedule = schedule
+        self.structure = structure
         self.sync = sync
         size = config.faces.size
         hidden, lips = torch.from_numpy(mouth_mask(size)), torch.from_numpy(lip_region(size))
@@ -77,7 +88,10 @@ class DiffusionLoss:
         self.lips = lips[None, None]
 
     def __call__(self, denoiser: Denoiser, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return {"loss", "loss_lips"} of a batch from `shards.windows`, and "loss_sync" with `sync`; all scalars."""
+        """Return {"loss", "loss_lips"} of a batch from `shards.windows`, all scalars.
+
+        There are "loss_ssim" with `structure` and "loss_sync" with `sync` too.
+        """
         latents = batch["latents"]  # (B + 5 G, C, h, w)
         n_windows = len(batch["sound"]) if self.sync else 0
         n_samples = len(latents) - WINDOW_FRAMES * n_windows
@@ -89,6 +103,9 @@ class DiffusionLoss:
         prediction = denoiser(noisy, timesteps, self._priors(batch, draw), batch["speech"], batch["valid"], known)
         squared = (prediction.float() - latents)[:n_samples].square()
         losses = {"loss": weighted(squared, self.weight), "loss_lips": weighted(squared, self.lips)}
+        if self.structure:
+            losses["loss_ssim"] = self.structure(prediction[:n_samples], latents[:n_samples])
+            losses["loss"] = losses["loss"] + self.config.diffusion.ssim_weight * losses["loss_ssim"]
         if self.sync:
             of_windows = self.sync(prediction[n_samples:].float(), batch["sound"], batch["sound_valid"])  # (G,)
             noise = 1 - self.schedule.alphas_cumprod.to(of_windows.device)[timesteps[n_samples::WINDOW_FRAMES]]

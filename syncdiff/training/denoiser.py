@@ -16,6 +16,7 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
+from syncdiff.diffusion.structure import StructureLoss
 from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
@@ -51,8 +52,9 @@ def train_denoiser(
     """
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
+    components, mean = _components(config, autoencoder)
     if denoiser.copying:
-        denoiser.copying.start(*_components(config, autoencoder))
+        denoiser.copying.start(components, mean)
     settings = config.model_dump(include=FINGERPRINT_KEYS)
     run = Run(
         folder=out,
@@ -76,8 +78,9 @@ def train_denoiser(
         )
         foreteller = LipForeteller(denoiser.speech, latent_shape(shards))
         fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, shards, "pretraining"), before)
+    structure = StructureLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
-    loss = DiffusionLoss(config, training_schedule(config.diffusion), sync)
+    loss = DiffusionLoss(config, training_schedule(config.diffusion), structure, sync)
     trained = fit(denoiser, loss, partial(_batches, config, shards, "train"), run)
     state = PartialState()
     if state.is_main_process:

@@ -91,7 +91,7 @@ def test_the_sound_at_the_window_itself_is_the_right_answer(sync: SyncLoss) -> N
 def test_gradients_reach_the_denoiser_and_neither_judge_nor_decoder(sync: SyncLoss) -> None:
     torch.manual_seed(0)
     denoiser = Denoiser(CONFIG)
-    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), sync)
+    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), sync=sync)
     before = [weights.clone() for weights in (*sync.expert.parameters(), *sync.autoencoder.parameters())]
     loss(denoiser, _batch())["loss_sync"].backward()
     assert any(bool(weights.grad.any()) for weights in denoiser.unet.parameters() if weights.grad is not None)
@@ -111,7 +111,7 @@ def test_frames_of_a_window_share_their_draws_and_the_denoising_loss_leaves_them
         answer[N_SAMPLES:] += 3
         return answer
 
-    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), sync)
+    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), sync=sync)
     losses = loss(denoiser, batch)
     assert float(losses["loss"]) == pytest.approx(0.5 * float(losses["loss_sync"]))
     assert float(losses["loss_lips"]) == 0
