@@ -142,7 +142,7 @@ def reconstruct(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
     return F.pixel_shuffle(autoencoder.decode(latents).sample, patch_size(autoencoder))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def linear_part(autoencoder: AutoencoderKL) -> tuple[Tensor, Tensor]:
     """Return what the decoder makes of equal scaled latents z, to first order: patches `components @ z + mean`.
 
