@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
+from syncdiff.diffusion.structure import StructureLoss
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.speech.filterbank import STACKED_DIM
 from syncdiff.training.denoiser import muon
@@ -38,7 +39,9 @@ def main() -> None:
     """Let three trainers take steps in turn."""
     one_core()
     config = Config()
-    loss = DiffusionLoss(config, training_schedule(config.diffusion))
+    values = 3 * config.autoencoder.patch_size**2
+    linear = torch.randn(values, config.autoencoder.latent_channels), torch.zeros(values)
+    loss = DiffusionLoss(config, training_schedule(config.diffusion), StructureLoss(*linear, config.faces.size))
     batch = random_batch(config)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
