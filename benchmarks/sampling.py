@@ -39,13 +39,13 @@ DDIM, DPM = "ddim", "dpm_solver++"
 SETTINGS = [  # sampler, steps, steps of the frame before (None: all), guidance
     (DDIM, 50, None, 2.0),
     (DDIM, 10, None, 2.0),
-    (DPM, 3, None, 2.0),
+    (DPM, 2, None, 2.0),
     (DPM, 3, 1, 2.0),
     (DPM, 2, 1, 2.0),
     (DPM, 1, 1, 2.0),
-    (DPM, 3, 1, 1.0),
-    (DPM, 3, 1, 1.5),
-    (DPM, 3, 1, 3.0),
+    (DPM, 2, 1, 1.0),
+    (DPM, 2, 1, 1.5),
+    (DPM, 2, 1, 3.0),
 ]
 KEYS = ("sampler", "steps", "pose_steps", "guidance")
 MEASURES = ("mouth_corr", "lse_c", "ssim", "flicker_mouth", "fid")
@@ -60,7 +60,7 @@ WAYS: list[tuple[str, str, str, Callable[[dict[str, Any]], bool], str]] = [  # w
         "steps",
     ),
     ("wavefront (steps)", "D", "#3b74e8", lambda row: row["pose_steps"] and row["guidance"] == 2, "steps"),
-    ("wavefront, 3 steps (guidance)", "^", "#d9822b", lambda row: row["pose_steps"] and row["steps"] == 3, "guidance"),
+    ("wavefront, 2 steps (guidance)", "^", "#d9822b", lambda row: row["pose_steps"] and row["steps"] == 2, "guidance"),
 ]
 
 

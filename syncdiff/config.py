@@ -191,7 +191,7 @@ class Sample(Section):
     """Sampling, autoregressive over frames."""
 
     sampler: Literal["ddim", "dpm_solver++"] = Field("dpm_solver++", description="solver")
-    steps: int = Field(3, ge=1, le=1000, description="denoising steps a frame")
+    steps: int = Field(2, ge=1, le=1000, description="denoising steps a frame")
     pose_steps: int | None = Field(
         1, ge=1, description="a frame begins once the one before it has had so many steps; null: all [I]"
     )
