@@ -10,6 +10,7 @@ from torch import nn
 from syncdiff.config import parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
+from syncdiff.diffusion.structure import StructureLoss
 from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder
@@ -111,8 +112,10 @@ def test_frames_of_a_window_share_their_draws_and_the_denoising_loss_leaves_them
         answer[N_SAMPLES:] += 3
         return answer
 
-    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), sync=sync)
+    structure = StructureLoss(torch.randn(3 * 8**2, 4), torch.zeros(3 * 8**2), CONFIG.faces.size)
+    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), structure, sync)
     losses = loss(denoiser, batch)
+    assert float(losses["loss_ssim"]) == pytest.approx(0, abs=1e-5)
     assert float(losses["loss"]) == pytest.approx(0.5 * float(losses["loss_sync"]))
     assert float(losses["loss_lips"]) == 0
     times = seen["timesteps"][N_SAMPLES:].view(N_WINDOWS, 5)

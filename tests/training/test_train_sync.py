@@ -27,7 +27,7 @@ def _train(folder: Path, config: str, options: Sequence[str]) -> None:
 
 def test_it_is_in_the_curve_and_its_syncnet_may_not_score(tmp_path: Path) -> None:
     _train(tmp_path, WITH_SYNC, write_sync(tmp_path))
-    assert {"loss", "loss_lips", "loss_sync"} <= set(pd.read_csv(tmp_path / "run/loss.csv").columns)
+    assert {"loss", "loss_lips", "loss_ssim", "loss_sync"} <= set(pd.read_csv(tmp_path / "run/loss.csv").columns)
     renamed = tmp_path / "another-name.safetensors"
     renamed.write_bytes((tmp_path / "expert.safetensors").read_bytes())
     command = ["evaluate", "syncdiff", str(renamed), str(tmp_path / "scores.parquet")]
