@@ -113,7 +113,9 @@ class Trainer(Generic[M]):
         self.model = model
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.ema = (
-            EMAModel(model.parameters(), run.ema_decay, use_ema_warmup=True, power=0.75) if run.ema_decay else None
+            EMAModel(model.parameters(), run.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
+            if run.ema_decay
+            else None
         )
         self.curve: list[dict[str, float]] = []
         self.done = 0
