@@ -34,7 +34,7 @@ MODEL_KEYS = (
 )
 
 STAGES = {
-    "corpus": Stage(5, ("results", "corpus", "seed")),
+    "corpus": Stage(6, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
     "faces": Stage(3, ("faces",)),
     "priors": Stage(2, ("priors",)),

@@ -25,7 +25,7 @@ from syncdiff.media.container import FPS
 EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
 CRF = 18
 ROOM_NOISE = (0.0, 12.0)  # standard deviation in 16-bit steps: a gated studio, whose pauses are digital silence; a room
-WAITS_S = (0.0, 0.0, 0.0, 1.0)  # before speaking; only a silence longer than a window of speech shows what silence is
+WAITS_S = (0.0, 0.0, 1.0)  # before speaking; only a silence longer than a window of speech shows what silence is
 COMMENT = "synthetic: a rendered person who does not exist, and a synthesised voice"
 
 
