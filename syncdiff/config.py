@@ -219,6 +219,7 @@ class Experiment(Section):
     speech: dict[str, Any] = {}
     denoiser: dict[str, Any] = {}
     diffusion: dict[str, Any] = {}
+    pretraining: dict[str, Any] = {}
     train: dict[str, Any] = {}
     sample: dict[str, Any] = {}
     seed: int | None = None
