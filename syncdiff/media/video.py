@@ -57,6 +57,7 @@ class Probe:
     audio_rate: int | None  # Hz; None: no audio stream
     audio_start_s: float  # relative to the first picture; negative: the sound begins earlier
     codec: str
+    notes: tuple[str, ...] = ()  # what is unusual about the file and what is made of it, a kind a line, the same words
 
 
 def probe(path: Path | str) -> Probe:
