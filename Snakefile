@@ -4,9 +4,18 @@
 #                                                  `-> syncnet -------------------------------^
 #
 # Everything lies under <results>/<corpus>/; docs/architecture.md draws it.
+#
+# From another folder: snakemake --snakefile /path/of/Snakefile --directory FOLDER. A config.yaml in the working folder is
+# read if there is one; without it every key has its default. --configfile, as config/tiny.yaml, is a path that begins
+# where the command is called; paths in a config begin at the working folder. profiles/default beside this file holds
+# unless the folder of the call has one of its own.
 
 
-configfile: "config.yaml"
+import os
+
+if os.path.exists("config.yaml"):
+
+    configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"

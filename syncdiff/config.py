@@ -8,20 +8,74 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from syncdiff.errors import UserError
 
+NULLS = ("", "~", "null", "Null", "NULL", "none", "None")  # Snakemake hands over as text what stands in its --config
+FIXED_ROWS = ("real", "reconstruction", "frozen", "syncdiff")
+OTHER_CURVES = ("autoencoder", "syncnet", "sync_expert")  # their losses are drawn beside those of the experiments
+MAX_NAME_BYTES = 200  # of a row: a file name, which holds 255, has more before and behind it
+
+
+def _place(path: str) -> str:
+    """Return a path as every command can take it: with its home folder, and not like an option.
+
+    A relative one stays relative, to the working folder; `$VARIABLES` are part of the name.
+    """
+    if not path.strip() or "\0" in path:
+        raise ValueError("names no file or folder")
+    if set("{}") & set(path):
+        raise ValueError("has braces, which stand for ranges of shards and for wildcards; choose another folder")
+    if re.match(r"\w+://", path):
+        raise ValueError("is an address; name a folder or file of this machine")
+    whole = os.path.expanduser(path)  # noqa: PTH111 (Path.expanduser raises where there is no home)
+    if whole.startswith("~"):
+        raise ValueError("begins with a ~ for which there is no home folder here; write the whole path")
+    plain = str(PurePosixPath(whole))
+    return os.path.abspath(plain) if plain[0] in "-~" else plain  # noqa: PTH100
+
+
+Place = Annotated[str, AfterValidator(_place)]
+"""A file or folder: `~` is the home folder, relative ones begin at the working folder."""
+
 
 class Section(BaseModel):
-    """A group of keys; unknown keys and wrong types are refused."""
+    """A group of keys; unknown keys and wrong types are refused. `null` may come as text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, ser_json_inf_nan="constants")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nulls(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            key: _null(cls.model_fields[key].annotation, value) if key in cls.model_fields else value
+            for key, value in values.items()
+        }
+
+
+def _yaml_no(value: Any) -> Any:
+    """Return the word that YAML takes for false."""
+    return "no" if value is False else value
+
+
+def _null(annotation: Any, value: Any) -> Any:
+    """Return what `null` stands for where the key allows it: None, or no rows at all; else the value itself."""
+    if value is not None and value not in NULLS:
+        return value
+    if get_origin(annotation) is dict:
+        return {}
+    return None if type(None) in get_args(annotation) else value
 
 
 class DemoCorpus(Section):
@@ -37,8 +91,10 @@ class Corpus(Section):
     """Where the clips come from."""
 
     kind: Literal["demo", "lrs2", "lrs3", "folder"] = Field("demo", description="the layout on disk")
-    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="folder name under results; default: the kind")
-    root: str | None = Field(None, description="folder that holds mvlrs_v1/, lrs3_v0.4/ or the videos (not for demo)")
+    name: str | None = Field(
+        None, pattern=r"^[\w-][\w.-]*$", description="folder name under results; default: the kind"
+    )
+    root: Place | None = Field(None, description="folder that holds mvlrs_v1/, lrs3_v0.4/ or the videos (not for demo)")
     pretrain: bool = Field(True, description="lrs2, lrs3: train on the pretrain split too, where it is there")
     val_fraction: float = Field(0.05, ge=0, lt=1, description="lrs3, folder: share of speakers (top folders) in val")
     test_fraction: float = Field(0.1, ge=0, lt=1, description="folder: share of top folders in test")
@@ -62,7 +118,7 @@ class Faces(Section):
 
     backend: Literal["mediapipe", "face_alignment"] = Field("mediapipe", description="landmarker")
     detector: Literal["sfd", "blazeface", "yunet"] = Field("sfd", description="face_alignment's face detector")
-    weights: str | None = Field(None, description="face_alignment: folder with its weights; null: its own download")
+    weights: Place | None = Field(None, description="face_alignment: folder with its weights; null: its own download")
     size: int = Field(64, ge=32, le=512, multiple_of=16, description="side of the aligned crop in pixels")
     smoothing_frames: int = Field(5, ge=1, le=25, description="width of the landmark smoother; 1 switches it off")
     max_gap_frames: int = Field(5, ge=0, description="frames without a face that are interpolated over")
@@ -79,7 +135,7 @@ class Speech(Section):
     """What the denoiser hears."""
 
     encoder: Literal["avhubert", "mel"] = Field("avhubert", description="avhubert [P]; mel: Wav2Lip's, for ablation")
-    checkpoint: str | None = Field(None, description="AV-HuBERT checkpoint, fairseq .pt or converted .safetensors")
+    checkpoint: Place | None = Field(None, description="AV-HuBERT checkpoint, fairseq .pt or converted .safetensors")
     frozen_layers: int = Field(0, ge=0, le=24, description="N: layers below stay frozen; 9 of 12 is the best row [S]")
     layers: int = Field(2, ge=1, le=24, description="without checkpoint: encoder layers trained from scratch")
     dim: int = Field(128, ge=16, multiple_of=16, description="without checkpoint: width of the encoder")
@@ -111,7 +167,7 @@ class Autoencoder(Optimizer):
     steps: int = Field(400, ge=1, description="optimiser steps")
     batch_size: int = Field(8, ge=1, description="crops in a step")
     learning_rate: float = Field(2e-4, gt=0, description="peak of AdamW's learning rate")
-    pretrained: str | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
+    pretrained: Place | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
     patch_size: Literal[2, 4, 8, 16] = Field(8, description="side in pixels of what becomes one latent vector")
     latent_channels: int = Field(64, ge=1, le=256, description="channels of the latents")
     kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
@@ -135,7 +191,7 @@ class SyncNet(Optimizer):
     steps: int = Field(600, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=16, multiple_of=16, description="windows in a step, 16 of a clip")
     learning_rate: float = Field(5e-4, gt=0, description="peak of AdamW's learning rate")
-    weights: str | None = Field(None, description="published syncnet_v2.model; null: train one on the corpus")
+    weights: Place | None = Field(None, description="published syncnet_v2.model; null: train one on the corpus")
     width: float = Field(0.25, gt=0, le=1, description="channels relative to the published network, when trained here")
     image_size: ImageSize = Field(64, description="input side in pixels, when trained here")
 
@@ -208,8 +264,8 @@ class Evaluate(Section):
     protocols: list[Literal["paired", "cross", "silent"]] = Field(
         ["paired", "cross", "silent"], min_length=1, description="which audio drives the face"
     )
-    inception: str | None = Field(None, description="pt_inception-2015-12-05 weights for FID; null: a named stand-in")
-    external: dict[str, str] = Field({}, description="method name: folder of its videos, laid out as <clip>.mp4")
+    inception: Place | None = Field(None, description="pt_inception-2015-12-05 weights for FID; null: a named stand-in")
+    external: dict[str, Place] = Field({}, description="method name: folder of its videos, laid out as <clip>.mp4")
     bootstrap: int = Field(200, ge=10, description="resamples of clips behind each interval")
 
 
@@ -228,9 +284,12 @@ class Experiment(Section):
 class Config(Section):
     """All of config.yaml."""
 
-    results: str = Field("results", description="output folder")
+    results: Place = Field(
+        "results",
+        description="output folder; in every path ~ is the home folder, and relative ones begin at the working folder",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a CUDA GPU where there is one")
-    mixed_precision: Literal["auto", "no", "bf16"] = Field(
+    mixed_precision: Annotated[Literal["auto", "no", "bf16"], BeforeValidator(_yaml_no)] = Field(
         "auto", description="of training and sampling; auto: bf16 where the GPU or the CPU has units for it, else fp32"
     )
     seed: int = Field(0, ge=0, description="of everything random")
@@ -317,13 +376,42 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
         config = Config.model_validate(values)
     except ValidationError as error:
         raise UserError("config: " + "; ".join(_explain(dict(fault)) for fault in error.errors()[:3])) from None
+    _check_rows(config)
     for name in config.experiments:
-        if name in ("real", "reconstruction", "frozen", "syncdiff", *config.evaluate.external):
-            raise UserError(f"config: experiments.{name}: this name is taken by another row of the table; rename it")
         config.experiment(name)
     if need_root and config.corpus.kind != "demo" and not config.corpus.root:
         raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
     return config
+
+
+def _check_rows(config: Config) -> None:
+    """Refuse names of rows that cannot be a folder's name on every disk, or that two rows would share."""
+    taken = {_folded(name) for name in (*FIXED_ROWS, *OTHER_CURVES)}
+    for key, names in {"experiments": config.experiments, "evaluate.external": config.evaluate.external}.items():
+        for name in names:
+            shown = name if name.isprintable() and name else repr(name)
+            if fault := _name_fault(name):
+                raise UserError(f"config: {key}.{shown[:60]}: the name of a row {fault}; rename it")
+            if _folded(name) in taken:
+                raise UserError(f"config: {key}.{shown}: this name is taken by another row of the table; rename it")
+            taken.add(_folded(name))
+
+
+def _name_fault(name: str) -> str | None:
+    if not name:
+        return "is empty"
+    if not name.isprintable() or name != name.strip():
+        return "has a line break or another sign that cannot be seen, or begins or ends with a space"
+    if name[0] in "-.":
+        return f"begins with {name[0]}, as options and hidden files do"
+    if found := [sign for sign in "/\\{}$`," if sign in name]:
+        return f"has a {found[0]}, which file names or commands cannot hold"
+    return "is longer than a file name" if len(name.encode()) > MAX_NAME_BYTES else None
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for names that some disks take for one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,8 +428,13 @@ def _explain(fault: dict[str, Any]) -> str:
         return f"{fault['msg'].lower()} (got {repr(fault['input'])[:100]})"
     *parents, key = fault["loc"]
     where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "value_error":
+        return f"{where}: {fault['ctx']['error']} (got {repr(fault['input'])[:100]})"
     if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg'].lower()} (got {repr(fault['input'])[:100]})"
+        hint = {"string_type": "; put it in quotes"}.get(fault["type"], "")
+        if fault["input"] is None:
+            hint = "; leave the key out for its default"
+        return f"{where}: {fault['msg'].lower()} (got {repr(fault['input'])[:100]}){hint}"
     known = list(_section_at(parents).model_fields)
     nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     anywhere = [path for path in _all_keys(Config) if path.endswith(f".{key}")]

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,9 @@ from syncdiff.errors import UserError
 from syncdiff.stages import STAGES
 
 SUFFIX = ".provenance.json"
+RECORDED = (".tar", ".parquet", ".safetensors")  # what is written with a provenance, always
+MISSING, UNREADABLE = "missing", "not readable"
+UNREAD = (MISSING, UNREADABLE)
 PACKAGES = ["av", "diffusers", "mediapipe", "numpy", "opencv-python-headless", "pyarrow", "syncdiff", "torch"]
 
 
@@ -29,11 +32,12 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     """Run a stage's work and, if it ends well, write its provenance beside the first output.
 
     The file <output>.provenance.json holds the stage and its version, its slice of the config, sha256 of its inputs
-    and outputs, package versions, the machine, the start and the seconds taken.
+    and outputs, package versions, the machine, the start and the seconds taken. Files are named from the record's own
+    folder, so that a results folder may be moved; `place` is where that folder was.
 
     Args:
         stage: a key of `stages.STAGES`.
-        config: what the command was given as --config: inline JSON or a file's name.
+        config: what the command was given as --config: inline JSON or a file's name; its contents are recorded.
         inputs: files that it reads, as far as its command line names them: a plan reads the corpus's own videos
             (whose sha256 stand in the JSON of the faces), the ledger and the report what lies in a results folder.
         outputs: files that it writes, at least one; a folder stands for all files below it.
@@ -42,7 +46,8 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
         The list of outputs, for those whose names only the work itself knows.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    made = list(outputs)
+    given, made = read_config(config), list(outputs)
+    place = Path(os.path.abspath(outputs[0].parent))  # noqa: PTH100 (a link in the path stays one)
     yield made
     if os.environ.get("RANK", "0") != "0":  # of the processes that share a training, one writes
         return
@@ -50,20 +55,22 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     record = {
         "stage": stage,
         "version": STAGES[stage].version,
-        "config": json.loads(config) if config.lstrip().startswith("{") else config,
-        "inputs": _digests(inputs),
-        "outputs": _digests(made),
+        "config": given,
+        "place": str(place),
+        "inputs": _digests(inputs, place),
+        "outputs": _digests(made, place),
         "packages": {name: version(name) for name in PACKAGES},
         "machine": {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
     }
-    write_text(f"{outputs[0]}{SUFFIX}", json.dumps(record, indent=2) + "\n")
+    write_text(f"{outputs[0]}{SUFFIX}", json.dumps(record, indent=2, default=str) + "\n")
 
 
-def _digests(paths: Sequence[Path]) -> dict[str, str]:
+def _digests(paths: Sequence[Path], place: Path) -> dict[str, str]:
+    """Return the sha256 of files, and of those below folders, by their paths from `place`."""
     files = (file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]))
-    return {str(file): sha256(file) for file in files if not file.is_dir()}
+    return {os.path.relpath(file, place): sha256(file) for file in files if not file.is_dir()}
 
 
 def config_of(artifact: Path) -> dict[str, Any]:
@@ -75,8 +82,7 @@ def config_of(artifact: Path) -> dict[str, Any]:
     beside = Path(f"{artifact}{SUFFIX}")
     if not beside.is_file():
         raise UserError(f"{beside}: no such file; name an artifact of a run, with its provenance beside it")
-    config = _read(beside)["config"]
-    return config if isinstance(config, dict) else read_config(config)
+    return _read(beside)["config"]
 
 
 def refuse_own_teacher(scorer: Path, denoiser: Path) -> None:
@@ -88,7 +94,7 @@ def refuse_own_teacher(scorer: Path, denoiser: Path) -> None:
         UserError: `scorer` is among the inputs of `denoiser`.
     """
     record = Path(f"{denoiser}{SUFFIX}")
-    if record.is_file() and _digest(str(scorer)) in _read(record)["inputs"].values():
+    if record.is_file() and sha256(scorer) in _read(record)["inputs"].values():
         raise UserError(f"{scorer}: {denoiser} was trained with this SyncNet; score it by another one")
 
 
@@ -101,7 +107,7 @@ def known_digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Verification:
-    """How many artifacts were compared, and a line for each that is not what its provenance says."""
+    """How many artifacts were compared, and a line for each file that is not what its provenance says."""
 
     checked: int
     faults: list[str]
@@ -110,34 +116,110 @@ class Verification:
 def verify(folder: Path) -> Verification:
     """Hash again every artifact below `folder` that has a provenance, and the inputs that it was made from.
 
+    Files are looked for where they lie from their record, so that a moved or copied folder is judged by itself. Only an
+    input from outside `folder` that is not there is looked for where it was when the record was written.
+
+    A fault is an artifact that has changed, is missing, or has no provenance; an input that has changed or is missing;
+    and a record that cannot be read. Each is one line, however many artifacts were made from it.
+
     Raises:
-        UserError: no provenance there, or one that cannot be read.
+        UserError: no such folder, or no provenance in it.
     """
-    records = [_read(path) for path in sorted(folder.rglob(f"*{SUFFIX}"))]
-    if not records:
+    root = Path(os.path.abspath(folder))  # noqa: PTH100
+    files = _files(root)
+    paths = [path for path in files if path.name.endswith(SUFFIX)]
+    if not paths:
         raise UserError(f"{folder}: no {SUFFIX[1:]} below it; name a folder that the workflow has written")
+    faults: dict[Path, str] = {}
+    records = {}
+    for path in paths:
+        try:
+            records[path] = _read(path, "place")
+        except UserError as error:
+            faults[path] = str(error)
+    outputs = {path: _at(path.parent, record["outputs"]) for path, record in records.items()}
+    inputs = {path: _inputs(root, path.parent, record) for path, record in records.items()}
     digest = cache(_digest)
-    faults = []
-    for record in records:
-        for path, expected in record["outputs"].items():
-            if (found := digest(path)) != expected:
-                faults.append(f"{path}: {found or 'missing'}, its provenance says {expected}")
-        for path, expected in record["inputs"].items():
-            if (found := digest(path)) != expected:
-                fault = "is missing" if found is None else "has changed since"
-                faults.append(f"{next(iter(record['outputs']))}: made from {path}, which {fault}")
-    return Verification(sum(len(record["outputs"]) for record in records), faults)
+    for path, recorded in outputs.items():
+        faults |= _changed_outputs(path, recorded, digest)
+    for path, recorded in inputs.items():
+        faults = _changed_inputs(path, recorded, digest) | faults
+    told = {file for recorded in (*outputs.values(), *inputs.values()) for file in recorded}
+    for file in files:
+        if file.suffix in RECORDED and file not in told:
+            faults[file] = f"{file}: no provenance says what it was made from; run the workflow again"
+    return Verification(sum(map(len, outputs.values())), [faults[file] for file in sorted(faults)])
 
 
-def _digest(path: str) -> str | None:
-    return sha256(path) if Path(path).is_file() else None
+def _files(root: Path) -> list[Path]:
+    """Return all files below a folder, through links to folders as well, each folder once; hidden ones are left out."""
+    found, seen = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _at(place: Path, recorded: dict[str, str]) -> dict[Path, str]:
+    """Name files from `place`, as it is written: `..` leads back out of a link."""
+    return {Path(os.path.normpath(place / name)): digest for name, digest in recorded.items()}
+
+
+def _inputs(root: Path, place: Path, record: dict[str, Any]) -> dict[Path, str]:
+    """Name the inputs of a record that lies in `place`, below `root`."""
+    here, there = _at(place, record["inputs"]), _at(Path(record["place"]), record["inputs"])
+    return {
+        file if file.is_relative_to(root) or file.exists() else before: digest
+        for (file, digest), before in zip(here.items(), there, strict=True)
+    }
+
+
+def _changed_outputs(record: Path, recorded: dict[Path, str], digest: Callable[[Path], str]) -> dict[Path, str]:
+    """Return a line for each output that is not what `record` says, or one for all where nothing is left of them."""
+    found = {file: digest(file) for file in recorded}
+    if len(found) > 1 and set(found.values()) == {MISSING}:
+        return {record: f"{record}: none of its {len(found)} artifacts is there; delete it and run the workflow again"}
+    return {
+        file: f"{file}: {found[file]}, its provenance says {expected}"
+        for file, expected in recorded.items()
+        if found[file] != expected
+    }
+
+
+def _changed_inputs(record: Path, recorded: dict[Path, str], digest: Callable[[Path], str]) -> dict[Path, str]:
+    """Return a line for each input that is not what it was when the artifact of `record` was made from it."""
+    artifact = str(record).removesuffix(SUFFIX)
+    found = {file: digest(file) for file in recorded}
+    return {
+        file: f"{file}: {'is ' + found[file] if found[file] in UNREAD else 'has changed'}; {artifact} was made from it"
+        for file, expected in recorded.items()
+        if found[file] != expected
+    }
+
+
+def _digest(file: Path) -> str:
+    try:
+        return sha256(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except OSError:
+        return UNREADABLE
+
+
+def _read(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a record, which has `keys` beside those that every record has."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(record["inputs"], dict) and isinstance(record["outputs"], dict) and "config" in record):
+        parts = [record["config"], record["inputs"], record["outputs"]]
+        if not all(isinstance(part, dict) for part in parts) or any(not isinstance(record[key], str) for key in keys):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: not a provenance file; delete it and what it stands beside, and run again") from None
+        raise UserError(
+            f"{path}: damaged, or of an earlier version; delete it and what it stands beside, and run again"
+        ) from None
     return record

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from braceexpand import braceexpand
+from braceexpand import UnbalancedBracesError, braceexpand
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected, UserError
@@ -148,5 +148,21 @@ def _check_end(path: Path, offset: int) -> None:
 
 
 def expand_shards(patterns: Iterable[str]) -> list[Path]:
-    """Return the shards of WebDataset patterns: `train/latents/{00000..00799}.tar` stands for 800 of them."""
-    return [Path(name) for pattern in patterns for name in braceexpand(pattern)]
+    """Return the shards of WebDataset patterns: `train/latents/{00000..00799}.tar` stands for 800 of them.
+
+    The name of a file that is there stands for itself, whatever signs are in it. Else a backslash takes the next one's
+    meaning away.
+
+    Raises:
+        UserError: the braces of a pattern do not match.
+    """
+    return [path for pattern in patterns for path in _expand(pattern)]
+
+
+def _expand(pattern: str) -> list[Path]:
+    if Path(pattern).is_file():
+        return [Path(pattern)]
+    try:
+        return [Path(name) for name in braceexpand(pattern)]
+    except UnbalancedBracesError:
+        raise UserError(f"{pattern}: a brace is not closed; write {{00000..00099}}, or a backslash before it") from None

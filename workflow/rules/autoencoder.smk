@@ -34,7 +34,7 @@ rule autoencoder:
         folder=lambda wildcards, output: folder_of(output[0]),
         shards=train_patterns,
     shell:
-        "python -m syncdiff autoencoder {params.folder} {params.shards:q} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff autoencoder {params.folder:q} {params.shards:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule latents:
@@ -61,5 +61,5 @@ rule latents:
         version=version("latents"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
     shell:
-        "python -m syncdiff latents {input.shard} {params.autoencoder} {output.tar} {output.ledger}"
-        " --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff latents {input.shard:q} {params.autoencoder:q} {output.tar:q} {output.ledger:q}"
+        " --config {params.config:q} 2>&1 | tee {log:q}"

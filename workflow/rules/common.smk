@@ -1,6 +1,8 @@
 # What all rules share: the validated config, the shards of each split, and the slices of the config.
 
 import os
+import re
+import sys
 from pathlib import Path
 
 import yaml
@@ -24,7 +26,9 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-OUT = f"{CONFIG.results}/{CONFIG.corpus_name}"
+OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
+# `python` of the commands is the one that runs Snakemake, also where its environment is not activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ["SYNCDIFF_DEVICE"] = (
     CONFIG.device
 )  # not a parameter: another device reruns nothing
@@ -55,6 +59,11 @@ ABLATION = [
 ]
 
 
+def any_of(*names):
+    """A pattern that matches these names and nothing else, whatever signs are in them."""
+    return "|".join(map(re.escape, names))
+
+
 envvars:
     "SYNCDIFF_DEVICE",
 
@@ -64,17 +73,15 @@ wildcard_constraints:
     shard=r"\d{5}",
     features=r"fbank|mel|mfcc|avhubert\d+",
     judge="syncnet|sync_expert",
-    method="|".join(
-        [
-            "real",
-            *BASELINES,
-            "syncdiff",
-            *CONFIG.experiments,
-            *CONFIG.evaluate.external,
-        ]
+    method=any_of(
+        "real",
+        *BASELINES,
+        "syncdiff",
+        *CONFIG.experiments,
+        *CONFIG.evaluate.external,
     ),
-    baseline="|".join(BASELINES),
-    experiment="|".join(["syncdiff", *CONFIG.experiments]),
+    baseline=any_of(*BASELINES),
+    experiment=any_of("syncdiff", *CONFIG.experiments),
 
 
 def files(split, stage, suffix):
@@ -91,7 +98,8 @@ def train_files(stage, suffix="tar"):
 
 def pattern(split, stage):
     """The same files as one WebDataset pattern: a list of a thousand names would not fit on a command line."""
-    return f"{OUT}/{split}/{stage}/{{{SHARDS[split][0]}..{SHARDS[split][-1]}}}.tar"
+    folder = f"{OUT}/{split}/{stage}".replace("\\", "\\\\")
+    return f"{folder}/{{{SHARDS[split][0]}..{SHARDS[split][-1]}}}.tar"
 
 
 def train_patterns(wildcards):
@@ -155,17 +163,18 @@ def sync_files(wildcards):
 
 
 def training_options(wildcards):
-    """Latent and speech shards of each training split, side by side, and the networks that training reads."""
+    """Latent and speech shards of each training split, side by side, and the networks that training reads, as words."""
     stages = {"latents": "latents", "speech": features_of(wildcards.experiment)}
-    networks = f" --autoencoder '{AUTOENCODER}'"
+    networks = ["--autoencoder", AUTOENCODER]
     if with_sync_loss(wildcards.experiment):
         stages["mfcc"] = "speech/mfcc"
-        networks += f" --expert '{EXPERT}'"
-    shards = " ".join(
-        f"--{option} '{pattern(split, stage)}'"
+        networks += ["--expert", EXPERT]
+    shards = [
+        word
         for split in TRAIN_SPLITS
         for option, stage in stages.items()
-    )
+        for word in (f"--{option}", pattern(split, stage))
+    ]
     return shards + networks
 
 
@@ -195,13 +204,13 @@ def videos_of(wildcards):
 
 
 def videos_option(wildcards):
-    """Where a method's videos lie."""
+    """Where a method's videos lie, as words of the command."""
     if wildcards.method == "real":
-        return ""
+        return []
     folder = CONFIG.evaluate.external.get(
         wildcards.method, f"{OUT}/runs/{wildcards.method}/videos"
     )
-    return f"--videos '{folder}'"
+    return ["--videos", folder]
 
 
 def scored_methods():

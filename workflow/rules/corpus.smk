@@ -20,7 +20,7 @@ rule demo_corpus:
         version=version("corpus"),
         root=lambda wildcards, output: folder_of(output[0], 2),
     shell:
-        "python -m syncdiff corpus render {params.root} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff corpus render {params.root:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
 rule plan:
@@ -42,4 +42,4 @@ rule plan:
         config=of_stage("plan"),
         version=version("plan"),
     shell:
-        "python -m syncdiff plan {output} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff plan {output:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"

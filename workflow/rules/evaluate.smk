@@ -27,8 +27,8 @@ rule score:
         shards=lambda wildcards: pattern("test", "shards"),
         videos=videos_option,
     shell:
-        "python -m syncdiff evaluate {wildcards.method} {input.syncnet} {output} --shards {params.shards:q} {params.videos}"
-        " --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff evaluate {wildcards.method:q} {input.syncnet:q} {output:q} --shards {params.shards:q} {params.videos:q}"
+        " --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
 rule table:
@@ -52,7 +52,7 @@ rule table:
         config=of_stage("table"),
         version=version("table"),
     shell:
-        "python -m syncdiff table {output.csv} {output.parquet} {input} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff table {output.csv:q} {output.parquet:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 # The experiments of config/ablation.yaml beside the run that they change.
@@ -81,7 +81,7 @@ rule compare:
         config=of_stage("ablation"),
         version=version("ablation"),
     shell:
-        "python -m syncdiff ablation {output.csv} {output.svg} {input} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff ablation {output.csv:q} {output.svg:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -133,4 +133,4 @@ rule report:
         version=version("report"),
         folder=lambda wildcards, output: folder_of(output.html),
     shell:
-        "python -m syncdiff report {params.folder} {output.html} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff report {params.folder:q} {output.html:q} --config {params.config:q} 2>&1 | tee {log:q}"

@@ -22,5 +22,5 @@ rule faces:
         config=of_stage("faces"),
         version=version("faces"),
     shell:
-        "python -m syncdiff faces {input.plan} {wildcards.split} {wildcards.shard} {output.tar} {output.ledger}"
-        " --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff faces {input.plan:q} {wildcards.split:q} {wildcards.shard:q} {output.tar:q} {output.ledger:q}"
+        " --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"

@@ -21,4 +21,4 @@ rule priors:
         config=of_stage("priors"),
         version=version("priors"),
     shell:
-        "python -m syncdiff priors {input.faces} {output.tar} {output.ledger} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff priors {input.faces:q} {output.tar:q} {output.ledger:q} --config {params.config:q} 2>&1 | tee {log:q}"

@@ -26,8 +26,8 @@ rule sample:
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:
-        "python -m syncdiff sample {input.shard} {params.videos} {output} --denoiser {input.denoiser}"
-        " --autoencoder {params.autoencoder} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff sample {input.shard:q} {params.videos:q} {output:q} --denoiser {input.denoiser:q}"
+        " --autoencoder {params.autoencoder:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 # The rows to compare with: the autoencoder's round trip, and a mouth that does not move.
@@ -53,5 +53,5 @@ rule baseline:
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:
-        "python -m syncdiff baseline {wildcards.baseline} {input.shard} {params.videos} {output}"
-        " --autoencoder {params.autoencoder} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff baseline {wildcards.baseline:q} {input.shard:q} {params.videos:q} {output:q}"
+        " --autoencoder {params.autoencoder:q} --config {params.config:q} 2>&1 | tee {log:q}"

@@ -25,8 +25,8 @@ rule shard:
         config=of_stage("shards"),
         version=version("shards"),
     shell:
-        "python -m syncdiff shards {input.faces} {input.priors} {input.speech} {output.tar} {output.index} {output.stats}"
-        " --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff shards {input.faces:q} {input.priors:q} {input.speech:q} {output.tar:q} {output.index:q} {output.stats:q}"
+        " --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule ledger:
@@ -55,4 +55,4 @@ rule ledger:
         folder=lambda wildcards, output: folder_of(output[0]),
         splits=PREPARED_SPLITS,
     shell:
-        "python -m syncdiff ledger {params.folder} {output} {params.splits} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits:q} --config {params.config:q} 2>&1 | tee {log:q}"

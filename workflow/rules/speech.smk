@@ -22,5 +22,5 @@ rule speech:
         config=of_stage("speech"),
         version=version("speech"),
     shell:
-        "python -m syncdiff speech {wildcards.features} {input.faces} {output.tar} {output.ledger}"
-        " --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff speech {wildcards.features:q} {input.faces:q} {output.tar:q} {output.ledger:q}"
+        " --config {params.config:q} 2>&1 | tee {log:q}"

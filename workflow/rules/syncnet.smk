@@ -37,4 +37,4 @@ rule syncnet:
         folder=lambda wildcards, output: folder_of(output[0]),
         shards=train_patterns,
     shell:
-        "python -m syncdiff syncnet {params.folder} {params.shards:q} --config {params.config:q} 2>&1 | tee {log}"
+        "python -m syncdiff syncnet {params.folder:q} {params.shards:q} --config {params.config:q} 2>&1 | tee {log:q}"

@@ -41,8 +41,8 @@ rule train:
         config=of_experiment("train"),
         version=version("train"),
         folder=lambda wildcards, output: folder_of(output[0]),
-        shards=training_options,
+        options=training_options,
         launcher=launcher,
     shell:
-        "{params.launcher} syncdiff train {params.folder} {params.shards}"
-        " --config {params.config:q} 2>&1 | tee {log}"
+        "{params.launcher} syncdiff train {params.folder:q} {params.options:q}"
+        " --config {params.config:q} 2>&1 | tee {log:q}"
