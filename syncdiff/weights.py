@@ -6,6 +6,7 @@ import os
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EACCES
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -13,11 +14,12 @@ from urllib.error import HTTPError
 
 import pooch
 
-from syncdiff.artifacts import progress
+from syncdiff.artifacts import no_room, progress
 from syncdiff.errors import UserError
 
 CHUNK = 1 << 20  # bytes
 RANGE_NOT_SATISFIABLE = 416
+ANOTHER_FOLDER = "set SYNCDIFF_WEIGHTS to a folder that can be"
 
 
 @dataclass(frozen=True)
@@ -133,15 +135,25 @@ REGISTRY = {
 
 
 def weights_folder() -> Path:
-    """Return $SYNCDIFF_WEIGHTS, or `weights` in the user's cache folder for syncdiff."""
-    return Path(os.environ.get("SYNCDIFF_WEIGHTS") or pooch.os_cache("syncdiff") / "weights")
+    """Return $SYNCDIFF_WEIGHTS, or `weights` in the user's cache folder for syncdiff.
+
+    Raises:
+        UserError: neither can be told, as for a user without a home folder.
+    """
+    try:
+        if named := os.environ.get("SYNCDIFF_WEIGHTS"):
+            return Path(named).expanduser()
+        return Path(pooch.os_cache("syncdiff"), "weights")
+    except RuntimeError:  # an unknown user, as in a container, and no HOME
+        raise UserError("weights: there is no home folder here; set SYNCDIFF_WEIGHTS to the weights' folder") from None
 
 
 def get(name: str) -> list[Path]:
     """Download the files of one entry that are not here yet; resumes a broken download, verifies what came.
 
     Raises:
-        UserError: unknown name; no connection (says which file to put where); the sha256 does not match.
+        UserError: unknown name; the folder cannot be written; no connection (says which file to put where); the sha256
+            does not match.
     """
     if name not in REGISTRY:
         raise UserError(f"{name}: no such weights; known are {', '.join(REGISTRY)}")
@@ -150,6 +162,8 @@ def get(name: str) -> list[Path]:
 
 def _fetch(file: File) -> Path:
     target = file.target
+    if not target.is_file():
+        _make_folder(target.parent)
     part = target.with_name(target.name + ".part")
     try:
         pooch.retrieve(
@@ -165,10 +179,21 @@ def _fetch(file: File) -> Path:
             "try again, or another network"
         ) from None
     except OSError as error:
+        if fault := no_room(error):
+            raise UserError(f"{target}: cannot be written ({fault}); {ANOTHER_FOLDER}") from None
         raise UserError(
             f"{file.url}: cannot be downloaded ({error}); fetch it elsewhere and put it at {target}"
         ) from None
     return target
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); {ANOTHER_FOLDER}") from None
 
 
 def _download(url: str, output: str, _: Any, part: Path) -> None:
@@ -196,10 +221,13 @@ def _chunks(response: IO[bytes]) -> Iterator[bytes]:
 
 
 def state(file: File) -> str:
-    """Say how a file is here: `missing`, `ok`, `mismatch`, or `unverified, sha256 <hex>` where none is published."""
-    if not file.target.is_file():
-        return "missing"
-    found = pooch.file_hash(str(file.target), alg="sha256")
+    """Say how a file is here: missing, unreadable, ok, mismatch, or unverified, where no sha256 is published, and its own."""
+    try:
+        if not file.target.is_file():
+            return "missing"
+        found = pooch.file_hash(str(file.target), alg="sha256")
+    except OSError:
+        return "unreadable"
     if file.sha256 is None:
         return f"unverified, sha256 {found}"
     return "ok" if found == file.sha256 else "mismatch"
@@ -207,6 +235,7 @@ def state(file: File) -> str:
 
 def print_weights() -> None:
     """Print the registry: name, use, licence, and of every file the address, path, size and sha256."""
+    weights_folder()  # where there is none, that is all to say
     for name, weights in REGISTRY.items():
         print(f"{name}: {weights.use}; licence: {weights.licence}")
         for file in weights.files:
@@ -216,9 +245,9 @@ def print_weights() -> None:
 
 
 def verify() -> bool:
-    """Hash every file that is here and print its state; return whether none is damaged."""
+    """Hash every file that is here and print its state; return whether each can be read and none is damaged."""
     files = [(name, file) for name, weights in REGISTRY.items() for file in weights.files]
     states = [state(file) for _, file in files]
     for (name, file), found in zip(files, states, strict=True):
         print(f"{name:15} {found:9} {file.target}")
-    return "mismatch" not in states
+    return not {"mismatch", "unreadable"} & set(states)

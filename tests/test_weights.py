@@ -1,6 +1,7 @@
 """Published weights: the registry, and downloads from a local server that can break off."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -129,3 +130,47 @@ def test_hashes_agree_with_the_file_names() -> None:
     marked = {match.group(1): file for file in files if (match := re.search(r"-([0-9a-f]{8,})\.pth", file.path))}
     assert len(marked) == 3
     assert all(file.sha256.startswith(prefix) for prefix, file in marked.items())
+
+
+def test_a_file_has_the_mode_of_the_umask(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = register(monkeypatch, f"{server}/whole", SHA256)
+    before = os.umask(0o027)
+    try:
+        weights.get("net")
+    finally:
+        os.umask(before)
+    assert file.target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SYNCDIFF_WEIGHTS", str(tmp_path / "file"))
+    register(monkeypatch, "http://127.0.0.1:9/net.pt", SHA256)
+    with pytest.raises(UserError, match=r"file/folder: cannot be written \(Not a directory\); set SYNCDIFF_WEIGHTS"):
+        weights.get("net")
+
+
+def test_without_a_home_folder_one_line_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for an unknown user without HOME: pooch asks for ~/.cache, and nobody can say where that is."""
+    for name in ("SYNCDIFF_WEIGHTS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "not absolute")
+    monkeypatch.setattr("pwd.getpwuid", raise_key_error)
+    for work in (weights.print_weights, weights.verify, lambda: weights.get("syncnet")):
+        with pytest.raises(UserError, match="set SYNCDIFF_WEIGHTS"):
+            work()
+    monkeypatch.setenv("SYNCDIFF_WEIGHTS", "~nobody-knows-them/w")
+    with pytest.raises(UserError, match="set SYNCDIFF_WEIGHTS"):
+        weights.weights_folder()
+
+
+def raise_key_error(uid: int) -> None:
+    raise KeyError(uid)
+
+
+def test_the_variable_may_name_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SYNCDIFF_WEIGHTS", "~/my weights")
+    assert weights.weights_folder() == tmp_path / "my weights"
