@@ -59,6 +59,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         _lock(held, path)
         try:
             yield temporary
+            _give_usual_mode(temporary, held)
             temporary.replace(path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
@@ -81,6 +82,14 @@ def scratch(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # workers of a run that fails may still be writing
+
+
+def _give_usual_mode(temporary: Path, held: BinaryIO) -> None:
+    """Give a file that a library has put in the place of ours, for its owner's eyes alone, the mode of the umask."""
+    if temporary.stat().st_ino != os.fstat(held.fileno()).st_ino:
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
 
 
 def _lock(held: BinaryIO, path: Path) -> None:

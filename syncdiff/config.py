@@ -31,7 +31,7 @@ def _place(path: str) -> str:
 
     A relative one stays relative, to the working folder; `$VARIABLES` are part of the name.
     """
-    if not path.strip() or "\0" in path:
+    if not path.strip() or "\0" in path or path in NULLS[2:]:
         raise ValueError("names no file or folder")
     if set("{}") & set(path):
         raise ValueError("has braces, which stand for ranges of shards and for wildcards; choose another folder")
@@ -41,7 +41,8 @@ def _place(path: str) -> str:
     if whole.startswith("~"):
         raise ValueError("begins with a ~ for which there is no home folder here; write the whole path")
     plain = str(PurePosixPath(whole))
-    return os.path.abspath(plain) if plain[0] in "-~" else plain  # noqa: PTH100
+    ambiguous = plain[0] in "-~" or plain in NULLS
+    return os.path.abspath(plain) if ambiguous else plain  # noqa: PTH100
 
 
 Place = Annotated[str, AfterValidator(_place)]
@@ -402,8 +403,8 @@ def _name_fault(name: str) -> str | None:
         return "is empty"
     if not name.isprintable() or name != name.strip():
         return "has a line break or another sign that cannot be seen, or begins or ends with a space"
-    if name[0] in "-.":
-        return f"begins with {name[0]}, as options and hidden files do"
+    if name[0] in "-._":
+        return f"begins with {name[0]}, as options, hidden files and hidden curves do"
     if found := [sign for sign in "/\\{}$`," if sign in name]:
         return f"has a {found[0]}, which file names or commands cannot hold"
     return "is longer than a file name" if len(name.encode()) > MAX_NAME_BYTES else None

@@ -49,8 +49,8 @@ STAGES = {
     "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
     "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
-    "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),
-    "report": Stage(2, ()),  # shows the whole config
+    "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
+    "report": Stage(3, ()),  # shows the whole config
 }
 
 

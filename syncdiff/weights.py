@@ -221,7 +221,7 @@ def _chunks(response: IO[bytes]) -> Iterator[bytes]:
 
 
 def state(file: File) -> str:
-    """Say how a file is here: missing, unreadable, ok, mismatch, or unverified, where no sha256 is published, and its own."""
+    """Say how a file is here: missing, unreadable, ok, mismatch, or unverified and its sha256, as none is published."""
     try:
         if not file.target.is_file():
             return "missing"

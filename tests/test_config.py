@@ -83,3 +83,127 @@ def test_a_slice_holds_the_stage_s_keys_and_is_a_config_again() -> None:
     }
     assert "train" in json.loads(config_slice(config, "train"))
     assert "train" not in json.loads(config_slice(config, "sample"))
+
+
+@pytest.mark.parametrize("null", [None, "null", "Null", "None", "none", "~", ""])
+def test_null_is_null_where_the_key_allows_it(null: str | None) -> None:
+    """Snakemake hands over what stands in --config as text."""
+    config = parse_config(
+        {
+            "corpus": {"name": null, "root": null},
+            "plan": {"max_seconds": null},
+            "sample": {"max_clips": null, "pose_steps": null},
+            "speech": {"checkpoint": null},
+            "evaluate": {"inception": null, "external": null},
+            "experiments": {"a": {"seed": null, "sample": {"max_clips": null}, "train": null}},
+        }
+    )
+    assert config.corpus_name == "demo"
+    assert (config.corpus.root, config.plan.max_seconds, config.speech.checkpoint) == (None, None, None)
+    assert (config.sample.max_clips, config.sample.pose_steps, config.evaluate.inception) == (None, None, None)
+    assert config.evaluate.external == {}
+    assert config.experiment("a").sample.max_clips is None
+    refused = [{"seed": null}, {"train": null}, {"train": {"steps": null}}, {"train": {"learning_rate": null}}]
+    for values in refused if null == "~" else [*refused, {"results": null}]:  # where ~ is the home folder
+        with pytest.raises(UserError, match=rf"config: {'.'.join(_keys(values))}"):
+            parse_config(values)
+
+
+def _keys(values: dict) -> list[str]:
+    [(key, value)] = values.items()
+    return [key, *(_keys(value) if isinstance(value, dict) else [])]
+
+
+def test_numbers_and_truths_as_text_are_what_they_say() -> None:
+    config = parse_config(
+        {"seed": "12", "train": {"learning_rate": "1e-4", "steps": "2_000"}, "latents": {"varied": "true"}}
+        | {"corpus": {"pretrain": "no"}, "mixed_precision": False, "plan": {"max_fps": "inf"}}
+    )
+    assert (config.seed, config.train.learning_rate, config.train.steps) == (12, 1e-4, 2000)
+    assert (config.latents.varied, config.corpus.pretrain, config.mixed_precision) == (True, False, "no")
+    assert load_config(config.model_dump_json()) == config  # the report gets all of it, infinity as well
+
+
+def test_paths_have_their_home_folder_and_look_like_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    given = ["~/my videos", "~", "./a//b/", "-x", "./~x", "./null", "$HOME/é"]
+    home = "/home/me"
+    expected = [f"{home}/my videos", home, "a/b", f"{tmp_path}/-x", f"{tmp_path}/~x", f"{tmp_path}/null", "$HOME/é"]
+    for path, want in zip(given, expected, strict=True):
+        external = {"row": path}
+        config = parse_config({"results": path, "faces": {"weights": path + "/w"}, "evaluate": {"external": external}})
+        assert config.results == want
+    XX
+        assert config.evaluate.external == {"row": want}
+        assert parse_config(config.model_dump()) == config  # a stage reads again what the workflow has read
+    for key in ("speech.checkpoint", "autoencoder.pretrained", "syncnet.weights", "evaluate.inception", "corpus.root"):
+        section, name = key.split(".")
+        assert getattr(getattr(parse_config({section: {name: "~/x"}}), section), name) == "/home/me/x"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a/{x}", "braces"),
+        ("s3://bucket/x", "is an address"),
+        ("~nobody-knows-them/x", "no home folder"),
+        (" ", "names no file or folder"),
+        ("a\0b", "names no file or folder"),
+        (2024, "put it in quotes"),
+    ],
+)
+def test_a_path_that_cannot_be_is_refused_with_its_key(path: str, why: str) -> None:
+    for values, key in [
+        ({"results": path}, "results"),
+        ({"corpus": {"root": path}}, "corpus.root"),
+        ({"evaluate": {"external": {"row": path}}}, "evaluate.external.row"),
+    ]:
+        if values == {"corpus": {"root": " "}}:
+            continue
+        with pytest.raises(UserError, match=rf"^config: {key}: .*{why}") as error:
+            parse_config(values)
+        assert "\n" not in str(error.value)
+
+
+GOOD_ROWS = [
+    "Wav2Lip + GAN",
+    "keysync (ours)",
+    "it's",
+    'the "best"',
+    "方法 é",
+    "a;b & c|d",
+    "50 %",
+    "v1.2",
+    "a*b?[c]",
+    "<b>",
+]
+BAD_ROWS = ["", ".", "..", "a/b", "../x", "-n", ".hidden", "_off", "new\nline", "a\tb", " a", "a ", "a\0", "a{b}", "$x"]
+BAD_ROWS += ["`x`", "a\\b", "a,b", "x" * 201, "é" * 101, "\u202eb", "real", "Real", "SyncDiff", "syncnet"]
+
+
+@pytest.mark.parametrize("key", ["experiments", "evaluate.external"])
+def test_names_of_rows(key: str) -> None:
+    def values(*names: str) -> dict:
+        return (
+            {"experiments": {name: {} for name in names}}
+            if key == "experiments"
+            else {"evaluate": {"external": dict.fromkeys(names, "folder")}}
+        )
+
+    parse_config(values(*GOOD_ROWS))
+    for name in BAD_ROWS:
+        with pytest.raises(UserError, match=rf"^config: {key}\..*rename it$") as error:
+            parse_config(values(name))
+        assert str(error.value).isprintable()
+    for same in (("Ours", "ours"), ("é", "e\u0301"), ("Straße", "STRASSE")):
+        with pytest.raises(UserError, match="taken by another row"):
+            parse_config(values(*same))
+    with pytest.raises(UserError, match="taken by another row"):
+        parse_config({"experiments": {"ours": {}}, "evaluate": {"external": {"OURS": "folder"}}})
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".x", "a/b", "a b"])
+def test_a_corpus_name_that_is_no_folder_of_its_own_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"^config: corpus\.name"):
+        parse_config({"corpus": {"name": name}})

@@ -44,6 +44,7 @@ STYLE: Any = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "legend.frameon": False,
+    "text.parse_math": False,  # names of clips may have dollars
 }
 WIDTH = 10.4  # inches
 SMOOTHING = 0.9  # of the exponential average over logged losses

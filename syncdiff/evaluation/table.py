@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from syncdiff.artifacts import read_parquet, write_parquet, write_text
@@ -139,9 +140,9 @@ def print_table(table: pd.DataFrame, console: Console) -> None:
         block = Table(title=f"{panel.protocol}: {PROTOCOLS[panel.protocol]}", title_justify="left", title_style="bold")
         block.add_column("method", no_wrap=True)
         for metric, scorer in panel.columns:
-            block.add_column(f"{METRICS[metric].heading}\n[dim]{scorer}[/dim]", justify="right")
+            block.add_column(f"{METRICS[metric].heading}\n[dim]{escape(scorer)}[/dim]", justify="right")
         for method, cells in panel.rows.items():
-            block.add_row(method_label(method), *(_printed(cell) for cell in cells))
+            block.add_row(escape(method_label(method)), *(_printed(cell) for cell in cells))
         console.print(block)
         if panel.incomplete:
             console.print("* not all clips could be scored; the table's n_scored and the scores' reasons say which")
