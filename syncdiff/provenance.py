@@ -130,25 +130,36 @@ def verify(folder: Path) -> Verification:
     paths = [path for path in files if path.name.endswith(SUFFIX)]
     if not paths:
         raise UserError(f"{folder}: no {SUFFIX[1:]} below it; name a folder that the workflow has written")
-    faults: dict[Path, str] = {}
-    records = {}
-    for path in paths:
-        try:
-            records[path] = _read(path, "place")
-        except UserError as error:
-            faults[path] = str(error)
+    records, faults = _read_all(paths)
     outputs = {path: _at(path.parent, record["outputs"]) for path, record in records.items()}
     inputs = {path: _inputs(root, path.parent, record) for path, record in records.items()}
     digest = cache(_digest)
     for path, recorded in outputs.items():
         faults |= _changed_outputs(path, recorded, digest)
+    own = {file: expected for recorded in outputs.values() for file, expected in recorded.items()}
     for path, recorded in inputs.items():
-        faults = _changed_inputs(path, recorded, digest) | faults
-    told = {file for recorded in (*outputs.values(), *inputs.values()) for file in recorded}
-    for file in files:
-        if file.suffix in RECORDED and file not in told:
-            faults[file] = f"{file}: no provenance says what it was made from; run the workflow again"
+        told_of = {file for file in recorded if digest(file) != own.get(file, digest(file))}
+        faults |= _changed_inputs(path, {file: recorded[file] for file in recorded.keys() - told_of}, digest)
+    if len(records) == len(paths):  # else nobody knows what stood in the others
+        told = own.keys() | {file for recorded in inputs.values() for file in recorded}
+        for file in files:
+            if file.suffix in RECORDED and file not in told:
+                faults[file] = f"{file}: no provenance says what it was made from; run the workflow again"
     return Verification(sum(map(len, outputs.values())), [faults[file] for file in sorted(faults)])
+
+
+def _read_all(paths: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], dict[Path, str]]:
+    """Read records; return those that can be verified, and a line for each other, one for all of an earlier version."""
+    records, faults = {}, {}
+    for path in paths:
+        try:
+            records[path] = _read(path)
+        except UserError as error:
+            faults[path] = str(error)
+    if old := [path for path, record in records.items() if "place" not in record]:
+        rest = f"this and {len(old) - 1} other records are of an earlier version and cannot be verified"
+        faults[old[0]] = f"{old[0]}: {rest}"
+    return {path: record for path, record in records.items() if path not in old}, faults
 
 
 def _files(root: Path) -> list[Path]:
@@ -211,15 +222,11 @@ def _digest(file: Path) -> str:
         return UNREADABLE
 
 
-def _read(path: Path, *keys: str) -> dict[str, Any]:
-    """Read a record, which has `keys` beside those that every record has."""
+def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        parts = [record["config"], record["inputs"], record["outputs"]]
-        if not all(isinstance(part, dict) for part in parts) or any(not isinstance(record[key], str) for key in keys):
+        if not all(isinstance(record[key], dict) for key in ("config", "inputs", "outputs")):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{path}: damaged, or of an earlier version; delete it and what it stands beside, and run again"
-        ) from None
+        raise UserError(f"{path}: not a provenance file; delete it and what it stands beside, and run again") from None
     return record

@@ -134,7 +134,7 @@ def test_paths_have_their_home_folder_and_look_like_no_option(tmp_path: Path, mo
         external = {"row": path}
         config = parse_config({"results": path, "faces": {"weights": path + "/w"}, "evaluate": {"external": external}})
         assert config.results == want
-    XX
+        assert Path(config.faces.weights).resolve() == Path(f"{want}/w").resolve()
         assert config.evaluate.external == {"row": want}
         assert parse_config(config.model_dump()) == config  # a stage reads again what the workflow has read
     for key in ("speech.checkpoint", "autoencoder.pretrained", "syncnet.weights", "evaluate.inception", "corpus.root"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncdiff.errors import UserError
-from syncdiff.provenance import config_of, known_digest, provenance, refuse_own_teacher, verify
+from syncdiff.provenance import SUFFIX, config_of, known_digest, provenance, refuse_own_teacher, verify
 
 pytestmark = pytest.mark.quick
 
@@ -92,18 +92,26 @@ def test_a_folder_without_provenance_is_a_user_error(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "", '{"config": {}, "inputs": {', '{"config": {}, "inputs": {}, "outputs": {}}']
-)
+@pytest.mark.parametrize("text", ["[]", "", '{"config": {}, "inputs": {', '{"config": {}, "inputs": {}}'])
 def test_a_damaged_record_is_named_and_the_others_are_verified(made: Path, text: str) -> None:
     (made / "a.tar.provenance.json").write_text(text)
     (made / "out.tar").write_bytes(b"other")
     first, second = verify(made).faults
-    assert first.startswith(f"{made / 'a.tar.provenance.json'}: damaged")
+    assert first.startswith(f"{made / 'a.tar.provenance.json'}: not a provenance file")
     assert second.startswith(f"{made / 'out.tar'}: ")
 
 
+def test_records_of_an_earlier_version_are_one_line(made: Path) -> None:
+    for name in ("a.tar", "b.tar"):
+        (made / name).touch()
+        (made / f"{name}{SUFFIX}").write_text('{"config": {}, "inputs": {}, "outputs": {"a.tar": "0"}}')
+    (found,) = verify(made).faults
+    assert found.startswith(f"{made / 'a.tar.provenance.json'}: this and 1 other records are of an earlier version")
+
+
 def test_a_record_without_its_artifacts_is_one_line(made: Path) -> None:
+    with provenance("shards", "{}", [made / "out.tar"], [made / "b.tar"]):
+        (made / "b.tar").touch()
     (made / "out.tar").unlink()
     (made / "a.mp4").unlink()
     (found,) = verify(made).faults
