@@ -1,5 +1,6 @@
 # What all rules share: the validated config, the shards of each split, and the slices of the config.
 
+import getpass
 import os
 import re
 import sys
@@ -27,6 +28,11 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
+# Snakemake asks for the user's name, which a container's user may not have.
+try:
+    getpass.getuser()
+except (KeyError, OSError):
+    os.environ["USER"] = str(os.getuid())
 # `python` of the commands is the one that runs Snakemake, also where its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ["SYNCDIFF_DEVICE"] = (
