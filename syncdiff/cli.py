@@ -71,9 +71,11 @@ def main() -> None:
     except (UserError, ClipRejected) as error:
         end_with(str(error))
     except OSError as error:
-        if not (fault := no_room(error)):
+        if fault := no_room(error):
+            end_with(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again")
+        if not (error.filename and error.strerror):
             raise
-        end_with(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again")
+        end_with(f"{error.filename}: {error.strerror}")
 
 
 def end_with(message: str) -> NoReturn:
