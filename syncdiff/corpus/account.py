@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +13,15 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 
 
-def account(config: Config, folder: Path, splits: Collection[str], out: Path, stages: Sequence[str] = ()) -> None:
-    """Check the ledgers of all stages up to the shards, or of further ones, and write them as one.
+def account(config: Config, folder: Path, splits: Collection[str], out: Path, stage: str | None = None) -> None:
+    """Check the ledgers of all stages up to the shards, or of one that follows, and write them as one.
 
     Args:
         config: reads `max_failed_fraction` and which speech features there are.
         folder: of the corpus, with plan/ and <split>/<stage>/.
         splits: those that are prepared.
         out: parquet: clip, stage, status, reason, split.
-        stages: that follow the shards (`latents`), instead of those up to them.
+        stage: one that follows the shards (`latents`), instead of those up to them.
 
     Raises:
         UserError: a ledger is missing or damaged; a clip entered a stage and has no row there, or two, or has one and
@@ -30,20 +30,20 @@ def account(config: Config, folder: Path, splits: Collection[str], out: Path, st
     plan = read_parquet(folder / "plan/clips.parquet", *LEDGER_COLUMNS, "split", "shard")
     planned = plan[(plan["status"] == "ok") & plan["split"].isin(splits)]
     shards = sorted(set(zip(planned["split"], planned["shard"], strict=True)))
-    ledgers: list[pd.DataFrame] = [] if stages else [plan]
+    ledgers: list[pd.DataFrame] = [] if stage else [plan]
     for split, shard in shards:
         clips = planned.loc[(planned["split"] == split) & (planned["shard"] == shard), "clip"]
-        if stages:
-            ledgers += _after_shards(folder / split, shard, stages)
+        if stage:
+            ledgers.append(_after_shards(folder / split, shard, stage))
         else:
             ledgers += _of_shard(folder / split, shard, set(clips), config.speech.feature_set)
     whole = pd.concat([plan.head(0), *ledgers], ignore_index=True)[[*LEDGER_COLUMNS, "split"]]
-    for stage, rows in whole.groupby("stage", sort=False):
+    for name, rows in whole.groupby("stage", sort=False):
         counts = rows["status"].value_counts()
-        print(f"{stage}: {len(rows)} in, {', '.join(f'{n} {status}' for status, n in counts.items())}")
-        stop_if_too_many_failed(str(stage), rows, config.max_failed_fraction)
+        print(f"{name}: {len(rows)} in, {', '.join(f'{n} {status}' for status, n in counts.items())}")
+        stop_if_too_many_failed(str(name), rows, config.max_failed_fraction)
     for split in splits:
-        _stop_if_nothing_is_left(split, whole[whole["split"] == split], (*stages, "shards")[0])
+        _stop_if_nothing_is_left(split, whole[whole["split"] == split], stage or "shards")
     write_parquet(out, whole)
 
 
@@ -56,11 +56,10 @@ def _of_shard(split: Path, shard: str, planned: set[str], feature_set: str) -> I
         yield _checked(split / f"{stage}/{shard}.parquet", passed).assign(split=split.name)
 
 
-def _after_shards(split: Path, shard: str, stages: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Yield the ledgers of stages that read a joined shard."""
+def _after_shards(split: Path, shard: str, stage: str) -> pd.DataFrame:
+    """Return the ledger of a stage that reads a joined shard."""
     packed = _passed(read_parquet(split / f"shards/{shard}.parquet", *LEDGER_COLUMNS))
-    for stage in stages:
-        yield _checked(split / f"{stage}/{shard}.parquet", packed).assign(split=split.name)
+    return _checked(split / f"{stage}/{shard}.parquet", packed).assign(split=split.name)
 
 
 def _passed(ledger: pd.DataFrame) -> set[str]:

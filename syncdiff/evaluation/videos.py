@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from errno import ENOENT
@@ -77,6 +78,20 @@ def names_of(clip: str) -> Iterator[str]:
             for suffix in SUFFIXES:
                 yield base.replace("/", slash) + suffix
                 yield base.replace("/", slash) + suffix.upper()
+
+
+def videos_in(folder: Path | str) -> list[str]:
+    """Return the files below a folder that may be another method's videos; hidden ones are none."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        shown = (name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)
+        found += (str(Path(root, name)) for name in shown)
+    return sorted(found)
 
 
 def looked_for(folder: Path, clip: str) -> str:
