@@ -6,6 +6,7 @@ import errno
 import faulthandler
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from syncdiff.errors import ClipRejected, UserError
+from syncdiff.retries import after, read_note, retry_note
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -157,28 +159,47 @@ def one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split())[:160]
 
 
+def note_failures(ledger: Path, files: Sequence[str]) -> None:
+    """Leave, beside a ledger, what the workflow must know to try its failed clips again; see `retries`.
+
+    Args:
+        files: of each failed clip, the file that could not be read, or "".
+    """
+    path = retry_note(ledger)
+    if files or path.is_file():
+        write_text(path, json.dumps(asdict(after(read_note(path), files))) + "\n")
+
+
 class Ledger:
     """One row per clip that entered a stage: clip, stage, status (`ok`, `rejected`, `failed`), reason, and extras.
 
-    `rejected` is a true statement about the clip, `failed` an error while working on it.
+    `rejected` is a statement about the clip, which stays; `failed` one about the world, where the clip is tried again.
     """
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.rows: list[dict[str, Any]] = []
+        self.failures: list[str] = []  # of each failed row, the file that could not be read, or ""
 
     def add(self, clip: str, status: str = "ok", reason: str = "", **extra: Any) -> None:
         """Add the row of one clip."""
         self.rows.append({"clip": clip, "stage": self.stage, "status": status, "reason": reason, **extra})
+
+    def record(self, clip: str, outcome: Outcome[Any], **extra: Any) -> None:
+        """Add the row of a clip that was attempted."""
+        self.add(clip, outcome.status, outcome.reason, **extra)
+        if outcome.status == "failed":
+            self.failures.append(outcome.file)
 
     def frame(self) -> pd.DataFrame:
         """Return the rows as a data frame in the order they were added."""
         columns = dict.fromkeys([*LEDGER_COLUMNS, *(key for row in self.rows for key in row)])
         return pd.DataFrame(self.rows, columns=list(columns))
 
-    def write(self, path: Path | str) -> None:
-        """Write the ledger as parquet, atomically."""
-        write_parquet(path, self.frame())
+    def write(self, path: Path, frame: pd.DataFrame | None = None) -> None:
+        """Write the ledger (or `frame`, made of it) as parquet, atomically, and note what is to be tried again."""
+        write_parquet(path, self.frame() if frame is None else frame)
+        note_failures(path, self.failures)
 
     def summary(self) -> str:
         """Return, for example, `faces: 12 in, 10 ok, 2 rejected, 0 failed`."""
@@ -193,10 +214,15 @@ class Outcome(Generic[R]):
     status: str
     reason: str = ""
     value: R | None = None
+    file: str = ""  # that could not be read
 
 
 def attempt(work: Callable[[T], R], clip: T, limit_s: float = CLIP_LIMIT_S) -> Outcome[R]:
-    """Call `work(clip)`; a `ClipRejected`, any other exception or too long a time becomes an outcome, not a crash."""
+    """Call `work(clip)`; a `ClipRejected`, any other exception or too long a time becomes an outcome, not a crash.
+
+    What the work says of the clip (`ClipRejected`) is `rejected`. All else is `failed`: a file that is not there or
+    cannot be read, time, memory, a device.
+    """
     try:
         with time_limit(limit_s):
             return Outcome("ok", value=work(clip))
@@ -205,7 +231,28 @@ def attempt(work: Callable[[T], R], clip: T, limit_s: float = CLIP_LIMIT_S) -> O
     except UserError:
         raise
     except Exception as error:  # one bad clip never stops a corpus
-        return Outcome("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Outcome[Any]:
+    """Say what failed in words that are the same for all clips that failed by it: a file's name stands apart."""
+    if fault := no_room(error):
+        return Outcome("failed", f"cannot write: {fault}")
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return Outcome("failed", error.strerror, file=error.filename)
+    return Outcome("failed", one_line(f"{type(error).__name__}: {error}".splitlines()[0]))
+
+
+def attempt_together(work: Callable[[Sequence[T]], Sequence[R]], clips: Sequence[T]) -> Iterator[tuple[T, Outcome[R]]]:
+    """Call `work` on a batch of clips; where that fails, on each alone, so that only the clip at fault is lost."""
+    together = attempt(work, clips, CLIP_LIMIT_S * len(clips))
+    if together.value is not None:
+        yield from ((clip, Outcome("ok", value=made)) for clip, made in zip(clips, together.value, strict=True))
+    elif len(clips) > 1:
+        for clip in clips:
+            yield from attempt_together(work, [clip])
+    else:
+        yield clips[0], Outcome(together.status, together.reason, file=together.file)
 
 
 @contextmanager

@@ -71,9 +71,11 @@ def main() -> None:
     except (UserError, ClipRejected) as error:
         end_with(str(error))
     except OSError as error:
-        if not (fault := no_room(error)):
+        if fault := no_room(error):
+            end_with(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again")
+        if not (error.filename and error.strerror):
             raise
-        end_with(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again")
+        end_with(f"{error.filename}: {error.strerror}")
 
 
 def end_with(message: str) -> NoReturn:
@@ -112,12 +114,19 @@ def check(
 
 
 @app.command()
-def plan(out: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
+def plan(
+    out: Path,
+    config: ConfigOption = "{}",
+    workers: WorkersOption = 1,
+    max_failed_fraction: Annotated[float | None, typer.Option(min=0, max=1, help="instead of the config's")] = None,
+) -> None:
     """Probe every clip, apply the filters, and assign splits and shards."""
     from syncdiff.corpus.plan import plan_corpus
 
     with provenance("plan", config, [], [out]):
-        plan_corpus(load_config(config), out, workers)
+        run = load_config(config)
+        limit = run.max_failed_fraction if max_failed_fraction is None else max_failed_fraction
+        plan_corpus(run.model_copy(update={"max_failed_fraction": limit}), out, workers)
 
 
 @app.command()
@@ -169,12 +178,18 @@ def shards(
 
 
 @app.command()
-def ledger(folder: Path, out: Path, splits: list[str], config: ConfigOption = "{}") -> None:
+def ledger(
+    folder: Path,
+    out: Path,
+    splits: list[str],
+    stage: Annotated[str | None, typer.Option(help="one that follows the shards: latents")] = None,
+    config: ConfigOption = "{}",
+) -> None:
     """Check that every clip of a corpus FOLDER is accounted for up to its shards, and gather the ledgers into one."""
     from syncdiff.corpus.account import account
 
     with provenance("ledger", config, [folder / "plan/clips.parquet"], [out]):
-        account(load_config(config), folder, splits, out)
+        account(load_config(config), folder, splits, out, stage)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from syncdiff.artifacts import Ledger, progress
+from syncdiff.artifacts import Ledger, attempt, progress
 from syncdiff.config import Config
 from syncdiff.device import arithmetic
 from syncdiff.media.video import decode_crops
@@ -28,6 +29,7 @@ def latents_shard(
     """Write the training members of a joined shard: latents.npy and masked.npy (T, C, h, w) float16, and pose.npy.
 
     With `latents.varied` the same three follow of the clip mirrored and tinted, under names that begin with `VARIED`.
+    A clip that cannot be encoded has a row in the ledger that says why.
     """
     ledger = Ledger("latents")
     network = load_autoencoder(autoencoder, device)
@@ -40,15 +42,23 @@ def latents_shard(
 def _samples(config: Config, shard: Path, autoencoder: AutoencoderKL, ledger: Ledger) -> Iterator[Sample]:
     mask = mouth_mask(config.faces.size)
     for sample in progress(read_shard(shard), "latents"):
-        frames = decode_crops(sample["crop.mp4"])
-        members = {name: sample[name] for name in KEPT} | _encoded(autoencoder, frames, mask)
-        if config.latents.varied:
-            variant = varied(frames, about(sample)["clip"], config.seed)
-            pose_size = unnpy(sample["pose.npy"]).shape[1]
-            shown = _encoded(autoencoder, variant, mask) | {"pose.npy": npy(reduce_pose(variant, pose_size))}
-            members |= {VARIED + name: data for name, data in shown.items()}
-        yield members
-        ledger.add(about(sample)["clip"], n_frames=len(frames))
+        outcome = attempt(partial(_clip_latents, config, autoencoder, mask), sample)
+        members, n_frames = outcome.value or ({}, 0)
+        ledger.record(about(sample)["clip"], outcome, n_frames=n_frames)
+        if members:
+            yield members
+
+
+def _clip_latents(config: Config, autoencoder: AutoencoderKL, mask: np.ndarray, sample: Sample) -> tuple[Sample, int]:
+    """Return the members of one clip, and its number of frames."""
+    frames = decode_crops(sample["crop.mp4"])
+    members = {name: sample[name] for name in KEPT} | _encoded(autoencoder, frames, mask)
+    if config.latents.varied:
+        variant = varied(frames, about(sample)["clip"], config.seed)
+        pose_size = unnpy(sample["pose.npy"]).shape[1]
+        shown = _encoded(autoencoder, variant, mask) | {"pose.npy": npy(reduce_pose(variant, pose_size))}
+        members |= {VARIED + name: data for name, data in shown.items()}
+    return members, len(frames)
 
 
 def varied(frames: np.ndarray, clip: str, seed: int) -> np.ndarray:

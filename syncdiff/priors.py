@@ -94,7 +94,7 @@ def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Pat
 def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
     for face in read_shard(faces_tar):
         outcome = attempt(partial(clip_priors, config), face)
-        ledger.add(about(face)["clip"], outcome.status, outcome.reason)
+        ledger.record(about(face)["clip"], outcome)
         if outcome.value is not None:
             yield outcome.value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -12,31 +13,37 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 
 
-def account(config: Config, folder: Path, splits: Collection[str], out: Path) -> None:
-    """Check the ledgers of all stages up to the shards, and write them as one.
+def account(config: Config, folder: Path, splits: Collection[str], out: Path, stage: str | None = None) -> None:
+    """Check the ledgers of all stages up to the shards, or of one that follows, and write them as one.
 
     Args:
         config: reads `max_failed_fraction` and which speech features there are.
         folder: of the corpus, with plan/ and <split>/<stage>/.
         splits: those that are prepared.
         out: parquet: clip, stage, status, reason, split.
+        stage: one that follows the shards (`latents`), instead of those up to them.
 
     Raises:
         UserError: a ledger is missing or damaged; a clip entered a stage and has no row there, or two, or has one and
-            did not enter; more than `max_failed_fraction` of a stage's clips have failed.
+            did not enter; more than `max_failed_fraction` of a stage's clips have failed; nothing is left of a split.
     """
     plan = read_parquet(folder / "plan/clips.parquet", *LEDGER_COLUMNS, "split", "shard")
     planned = plan[(plan["status"] == "ok") & plan["split"].isin(splits)]
     shards = sorted(set(zip(planned["split"], planned["shard"], strict=True)))
-    ledgers: list[pd.DataFrame] = []
+    ledgers: list[pd.DataFrame] = [] if stage else [plan]
     for split, shard in shards:
         clips = planned.loc[(planned["split"] == split) & (planned["shard"] == shard), "clip"]
-        ledgers += _of_shard(folder / split, shard, set(clips), config.speech.feature_set)
-    whole = pd.concat([plan, *ledgers], ignore_index=True)[[*LEDGER_COLUMNS, "split"]]
-    for stage, rows in whole.groupby("stage", sort=False):
+        if stage:
+            ledgers.append(_after_shards(folder / split, shard, stage))
+        else:
+            ledgers += _of_shard(folder / split, shard, set(clips), config.speech.feature_set)
+    whole = pd.concat([plan.head(0), *ledgers], ignore_index=True)[[*LEDGER_COLUMNS, "split"]]
+    for name, rows in whole.groupby("stage", sort=False):
         counts = rows["status"].value_counts()
-        print(f"{stage}: {len(rows)} in, {', '.join(f'{n} {status}' for status, n in counts.items())}")
-        _stop_if_too_many_failed(str(stage), rows, config.max_failed_fraction)
+        print(f"{name}: {len(rows)} in, {', '.join(f'{n} {status}' for status, n in counts.items())}")
+        stop_if_too_many_failed(str(name), rows, config.max_failed_fraction)
+    for split in splits:
+        _stop_if_nothing_is_left(split, whole[whole["split"] == split], stage or "shards")
     write_parquet(out, whole)
 
 
@@ -44,9 +51,19 @@ def _of_shard(split: Path, shard: str, planned: set[str], feature_set: str) -> I
     """Yield the ledgers of one shard, stage by stage; what a stage lets through must have entered the next ones."""
     faces = _checked(split / f"faces/{shard}.parquet", planned)
     yield faces.assign(split=split.name)
-    passed = set(faces.loc[faces["status"] == "ok", "clip"])
+    passed = _passed(faces)
     for stage in ("priors", f"speech/{feature_set}", "shards"):
         yield _checked(split / f"{stage}/{shard}.parquet", passed).assign(split=split.name)
+
+
+def _after_shards(split: Path, shard: str, stage: str) -> pd.DataFrame:
+    """Return the ledger of a stage that reads a joined shard."""
+    packed = _passed(read_parquet(split / f"shards/{shard}.parquet", *LEDGER_COLUMNS))
+    return _checked(split / f"{stage}/{shard}.parquet", packed).assign(split=split.name)
+
+
+def _passed(ledger: pd.DataFrame) -> set[str]:
+    return set(ledger.loc[ledger["status"] == "ok", "clip"])
 
 
 def _checked(path: Path, entered: set[str]) -> pd.DataFrame:
@@ -60,11 +77,32 @@ def _checked(path: Path, entered: set[str]) -> pd.DataFrame:
     return ledger
 
 
-def _stop_if_too_many_failed(stage: str, rows: pd.DataFrame, limit: float) -> None:
+def stop_if_too_many_failed(stage: str, rows: pd.DataFrame, limit: float) -> None:
+    """Raise a `UserError` where more than `limit` of the rows of a stage have failed: then it is not the clips."""
     failed = rows[rows["status"] == "failed"]
     if len(failed) > limit * len(rows):
         first = failed.iloc[0]
         raise UserError(
             f"{stage}: {len(failed)} of {len(rows)} clips failed, more than max_failed_fraction {limit:g} "
-            f"(first: {first['clip']}: {first['reason']}); mend the cause, or raise max_failed_fraction"
+            f"(first: {first['clip']}: {first['reason']}); mend the cause and run again, or raise max_failed_fraction"
+        )
+
+
+def stop_if_nothing_came_out(stage: str, rows: pd.DataFrame, what: str = "clips") -> None:
+    """Raise a `UserError` with the reasons where there were clips, and not one row is `ok`."""
+    if len(rows) and not (rows["status"] == "ok").any():
+        raise UserError(f"{stage}: none of {len(rows)} {what} came out ({_reasons(rows)}); mend the cause and run again")
+
+
+def _reasons(rows: pd.DataFrame) -> str:
+    """Count why rows are not `ok`, the most frequent reason first: `3 x no face, 1 x digital silence`."""
+    reasons = Counter(rows.loc[rows["status"] != "ok", "reason"]).most_common(5)
+    return ", ".join(f"{n} x {reason}" for reason, n in reasons)
+
+
+def _stop_if_nothing_is_left(split: str, rows: pd.DataFrame, last: str) -> None:
+    if not ((rows["stage"] == last) & (rows["status"] == "ok")).any():
+        raise UserError(
+            f"{split}: none of {rows['clip'].nunique()} clips is left ({_reasons(rows)}); "
+            "mend the cause or give other clips, and run again"
         )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syncdiff.artifacts import Ledger, each_clip, write_parquet
+from syncdiff.artifacts import Ledger, Outcome, each_clip
 from syncdiff.config import Config, Plan
+from syncdiff.corpus.account import stop_if_too_many_failed
 from syncdiff.corpus.listing import list_clips, shard_counts
 from syncdiff.corpus.lrs import read_text
-from syncdiff.corpus.split import ListedClip, is_file
+from syncdiff.corpus.split import ListedClip
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import FPS, Probe, probe
 
@@ -28,21 +31,23 @@ def plan_corpus(config: Config, out: Path, workers: int = 1) -> None:
     (at 25 fps), duration_s, audio_rate (Hz), text. Rows are sorted by split, then clip, and so are a shard's clips.
 
     Raises:
-        UserError: the corpus is not there, or no clip of train is left.
+        UserError: the corpus is not there, more than `max_failed_fraction` of its files cannot be read, or no clip of
+            train is left. Nothing is written then: an older plan stays.
     """
     ledger = Ledger("plan")
     for listed, outcome in each_clip(inspect, list_clips(config), workers, "plan", PROBE_LIMIT_S):
-        reason = refusal(outcome.value.probe, config.plan) if outcome.value else outcome.reason
-        status = "rejected" if reason and outcome.value else outcome.status
         facts = _columns(outcome.value)
-        ledger.add(listed.clip, status, reason, split=listed.split, shard="", video=listed.video, **facts)
+        if outcome.value and (reason := refusal(outcome.value.probe, config.plan)):
+            outcome = Outcome("rejected", reason)
+        ledger.record(listed.clip, outcome, split=listed.split, shard="", video=listed.video, **facts)
     for split, n_shards in shard_counts(config).items():
         rows = [row for row in ledger.rows if row["split"] == split and row["status"] == "ok"]
         for row, shard in zip(rows, balance([row["n_frames"] for row in rows], n_shards), strict=True):
             row["shard"] = f"{shard:05d}"
     print(_summary(ledger))
+    stop_if_too_many_failed("plan", ledger.frame(), config.max_failed_fraction)
     _check_train(ledger)
-    write_parquet(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
+    ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,19 @@ def inspect(listed: ListedClip) -> Facts:
     """Look at one clip's file and transcript.
 
     Raises:
-        ClipRejected: the listing refused it, the file is missing, or it has no readable picture.
+        ClipRejected: the listing refused it, no file can have its name, or it has no readable picture.
+        OSError: the file is missing, or cannot be read.
     """
     if listed.reason:
         raise ClipRejected(listed.reason)
-    if not is_file(listed.video):
-        raise ClipRejected("listed but the file is missing")
+    try:
+        mode = Path(listed.video).stat().st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "listed but the file is missing", listed.video) from None
+    except ValueError as error:
+        raise ClipRejected(f"no file can have its name: {error}") from None
+    if not stat.S_ISREG(mode):
+        raise ClipRejected("not a regular file")
     return Facts(probe(listed.video), read_text(listed.transcript))
 
 

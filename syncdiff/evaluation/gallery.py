@@ -15,7 +15,7 @@ import numpy as np
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.metrics import METHOD_LABELS, method_label
-from syncdiff.evaluation.videos import video_folders, video_of
+from syncdiff.evaluation.videos import place, video_folders, video_of
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio
 from syncdiff.media.video import FPS, read_frames, write_video
 
@@ -49,7 +49,8 @@ class Tile:
 def tiles(config: Config, shown: GalleryClip, runs: Mapping[str, Path]) -> list[Tile]:
     """Return a clip's videos: each method under the clip's own sound, then SyncDiff under other sound.
 
-    A video that is not there, or cannot be read, leaves its place out: the table counts it.
+    A video that is not there, or cannot be read, leaves its place out: the table counts it. One without sound is
+    shown with that of the source.
 
     Args:
         runs: method -> folder of its run.
@@ -62,7 +63,7 @@ def tiles(config: Config, shown: GalleryClip, runs: Mapping[str, Path]) -> list[
             continue
         try:
             frames, audio = _clip(config, shown, method, protocol, runs[method])
-        except ClipRejected:
+        except (ClipRejected, OSError):
             continue
         note = MADE_OF_OTHER_SOUND.get(protocol, "" if method == "real" else "synthetic")
         found.append(Tile(method_label(method), note, _mp4(frames, audio)))
@@ -87,7 +88,7 @@ def contact_sheet(config: Config, clips: Sequence[GalleryClip], runs: Mapping[st
 def _strip(config: Config, shown: GalleryClip, method: str, run: Path) -> np.ndarray:
     try:
         frames, _ = _clip(config, shown, method, "paired", run)
-    except ClipRejected:
+    except (ClipRejected, OSError):
         frames = [np.full((SHEET_HEIGHT, SHEET_HEIGHT, 3), 255, np.uint8)]
     times = np.linspace(0, len(frames) - 1, SHEET_COLUMNS).round().astype(int)
     strip = np.concatenate([_shrink(frames[t], SHEET_HEIGHT) for t in times], axis=1)
@@ -99,15 +100,28 @@ def _clip(
     config: Config, shown: GalleryClip, method: str, protocol: str, run: Path
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Read the beginning of a clip of one method: frames (H, W, 3) uint8 and their sound (n,) int16."""
-    first, video = shown.first_frame, shown.source
-    if method != "real":
-        folder = video_folders(config, method, run / "videos").get(protocol)
-        first, video = 0, video_of(folder, shown.clip) if folder else Path()
-        if not video.is_file():
-            raise ClipRejected(f"no video {video}")
+    video, first = _place(config, shown, method, protocol, run)
     frames = list(islice(read_frames(video, first), min(shown.n_frames, MAX_FRAMES)))
-    audio = read_audio(video, first / FPS)[: len(frames) * SAMPLES_PER_FRAME]
-    return [_shrink(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio
+    try:
+        audio = read_audio(video, first / FPS)
+    except ClipRejected:  # another method's: the picture alone
+        audio = read_audio(shown.source, shown.first_frame / FPS)
+    return [_shrink(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio[: len(frames) * SAMPLES_PER_FRAME]
+
+
+def _place(config: Config, shown: GalleryClip, method: str, protocol: str, run: Path) -> tuple[Path, int]:
+    """Return the video that shows a clip, and the frame in it where the clip's segment begins."""
+    if method == "real":
+        return shown.source, shown.first_frame
+    external = config.evaluate.external.get(method)
+    videos = Path(external) if external else run / "videos"
+    folder = video_folders(config, method, videos).get(protocol) if videos.is_dir() else None
+    if folder is None:
+        raise ClipRejected(f"no videos of {method} under {protocol}")
+    if not external:
+        return folder / f"{shown.clip}.mp4", 0
+    video = video_of(folder, shown.clip)
+    return video, place(video, shown.source, shown.first_frame, shown.n_frames).first
 
 
 def _shrink(frame: np.ndarray, height: int) -> np.ndarray:

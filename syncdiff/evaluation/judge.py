@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from errno import ENOENT
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from syncdiff.evaluation.flicker import flicker
 from syncdiff.evaluation.metrics import OPENING, PIXELS
 from syncdiff.evaluation.mouth import lmd, mouth_corr, mouth_opening
 from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
+from syncdiff.evaluation.videos import TAIL_FRAMES, is_padded, their_frames
 from syncdiff.faces.align import warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.media.video import read_frames
@@ -32,7 +34,6 @@ from syncdiff.priors import mouth_mask
 from syncdiff.protocols import Driving
 from syncdiff.shards.tar import Sample, about, unnpy
 
-TAIL_FRAMES = 5  # other people's methods may make so many frames more or fewer; Wav2Lip drops some at the end
 MIN_FACES = 0.9  # share of frames in which a face must be found
 FIELD_SIZE = 96  # pixels: SSIM, PSNR and flicker of larger crops are taken at this size; landmarks are put on its scale
 
@@ -91,6 +92,8 @@ class Job:
     sample: Sample
     videos: Mapping[str, Path | None]
     sounds: Mapping[str, Driving | None]  # None: `cross` found no other clip
+    external: bool = False  # the videos are another method's: of the segment or of the whole source, of any size
+    lost: Mapping[Path | None, Outcome[Any]] = field(default_factory=dict)  # videos that could not be made
 
     @property
     def about(self) -> dict[str, Any]:
@@ -129,32 +132,42 @@ class ClipScores(NamedTuple):
     rows: list[dict[str, Any]]
     real: np.ndarray  # (T, D) features of the real crops
     generated: dict[str, np.ndarray]  # protocol -> (T, D)
+    failures: list[str]  # of each judgement that failed here, the file that could not be read, or ""
 
 
 def judge_clip(settings: Settings, job: Job) -> ClipScores:
     """Score one clip under all its protocols; each video is looked at once.
 
     Raises:
-        ClipRejected: the source video cannot be read any more.
+        ClipRejected: the source video is damaged.
+        OSError: it is not there any more.
     """
     judges = judges_of(settings)
     real = _real_crops(job, judges.crop_size)
-    seen = {video: attempt(partial(look, judges, job), video) for video in dict.fromkeys(job.videos.values())}
+    seen: dict[Path | None, Outcome[Pictures]] = {
+        video: job.lost.get(video) or attempt(partial(look, judges, job), video)
+        for video in dict.fromkeys(job.videos.values())
+    }
     rows: list[dict[str, Any]] = []
+    failures: list[str] = []
     for protocol, video in job.videos.items():
         case = Case(judges, job, protocol, real, seen)
         for group in groups_of(judges, protocol, job.videos):
-            rows += rows_of(job.clip, protocol, group, _then(seen[video], partial(group.judge, case)))
+            judged = _then(seen[video], partial(group.judge, case))
+            failures += [judged.file] * (judged.status == "failed" and video not in job.lost)
+            rows += rows_of(job.clip, protocol, group, judged)
     features = {video: outcome.value.features for video, outcome in seen.items() if outcome.value is not None}
     real_features = features[None] if None in features else _features(judges, real)
-    return ClipScores(rows, real_features, {name: features[v] for name, v in job.videos.items() if v in features})
+    generated = {name: features[video] for name, video in job.videos.items() if video in features}
+    return ClipScores(rows, real_features, generated, failures)
 
 
 def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
     """Go through a video once, one frame in memory, and keep what the judges need.
 
     Raises:
-        ClipRejected: missing, unreadable, or with another number or size of frames than the clip.
+        ClipRejected: unreadable, or with another number or size of frames than the clip.
+        OSError: missing.
     """
     protocols = [protocol for protocol, own in job.videos.items() if own == video]
     n_frames = max((sound.n_frames for name in protocols if (sound := job.sounds[name])), default=len(job.transforms))
@@ -162,8 +175,10 @@ def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
     crops: list[np.ndarray] = []
     shown: list[np.ndarray] = []
 
+    frames, note = _frames(job, video, n_frames)
+
     def passing() -> Iterator[np.ndarray]:
-        for frame, transform in zip(_frames(job, video, n_frames), job.transforms, strict=False):
+        for frame, transform in zip(frames, job.transforms, strict=False):
             crops.append(warp(frame, transform, judges.crop_size))
             shown.append(cv2.resize(frame, (size, size)) if judges.whole_frames else mouth_view(crops[-1], size))
             yield frame
@@ -173,8 +188,8 @@ def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
         faces = list(judges.landmarker.track(passing()))
     else:
         deque(passing(), maxlen=0)
-    note = "" if len(crops) == n_frames else f"{len(crops)} of {n_frames} frames"
-    aligned = np.stack(crops)
+    notes = [note, "" if len(crops) == n_frames else f"{len(crops)} of {n_frames} frames"]
+    aligned, note = np.stack(crops), "; ".join(filter(None, notes))
     return Pictures(aligned, _features(judges, aligned), embed_lips(shown[:-1], judges.net), faces, note)
 
 
@@ -184,18 +199,21 @@ def _features(judges: Judges, crops: np.ndarray) -> np.ndarray:
     return np.concatenate([judges.features(batch) for batch in batches]).astype(np.float32)
 
 
-def _frames(job: Job, video: Path | None, n_frames: int) -> Iterator[np.ndarray]:
-    """Yield the frames of the clip's segment, from its source or from a method's video of the same size."""
-    about = job.about
+def _frames(job: Job, video: Path | None, n_frames: int) -> tuple[Iterator[np.ndarray], str]:
+    """Open the clip's segment in its source (None) or in a method's video, and say what was guessed or changed."""
     if video is None:
-        yield from islice(read_frames(about["video"], about["first_frame"]), n_frames)
-        return
+        return _source(job, n_frames), ""
     if not video.is_file():
-        raise ClipRejected("no video of this clip")
-    height, width = about["height"], about["width"]
+        raise FileNotFoundError(ENOENT, "no video of this clip", str(video))
+    return their_frames(video, job.about, n_frames) if job.external else (_own(job, video, n_frames), "")
+
+
+def _own(job: Job, video: Path, n_frames: int) -> Iterator[np.ndarray]:
+    """Yield the frames of a video that this project made: of the segment, at the source's size."""
+    height, width = job.about["height"], job.about["width"]
     n_found = 0
     for frame in read_frames(video):
-        if not (0 <= frame.shape[0] - height <= 1 and 0 <= frame.shape[1] - width <= 1):  # odd sides were padded
+        if not is_padded(frame, height, width):
             raise ClipRejected(f"frames of {frame.shape[1]}x{frame.shape[0]}, the source has {width}x{height}")
         if n_found < n_frames:
             yield frame[:height, :width]
@@ -204,8 +222,13 @@ def _frames(job: Job, video: Path | None, n_frames: int) -> Iterator[np.ndarray]
         raise ClipRejected(f"{n_found} frames, expected {n_frames}")
 
 
+def _source(job: Job, n_frames: int) -> Iterator[np.ndarray]:
+    about = job.about
+    return islice(read_frames(about["video"], about["first_frame"]), n_frames)
+
+
 def _real_crops(job: Job, size: int) -> np.ndarray:
-    frames = _frames(job, None, len(job.transforms))
+    frames = _source(job, len(job.transforms))
     return np.stack([warp(frame, transform, size) for frame, transform in zip(frames, job.transforms, strict=True)])
 
 
@@ -296,11 +319,13 @@ def _aligned(landmarks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
 def _silence(case: Case, pictures: Pictures) -> Sequence[float]:
     paired = case.seen[case.job.videos["paired"]]
     if paired.value is None:
-        raise ClipRejected(f"paired video: {paired.reason}")
+        raise ClipRejected(f"paired video: {paired.reason}")  # its own rows say whether that can mend
     in_silence, with_sound = (
         mouth_opening(follow(seen.faces, case.job.landmarks[: len(seen.faces)])).std()
         for seen in (pictures, paired.value)
     )
+    if not with_sound:
+        raise ClipRejected("the mouth does not move with sound either")
     return [float(in_silence / with_sound)]
 
 

@@ -31,7 +31,7 @@ class Metric:
 METRICS = {
     "lse_c": Metric("LSE-C", "↑", 2, "SyncNet's confidence: median minus minimum of the distance over 31 shifts"),
     "lse_d": Metric("LSE-D", "↓", 2, "SyncNet's distance between lips and sound at the best shift"),
-    "sync_offset": Metric("Offset", "", 1, "best shift in frames; positive: the sound is late"),
+    "sync_offset": Metric("Offset", "", 1, "best shift in frames; positive: the sound is early"),
     "fid": Metric("FID", "↓", 2, "Fréchet distance between the aligned crops of the set and those of the real clips"),
     "ssim": Metric("SSIM", "↑", 3, "structural similarity of aligned crops"),
     "psnr": Metric("PSNR", "↑", 2, "peak signal-to-noise ratio of aligned crops, in dB"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from syncdiff.artifacts import Outcome, each_clip, read_parquet, write_parquet
+from syncdiff.artifacts import LEDGER_COLUMNS, Outcome, each_clip, note_failures, read_parquet, write_parquet
 from syncdiff.config import Config
+from syncdiff.corpus.account import stop_if_nothing_came_out
+from syncdiff.errors import UserError
 from syncdiff.evaluation.bootstrap import interval, resample
 from syncdiff.evaluation.fidelity import Moments, frechet_distance
 from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judges_of, rows_of
 from syncdiff.evaluation.metrics import SCORE_COLUMNS
-from syncdiff.evaluation.videos import video_folders, video_of
+from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
 from syncdiff.protocols import drive, partner, scored_clips
 from syncdiff.shards.tar import about
 
@@ -47,7 +49,7 @@ def score_method(
         config: with `evaluate.protocols`, `evaluate.inception`, `evaluate.bootstrap`, `sample.max_clips`.
         method: `real`, `reconstruction`, `frozen`, `syncdiff`, an experiment, or a key of `evaluate.external`.
         shards: joined shards of the test split, with their index beside them.
-        videos: folder with <protocol>/<clip>.mp4, or <clip>.mp4 alone for an external method; None for `real`.
+        videos: folder with <protocol>/<clip>.mp4; of an external method whatever `videos_of` finds; None for `real`.
         syncnet: weights for `load_syncnet`.
         out: parquet with the columns method, protocol, clip, metric, scorer, value, status, reason; ci_low, ci_high,
             n_expected, n_scored of the whole set; and `series`, float32, the values frame by frame behind a mouth
@@ -56,18 +58,20 @@ def score_method(
         workers: processes, over clips.
 
     Raises:
-        UserError: a shard, the weights or the folder of an external method is not there.
+        UserError: a shard, the weights or the folder of an external method is not there; no clip could be scored.
     """
     settings = Settings(syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1)
     folders = video_folders(config, method, videos)
     rows: list[dict[str, Any]] = []
+    failures: list[str] = []
     features: dict[str, Pairs] = {protocol: [] for protocol in folders}
-    for shard in shards:
-        jobs = _jobs(shard, folders, config.sample.max_clips)
+    for shard, jobs in _jobs(config, method, shards, folders):
         for job, outcome in each_clip(partial(judge_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
             if outcome.value is None:
+                failures += [outcome.file] * (outcome.status == "failed")
                 rows += _lost(settings, job.clip, folders, outcome)
                 continue
+            failures += outcome.value.failures
             rows += outcome.value.rows
             for protocol, generated in outcome.value.generated.items():
                 features[protocol].append((outcome.value.real, generated))
@@ -82,19 +86,52 @@ def score_method(
         rows.append({"protocol": protocol, **whole, **distances[folder]})
     columns = [*SCORE_COLUMNS, "ci_low", "ci_high", "n_expected", "n_scored", "series"]
     frame = pd.DataFrame(rows, columns=columns).assign(method=method)
-    write_parquet(out, frame.astype({"n_expected": "Int64", "n_scored": "Int64"}))
     _say(method, frame)
+    write_parquet(out, frame.astype({"n_expected": "Int64", "n_scored": "Int64"}))
+    note_failures(out, failures)
 
 
-def _jobs(shard: Path, folders: Mapping[str, Path | None], max_clips: int | None) -> list[Job]:
-    samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, max_clips)]
-    jobs = []
-    for index, sample in enumerate(samples):
-        clip, other = about(sample)["clip"], partner(index, samples)
-        videos = {protocol: folder and video_of(folder, clip) for protocol, folder in folders.items()}
-        sounds = {protocol: drive("cross" if protocol == "cross" else "paired", sample, other) for protocol in folders}
-        jobs.append(Job(sample, videos, sounds))
-    return jobs
+def _jobs(
+    config: Config, method: str, shards: Sequence[Path], folders: Mapping[str, Path | None]
+) -> Iterator[tuple[Path, list[Job]]]:
+    """Yield each shard with the jobs of its clips."""
+    external = method in config.evaluate.external
+    clips = [clip for shard in shards for clip in read_parquet(shard.with_suffix(".parquet"))["clip"]]
+    places = {folder: _places(folder, clips, external) for folder in folders.values() if folder}
+    for shard in shards:
+        lost = {} if external else _not_made(set(places), shard)
+        samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, config.sample.max_clips)]
+        jobs = []
+        for index, sample in enumerate(samples):
+            clip, other = about(sample)["clip"], partner(index, samples)
+            videos = {protocol: folder and places[folder][clip] for protocol, folder in folders.items()}
+            sounds = {name: drive("cross" if name == "cross" else "paired", sample, other) for name in folders}
+            jobs.append(Job(sample, videos, sounds, external, lost))
+        yield shard, jobs
+
+
+def _places(folder: Path, clips: Sequence[str], external: bool) -> Mapping[str, Path]:
+    """Return where the video of each clip lies, and say where one was looked for that is not there."""
+    if not external:
+        return {clip: folder / f"{clip}.mp4" for clip in clips}
+    places = videos_of(folder, clips)
+    missing = [clip for clip, video in places.items() if not video.is_file()]
+    if missing:
+        print(f"{len(missing)} of {len(places)} clips have no video that is theirs alone: {looked_for(folder, missing[0])}")
+    return places
+
+
+def _not_made(folders: Collection[Path], shard: Path) -> dict[Path | None, Outcome[Any]]:
+    """Return the videos of a shard that the ledger beside their folders says could not be made; an older one may lie there."""
+    lost: dict[Path | None, Outcome[Any]] = {}
+    for folder in folders:
+        ledger = folder.parents[1] / "sampled" / f"{shard.stem}.parquet"
+        if ledger.is_file():
+            rows = read_parquet(ledger, *LEDGER_COLUMNS, "protocol")
+            rows = rows[(rows["status"] != "ok") & (rows["protocol"] == folder.name)]
+            for row in rows.to_dict("records"):
+                lost[folder / f"{row['clip']}.mp4"] = Outcome(row["status"], row["reason"])
+    return lost
 
 
 def _lost_in_packing(shard: Path) -> Iterator[tuple[str, Outcome[Any]]]:
@@ -131,9 +168,17 @@ def _frechet(pairs: Pairs) -> float:
 
 
 def _say(method: str, frame: pd.DataFrame) -> None:
-    """Print how many clips were scored, and why the others were not."""
+    """Print how many clips were scored, and why the others were not.
+
+    Raises:
+        UserError: there are none, or not one could be scored and not for what the videos are.
+    """
     clips = frame[frame["clip"] != ""]
     lost = clips[clips["status"] != "ok"].drop_duplicates(["protocol", "clip", "reason"])
     print(f"score {method}: {clips['clip'].nunique()} clips, {lost['clip'].nunique()} with a figure missing")
     for (protocol, reason), rows in lost.groupby(["protocol", "reason"], sort=False):
         print(f"  {protocol}: {len(rows)} x {reason}")
+    if not len(clips):
+        raise UserError(f"score {method}: the shards hold no clip; see the ledgers of the test split")
+    if (clips["status"] == "failed").any():
+        stop_if_nothing_came_out(f"score {method}", clips.drop_duplicates("clip"))

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from syncdiff.artifacts import read_parquet, write_parquet, write_text
 from syncdiff.config import Config
+from syncdiff.corpus.account import stop_if_too_many_failed
 from syncdiff.evaluation.bootstrap import mean_interval
 from syncdiff.evaluation.metrics import METRICS, OPENING, PROTOCOLS, in_order, method_label
 
@@ -35,9 +36,14 @@ def write_table(config: Config, scores: Sequence[Path], out_csv: Path, out_parqu
     and not in n_scored.
 
     Raises:
-        UserError: a file of scores is missing or damaged.
+        UserError: a file of scores is missing or damaged; of the clips of a method that is not external, more than
+            `max_failed_fraction` have failed, in sampling or in scoring.
     """
     rows = pd.concat([read_parquet(path) for path in scores], ignore_index=True)
+    for method, own in rows[rows["clip"] != ""].groupby("method", sort=False):
+        if method not in config.evaluate.external:  # what others have not made is counted in the table
+            worst = own.sort_values("status", key=lambda status: status != "failed", kind="stable")
+            stop_if_too_many_failed(f"score {method}", worst.drop_duplicates("clip"), config.max_failed_fraction)
     table = in_order(summarise(rows, config.evaluate.bootstrap, config.seed), list(rows["method"].unique()))
     write_text(out_csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_parquet(out_parquet, table)

@@ -44,7 +44,7 @@ def extract_shard(
             work = partial(extract_clip, config.faces, config.device, folder)
             for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
                 if outcome.value is None:
-                    ledger.add(row["clip"], outcome.status, outcome.reason, first_frame=0, n_frames=0)
+                    ledger.record(row["clip"], outcome, first_frame=0, n_frames=0)
                     continue
                 sample, note = outcome.value
                 facts = about(sample)

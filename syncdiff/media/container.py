@@ -35,6 +35,8 @@ SAFE = {
 MAX_PIXELS = 8192 * 4320  # of a picture: a broken header asks for more memory than there is
 MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it would take memory or time without end
 MAX_DURATION_S = 24 * 3600
+READ_BYTES = 2**20  # at a time
+ORDINARY_BYTES = 2**30  # who asks for more, and does not get it, has a broken header
 
 Timed = TypeVar("Timed", bound=Frame)
 
@@ -45,6 +47,8 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
 
     Raises:
         ClipRejected: libav cannot read it, here or while the caller decodes; or it is no media container.
+        OSError: it is not there, or the system cannot read it to its end.
+        MemoryError: there is none left.
     """
     if not isinstance(source, bytes) and Path(source).is_file() and not Path(source).stat().st_size:
         raise ClipRejected("cannot be decoded: empty file")
@@ -55,10 +59,28 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
             yield container
     except UnicodeEncodeError:
         raise ClipRejected("cannot be decoded: the file name is not UTF-8") from None
-    except av.FFmpegError as error:
-        raise ClipRejected(f"cannot be decoded: {error.strerror}") from None
-    except (ValueError, ArithmeticError, LookupError, MemoryError) as error:  # nonsense that libav passes on
-        raise ClipRejected(f"cannot be decoded: {one_line(error) or type(error).__name__}") from None
+    except (av.FFmpegError, ValueError, ArithmeticError, LookupError, MemoryError) as error:  # libav passes nonsense on
+        _ask_the_system(source)
+        words = error.strerror if isinstance(error, av.FFmpegError) else one_line(error) or type(error).__name__
+        raise ClipRejected(f"cannot be decoded: {words}") from None
+
+
+def _ask_the_system(source: Path | str | bytes) -> None:
+    """Raise the system's own error, if it has one, where libav failed: libav calls a bad disk bad data, and vice versa.
+
+    Raises:
+        OSError: the file cannot be read from its beginning to its end.
+        MemoryError: not even the memory for ordinary pictures is left.
+    """
+    if not isinstance(source, bytes) and "\0" not in str(source) and not _is_special(Path(source)):
+        with Path(source).open("rb", buffering=0) as file:
+            while file.read(READ_BYTES):
+                pass
+    np.empty(ORDINARY_BYTES, np.uint8)
+
+
+def _is_special(path: Path) -> bool:
+    return path.is_fifo() or path.is_socket() or path.is_char_device() or path.is_block_device()
 
 
 def video_stream(container: InputContainer) -> VideoStream:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from syncdiff.artifacts import LEDGER_COLUMNS, Ledger, attempt, sha256, write_parquet, write_text
+from syncdiff.artifacts import LEDGER_COLUMNS, Ledger, attempt, sha256, write_text
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected
 from syncdiff.media.video import FPS
@@ -34,7 +34,7 @@ def pack_shard(
     priors, speech = _by_key(priors_tar), _by_key(speech_tar)
     features = _widths(next(iter(speech.values()), {}))
     write_shard(out_tar, _join(faces_tar, priors, speech, ledger))
-    write_parquet(out_index, ledger.frame().reindex(columns=INDEX_COLUMNS))
+    ledger.write(out_index, ledger.frame().reindex(columns=INDEX_COLUMNS))
     stats = _stats(config, out_tar, ledger) | {"features": features}
     write_text(out_stats, json.dumps(stats, indent=2, sort_keys=True) + "\n")
     print(ledger.summary())
@@ -70,7 +70,7 @@ def _join(faces_tar: Path, priors: dict[str, Sample], speech: dict[str, Sample],
         key = face["__key__"]
         outcome = attempt(join_clip, {"faces": face, "priors": priors.pop(key, None), "speech": speech.pop(key, None)})
         n_frames = about(outcome.value)["n_frames"] if outcome.value else about(face).get("n_frames", 0)
-        ledger.add(about(face)["clip"], outcome.status, outcome.reason, key=key, n_frames=n_frames)
+        ledger.record(about(face)["clip"], outcome, key=key, n_frames=n_frames)
         if outcome.value is not None:
             yield outcome.value
     for key, stray in (priors | speech).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from syncdiff.artifacts import Ledger, Outcome, attempt, progress
+from syncdiff.artifacts import Ledger, Outcome, attempt, attempt_together, progress
 from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
@@ -224,15 +224,22 @@ def speech_shard(config: Config, feature_sets: Sequence[str], faces_tar: Path, o
 
 def _samples(config: Config, feature_sets: Sequence[str], faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
     faces = iter(progress(read_shard(faces_tar), "speech"))
+    extract = partial(_arrays, config, feature_sets)
     while group := [_sound(face) for face in islice(faces, CLIPS_AT_ONCE)]:
-        for clip, outcome in group:
-            ledger.add(clip["clip"], outcome.status, outcome.reason)
         heard = [(clip, outcome.value) for clip, outcome in group if outcome.value is not None]
-        sounds = [(audio, clip["n_frames"]) for clip, audio in heard]
-        sets = {f"{name}.npy": clip_features(sounds, name, config.speech, config.device) for name in feature_sets}
-        for i, (clip, _) in enumerate(heard):
-            arrays = {member: npy(arrays[i]) for member, arrays in sets.items()}
-            yield {"__key__": clip["key"], "json": to_json({"clip": clip["clip"]}), **arrays}
+        made = {pair[0]["key"]: outcome for pair, outcome in attempt_together(extract, heard)} if heard else {}
+        for clip, outcome in group:
+            outcome = made.get(clip["key"], outcome)
+            ledger.record(clip["clip"], outcome)
+            if clip["key"] in made and outcome.value is not None:
+                yield {"__key__": clip["key"], "json": to_json({"clip": clip["clip"]}), **outcome.value}
+
+
+def _arrays(config: Config, feature_sets: Sequence[str], heard: Sequence[tuple[dict, np.ndarray]]) -> list[Sample]:
+    """Return the features of some clips, given what is known of each and its sound: `<feature set>.npy` each."""
+    sounds = [(audio, clip["n_frames"]) for clip, audio in heard]
+    sets = {f"{name}.npy": clip_features(sounds, name, config.speech, config.device) for name in feature_sets}
+    return [{member: npy(arrays[i]) for member, arrays in sets.items()} for i in range(len(heard))]
 
 
 def _sound(face: Sample) -> tuple[dict, Outcome[np.ndarray]]:

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from syncdiff.artifacts import Ledger, attempt, inside
+from syncdiff.artifacts import Ledger, Outcome, attempt, attempt_together, inside
 from syncdiff.config import Config
+from syncdiff.corpus.account import stop_if_nothing_came_out
 from syncdiff.device import arithmetic
-from syncdiff.errors import UserError
+from syncdiff.errors import ClipRejected, UserError
 from syncdiff.faces.align import paste
 from syncdiff.media.video import decode_crops, read_frames, write_video
 from syncdiff.models.autoencoder import decode, encode, load_autoencoder
@@ -61,11 +62,16 @@ def sample_experiment(
     """Generate every clip of a joined shard under every protocol and write `videos`/<protocol>/<clip>.mp4.
 
     The ledger has a row for each clip and protocol. Returns the videos written.
+
+    Raises:
+        UserError: the shard or a network is missing or damaged; no video could be made at all.
     """
     networks = load_networks(config, denoiser, autoencoder, device)
     ledger = Ledger("sample")
     jobs = _jobs(config, shard, config.evaluate.protocols, ledger)
-    return _write_all(config, _generated(networks, jobs), videos, ledger, out_ledger)
+    longest_first = sorted(jobs, key=lambda job: -job.driving.n_frames)  # clips of one batch are of like length
+    made = _made(partial(_generated, networks), longest_first, config.sample.batch_clips)
+    return _write_all(config, made, videos, ledger, out_ledger)
 
 
 def sample_baseline(
@@ -75,13 +81,16 @@ def sample_baseline(
 
     `reconstruction`: the autoencoder's round trip, the best that any denoiser in its latents can do.
     `frozen`: the identity frame's mouth in every frame. Returns the videos written.
+
+    Raises:
+        UserError: as `sample_experiment`, or there is no such row.
     """
     if method not in BASELINES:
         raise UserError(f"{method}: no such row to compare with; name one of {', '.join(BASELINES)}")
     make = partial(_reconstructed, load_autoencoder(autoencoder, device)) if method == "reconstruction" else _frozen
     ledger = Ledger("sample")
     jobs = _jobs(config, shard, ["paired"], ledger)
-    made = ((job, _mouth(config, job, make)) for job in jobs)
+    made = _made(partial(_mouths, config, make), jobs, 1)
     with arithmetic(config.mixed_precision, device):
         return _write_all(config, made, videos, ledger, out_ledger)
 
@@ -91,25 +100,36 @@ def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger)
     jobs = []
     for protocol in protocols:
         for index, sample in enumerate(samples):
-            driving = drive(protocol, sample, partner(index, samples))
-            if driving is None:
-                clip = about(sample)["clip"]
-                ledger.add(clip, "rejected", "no other clip in the shard to drive it", protocol=protocol)
+            outcome = attempt(partial(_job, protocol, sample), partner(index, samples))
+            if outcome.value is None:
+                ledger.record(about(sample)["clip"], outcome, protocol=protocol)
             else:
-                jobs.append(Job(sample, protocol, driving))
+                jobs.append(outcome.value)
     return jobs
 
 
-def _generated(networks: Networks, jobs: Sequence[Job]) -> Iterator[tuple[Job, np.ndarray]]:
-    """Yield each job with its generated crops (T, S, S, 3); clips of one batch are of like length."""
-    longest_first = sorted(jobs, key=lambda job: -job.driving.n_frames)
-    width = networks.config.sample.batch_clips
-    for batch in (longest_first[start : start + width] for start in range(0, len(jobs), width)):
-        crops: list[list[np.ndarray]] = [[] for _ in batch]
-        for frames in generate(networks, [_target(networks.config, job) for job in batch]):
-            for clip, frame in zip(crops, frames, strict=False):
-                clip.append(frame)
-        yield from ((job, np.stack(clip)) for job, clip in zip(batch, crops, strict=True))
+def _job(protocol: str, sample: Sample, other: Sample | None) -> Job:
+    driving = drive(protocol, sample, other)
+    if driving is None:
+        raise ClipRejected("no other clip in the shard to drive it")
+    return Job(sample, protocol, driving)
+
+
+def _made(
+    make: Callable[[Sequence[Job]], Sequence[np.ndarray]], jobs: Sequence[Job], width: int
+) -> Iterator[tuple[Job, Outcome[np.ndarray]]]:
+    """Yield what `make` makes of each job, its crops (T, S, S, 3), in batches of `width`."""
+    for start in range(0, len(jobs), width):
+        yield from attempt_together(make, jobs[start : start + width])
+
+
+def _generated(networks: Networks, jobs: Sequence[Job]) -> list[np.ndarray]:
+    """Return the generated crops (T, S, S, 3) of each job, longest first."""
+    crops: list[list[np.ndarray]] = [[] for _ in jobs]
+    for frames in generate(networks, [_target(networks.config, job) for job in jobs]):
+        for clip, frame in zip(crops, frames, strict=False):
+            clip.append(frame)
+    return [np.stack(clip) for clip in crops]
 
 
 def _target(config: Config, job: Job) -> Target:
@@ -122,8 +142,8 @@ def _target(config: Config, job: Job) -> Target:
     )
 
 
-def _mouth(config: Config, job: Job, make: Callable[[Job], np.ndarray]) -> np.ndarray:
-    return blend(job.crops, make(job), mouth_mask(config.faces.size))
+def _mouths(config: Config, make: Callable[[Job], np.ndarray], jobs: Sequence[Job]) -> list[np.ndarray]:
+    return [blend(job.crops, make(job), mouth_mask(config.faces.size)) for job in jobs]
 
 
 def _reconstructed(autoencoder: AutoencoderKL, job: Job) -> np.ndarray:
@@ -135,19 +155,20 @@ def _frozen(job: Job) -> np.ndarray:
 
 
 def _write_all(
-    config: Config, made: Iterator[tuple[Job, np.ndarray]], videos: Path, ledger: Ledger, out_ledger: Path
+    config: Config, made: Iterator[tuple[Job, Outcome[np.ndarray]]], videos: Path, ledger: Ledger, out_ledger: Path
 ) -> list[Path]:
     """Write each job's video and, when all are there, the ledger; return the videos written."""
     mask = mouth_mask(config.faces.size)
     for job, crops in made:
-        clip = job.about["clip"]
-        path = videos / job.protocol / f"{clip}.mp4"
-        outcome = attempt(partial(_write, crops=crops, mask=mask, folder=videos / job.protocol), job)
-        ledger.add(
-            clip, outcome.status, outcome.reason, protocol=job.protocol, video=str(path), n_frames=job.driving.n_frames
-        )
+        clip, folder = job.about["clip"], videos / job.protocol
+        outcome: Outcome[Any] = crops
+        if crops.value is not None:
+            outcome = attempt(partial(_write, crops=crops.value, mask=mask, folder=folder), job)
+        facts = {"protocol": job.protocol, "video": str(folder / f"{clip}.mp4"), "n_frames": job.driving.n_frames}
+        ledger.record(clip, outcome, **facts)
     ledger.write(out_ledger)
     print(ledger.summary())
+    stop_if_nothing_came_out(f"{ledger.stage} {out_ledger.stem}", ledger.frame(), "videos")
     return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
 
 

@@ -1,5 +1,6 @@
 # REQUIRED INPUTS: <split>/shards/<shard>.tar of the training splits, or autoencoder.pretrained
-# OUTPUTS: autoencoder/ in diffusers' layout, and <split>/latents/<shard>.tar with its ledger
+# OUTPUTS: autoencoder/ in diffusers' layout, and <split>/latents/<shard>.tar with its ledger; latents.parquet, in which
+#   every clip that was to be encoded is accounted for
 
 AUTOENCODER = CONFIG.autoencoder.pretrained or f"{OUT}/autoencoder"
 
@@ -58,8 +59,34 @@ rule latents:
         gpu=GPU,
     params:
         config=of_stage("latents"),
-        version=version("latents"),
+        version=version_of("latents", "{split}/latents/{shard}"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
     shell:
         "python -m syncdiff latents {input.shard:q} {params.autoencoder:q} {output.tar:q} {output.ledger:q}"
+        " --config {params.config:q} 2>&1 | tee {log:q}"
+
+
+rule encoded:
+    input:
+        rules.plan.output,
+        train_files("shards", "parquet"),
+        train_files("latents", "parquet"),
+    output:
+        f"{OUT}/latents.parquet",
+    log:
+        f"{OUT}/logs/latents.log",
+    benchmark:
+        f"{OUT}/benchmarks/latents.tsv"
+    conda:
+        "../../envs/syncdiff.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=of_stage("ledger"),
+        version=version("ledger"),
+        folder=lambda wildcards, output: folder_of(output[0]),
+        splits=TRAIN_SPLITS,
+    shell:
+        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits} --stage latents"
         " --config {params.config:q} 2>&1 | tee {log:q}"

@@ -4,6 +4,7 @@ import getpass
 import os
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,8 @@ from snakemake.exceptions import WorkflowError
 from syncdiff.config import merge, parse_config
 from syncdiff.corpus.listing import corpus_root, shard_counts
 from syncdiff.errors import UserError
+from syncdiff.evaluation.videos import videos_in
+from syncdiff.retries import attempts
 from syncdiff.stages import STAGES, config_slice
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
@@ -135,6 +138,23 @@ def version(stage):
     return STAGES[stage].version
 
 
+@lru_cache
+def attempts_in(folder):
+    """How often each job of a stage is to be tried again: one look into a folder that only failures make."""
+    return attempts(Path(folder))
+
+
+def version_of(stage, ledger):
+    """The same, of a job with a ledger of clips; what failed in it, and can be tried again, reruns it too."""
+
+    def of_job(wildcards):
+        path = Path(OUT, ledger.format(**dict(wildcards.items())))
+        number = attempts_in(path.parent).get(path.name, 0)
+        return f"{version(stage)}, try {number + 1}" if number else version(stage)
+
+    return of_job
+
+
 def corpus_lists():
     """The files that tell which clips there are: a change in them makes a new plan."""
     root = corpus_root(CONFIG)
@@ -200,9 +220,11 @@ def launcher(wildcards, resources):
 
 
 def videos_of(wildcards):
-    """The ledgers of a method's videos; real and external ones are not made here."""
-    if wildcards.method == "real" or wildcards.method in CONFIG.evaluate.external:
+    """The ledgers of a method's videos; of an external one the videos themselves, as far as they are there."""
+    if wildcards.method == "real":
         return []
+    if wildcards.method in CONFIG.evaluate.external:
+        return videos_in(CONFIG.evaluate.external[wildcards.method])
     return [
         f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet"
         for shard in SHARDS["test"]

@@ -40,6 +40,9 @@ rule plan:
         runtime=240,
     params:
         config=of_stage("plan"),
-        version=version("plan"),
+        version=version_of("plan", "plan/clips"),
+        # Made of the output, as far as Snakemake knows, it is none of what makes a new plan when it changes.
+        limit=lambda wildcards, output: CONFIG.max_failed_fraction,
     shell:
-        "python -m syncdiff plan {output:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
+        "python -m syncdiff plan {output:q} --config {params.config:q} --max-failed-fraction {params.limit}"
+        " --workers {threads} 2>&1 | tee {log:q}"

@@ -23,7 +23,7 @@ rule score:
         gpu=GPU,
     params:
         config=of_stage("evaluate"),
-        version=version("evaluate"),
+        version=version_of("evaluate", "runs/{method}/scores"),
         shards=lambda wildcards: pattern("test", "shards"),
         videos=videos_option,
     shell:

@@ -20,7 +20,7 @@ rule faces:
         runtime=240,
     params:
         config=of_stage("faces"),
-        version=version("faces"),
+        version=version_of("faces", "{split}/faces/{shard}"),
     shell:
         "python -m syncdiff faces {input.plan:q} {wildcards.split:q} {wildcards.shard:q} {output.tar:q} {output.ledger:q}"
         " --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"

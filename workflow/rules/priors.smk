@@ -19,6 +19,6 @@ rule priors:
         runtime=60,
     params:
         config=of_stage("priors"),
-        version=version("priors"),
+        version=version_of("priors", "{split}/priors/{shard}"),
     shell:
         "python -m syncdiff priors {input.faces:q} {output.tar:q} {output.ledger:q} --config {params.config:q} 2>&1 | tee {log:q}"

@@ -22,7 +22,7 @@ rule sample:
         gpu=GPU,
     params:
         config=of_experiment("sample"),
-        version=version("sample"),
+        version=version_of("sample", "runs/{experiment}/sampled/{shard}"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:
@@ -49,7 +49,7 @@ rule baseline:
         runtime=240,
     params:
         config=of_stage("baseline"),
-        version=version("baseline"),
+        version=version_of("baseline", "runs/{baseline}/sampled/{shard}"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
     shell:

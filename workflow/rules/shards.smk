@@ -23,7 +23,7 @@ rule shard:
         runtime=60,
     params:
         config=of_stage("shards"),
-        version=version("shards"),
+        version=version_of("shards", "{split}/shards/{shard}"),
     shell:
         "python -m syncdiff shards {input.faces:q} {input.priors:q} {input.speech:q} {output.tar:q} {output.index:q} {output.stats:q}"
         " --config {params.config:q} 2>&1 | tee {log:q}"

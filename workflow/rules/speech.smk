@@ -20,7 +20,7 @@ rule speech:
         runtime=120,
     params:
         config=of_stage("speech"),
-        version=version("speech"),
+        version=version_of("speech", "{split}/speech/{features}/{shard}"),
     shell:
         "python -m syncdiff speech {wildcards.features:q} {input.faces:q} {output.tar:q} {output.ledger:q}"
         " --config {params.config:q} 2>&1 | tee {log:q}"
