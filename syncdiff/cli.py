@@ -101,23 +101,29 @@ def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) 
 def check(
     path: Path,
     kind: Annotated[str | None, typer.Option(help="lrs2, lrs3 or folder; by default recognised")] = None,
+    config: ConfigOption = "{}",
     workers: WorkersOption = 1,
 ) -> None:
-    """Say what a corpus holds and what is wrong with it; exit code 1 if something is."""
+    """Say what a corpus holds and what is wrong with it, as the plan will see it; exit code 1 if something is."""
     from syncdiff.corpus.check import check_corpus, print_report
 
-    report = check_corpus(path, kind, workers)
+    report = check_corpus(path, kind, workers, config)
     print_report(report)
     raise typer.Exit(1 if report.problems else 0)
 
 
 @app.command()
-def plan(out: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
+def plan(
+    out: Path,
+    listing: Annotated[Path | None, typer.Option(help="the workflow's list of the clips; by default made now")] = None,
+    config: ConfigOption = "{}",
+    workers: WorkersOption = 1,
+) -> None:
     """Probe every clip, apply the filters, and assign splits and shards."""
     from syncdiff.corpus.plan import plan_corpus
 
-    with provenance("plan", config, [], [out]):
-        plan_corpus(load_config(config), out, workers)
+    with provenance("plan", config, [listing] if listing else [], [out]):
+        plan_corpus(load_config(config), out, workers, listing)
 
 
 @app.command()

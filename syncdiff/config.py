@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syncdiff.errors import UserError
+
+ROOT_VARIABLE = "SYNCDIFF_CORPUS_ROOT"  # where the corpus lies, for the jobs of the workflow
+ROOT_ELSEWHERE = f"${ROOT_VARIABLE}"  # stands for it in the slice of a stage: a corpus that moved reruns nothing
 
 
 class Section(BaseModel):
@@ -259,6 +263,14 @@ class Config(Section):
         return self.corpus.name or self.corpus.kind
 
     @property
+    def corpus_root(self) -> Path:
+        """The folder that holds the corpus, below which the plan's videos lie; the demo's is rendered under `results`.
+
+        A whole path joined to it stays what it is.
+        """
+        return Path(self.corpus.root or f"{self.results}/{self.corpus_name}/corpus")
+
+    @property
     def splits(self) -> list[str]:
         """Split names in the order in which they are planned."""
         pretrain = ["pretrain"] if self.corpus.kind in ("lrs2", "lrs3") and self.corpus.pretrain else []
@@ -274,10 +286,17 @@ class Config(Section):
 
 
 def load_config(*sources: str | Path, need_root: bool = True) -> Config:
-    """Read YAML files, or JSON objects given inline (`{"corpus": {"kind": "demo"}}`), laid over each other in turn."""
+    """Read YAML files, or JSON objects given inline (`{"corpus": {"kind": "demo"}}`), laid over each other in turn.
+
+    A corpus without a root, as in the slices of `stages`, lies where the environment says.
+    """
     values: dict[str, Any] = {}
     for source in sources:
         values = merge(values, read_config(source))
+    corpus = values.get("corpus") or {}
+    root = os.environ.get(ROOT_VARIABLE)
+    if root and isinstance(corpus, dict) and corpus.get("root") in (None, ROOT_ELSEWHERE):
+        values = merge(values, {"corpus": {**corpus, "root": root}})
     return parse_config(values, need_root)
 
 

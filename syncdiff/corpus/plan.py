@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from syncdiff.artifacts import Ledger, each_clip, write_parquet
+from syncdiff.artifacts import Ledger, Outcome, attempt, each_clip, write_parquet
 from syncdiff.config import Config, Plan
-from syncdiff.corpus.listing import list_clips, shard_counts
+from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts
 from syncdiff.corpus.lrs import read_text
-from syncdiff.corpus.split import ListedClip, is_file
+from syncdiff.corpus.split import ListedClip, is_file, prefix_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import FPS, Probe, probe
 
@@ -21,28 +21,63 @@ PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes who
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
 
 
-def plan_corpus(config: Config, out: Path, workers: int = 1) -> None:
+def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | None = None) -> None:
     """Probe and filter every listed clip, assign shards, and write `plan/clips.parquet`.
 
-    Columns: clip, stage, status, reason, split, shard ("" where rejected), video, fps, width, height, n_frames
-    (at 25 fps), duration_s, audio_rate (Hz), text. Rows are sorted by split, then clip, and so are a shard's clips.
+    Columns: clip, stage, status, reason, split, shard ("" where rejected), video (below the corpus root), fps, width,
+    height, n_frames (at 25 fps), duration_s, audio_rate (Hz), text, digest (by which a replaced file shows).
+    Rows are sorted by split, then clip, and so are a shard's clips. What is unusual about a good clip is its reason.
+
+    Args:
+        listing: a file of `listing.refresh`; None: the corpus is listed now.
 
     Raises:
         UserError: the corpus is not there, or no clip of train is left.
     """
+    prefix = prefix_of(config.corpus_root)
+    listed = read_listing(listing, config.corpus_root) if listing else list_clips(config)
     ledger = Ledger("plan")
-    for listed, outcome in each_clip(inspect, list_clips(config), workers, "plan", PROBE_LIMIT_S):
-        reason = refusal(outcome.value.probe, config.plan) if outcome.value else outcome.reason
-        status = "rejected" if reason and outcome.value else outcome.status
-        facts = _columns(outcome.value)
-        ledger.add(listed.clip, status, reason, split=listed.split, shard="", video=listed.video, **facts)
-    for split, n_shards in shard_counts(config).items():
+    for clip, look in looks(listed, workers, "plan"):
+        status, reason = verdict(look.outcome, config.plan)
+        facts = _columns(look.outcome.value) | {"digest": look.digest}
+        ledger.add(
+            clip.clip, status, reason, split=clip.split, shard="", video=clip.video.removeprefix(prefix), **facts
+        )
+    for split, n_shards in shard_counts(config, listing).items():
         rows = [row for row in ledger.rows if row["split"] == split and row["status"] == "ok"]
         for row, shard in zip(rows, balance([row["n_frames"] for row in rows], n_shards), strict=True):
             row["shard"] = f"{shard:05d}"
-    print(_summary(ledger))
+    print("\n".join([_summary(ledger), *(f"  {note}" for note in note_lines(listed.notes))]))
     _check_train(ledger)
     write_parquet(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
+
+
+class Look(NamedTuple):
+    """What a first look at a listed clip gave."""
+
+    outcome: Outcome[Facts]
+    digest: str  # of its file; "": not read
+
+
+def looks(clips: Sequence[ListedClip], workers: int, label: str) -> Iterator[tuple[ListedClip, Look]]:
+    """Look at every listed clip, in `workers` processes; what cannot be looked at has an outcome that says why."""
+    for clip, tried in each_clip(_look, clips, workers, label, PROBE_LIMIT_S):
+        yield clip, tried.value or Look(Outcome(tried.status, tried.reason), "")
+
+
+def _look(listed: ListedClip) -> Look:
+    if listed.fault:
+        return Look(Outcome("failed", listed.fault), "")
+    return Look(attempt(inspect, listed, PROBE_LIMIT_S), "" if listed.reason else digest(Path(listed.video)))
+
+
+def verdict(outcome: Outcome[Facts], limits: Plan) -> tuple[str, str]:
+    """Return status and reason of a clip in the plan, after a first look at it."""
+    if outcome.value is None:
+        return outcome.status, outcome.reason
+    if refused := refusal(outcome.value.probe, limits):
+        return "rejected", refused
+    return "ok", "; ".join(outcome.value.probe.notes)
 
 
 @dataclass(frozen=True)

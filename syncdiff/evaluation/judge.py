@@ -91,6 +91,7 @@ class Job:
     sample: Sample
     videos: Mapping[str, Path | None]
     sounds: Mapping[str, Driving | None]  # None: `cross` found no other clip
+    root: Path = Path()  # of the corpus, below which the source lies
 
     @property
     def about(self) -> dict[str, Any]:
@@ -188,7 +189,7 @@ def _frames(job: Job, video: Path | None, n_frames: int) -> Iterator[np.ndarray]
     """Yield the frames of the clip's segment, from its source or from a method's video of the same size."""
     about = job.about
     if video is None:
-        yield from islice(read_frames(about["video"], about["first_frame"]), n_frames)
+        yield from islice(read_frames(job.root / about["video"], about["first_frame"]), n_frames)
         return
     if not video.is_file():
         raise ClipRejected("no video of this clip")

@@ -63,7 +63,7 @@ def score_method(
     rows: list[dict[str, Any]] = []
     features: dict[str, Pairs] = {protocol: [] for protocol in folders}
     for shard in shards:
-        jobs = _jobs(shard, folders, config.sample.max_clips)
+        jobs = _jobs(config, shard, folders)
         for job, outcome in each_clip(partial(judge_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
             if outcome.value is None:
                 rows += _lost(settings, job.clip, folders, outcome)
@@ -86,14 +86,14 @@ def score_method(
     _say(method, frame)
 
 
-def _jobs(shard: Path, folders: Mapping[str, Path | None], max_clips: int | None) -> list[Job]:
-    samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, max_clips)]
+def _jobs(config: Config, shard: Path, folders: Mapping[str, Path | None]) -> list[Job]:
+    samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, config.sample.max_clips)]
     jobs = []
     for index, sample in enumerate(samples):
         clip, other = about(sample)["clip"], partner(index, samples)
         videos = {protocol: folder and video_of(folder, clip) for protocol, folder in folders.items()}
         sounds = {protocol: drive("cross" if protocol == "cross" else "paired", sample, other) for protocol in folders}
-        jobs.append(Job(sample, videos, sounds))
+        jobs.append(Job(sample, videos, sounds, config.corpus_root))
     return jobs
 
 

@@ -142,7 +142,8 @@ def _write_all(
     for job, crops in made:
         clip = job.about["clip"]
         path = videos / job.protocol / f"{clip}.mp4"
-        outcome = attempt(partial(_write, crops=crops, mask=mask, folder=videos / job.protocol), job)
+        write = partial(_write, root=config.corpus_root, crops=crops, mask=mask, folder=videos / job.protocol)
+        outcome = attempt(write, job)
         ledger.add(
             clip, outcome.status, outcome.reason, protocol=job.protocol, video=str(path), n_frames=job.driving.n_frames
         )
@@ -151,11 +152,11 @@ def _write_all(
     return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
 
 
-def _write(job: Job, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:
+def _write(job: Job, root: Path, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:
     """Put the crops back into the clip's frames and write them with the driving audio to `folder`/<clip>.mp4."""
     about = job.about
     path = inside(folder, f"{about['clip']}.mp4")
-    source = islice(read_frames(about["video"], about["first_frame"]), job.driving.n_frames)
+    source = islice(read_frames(root / about["video"], about["first_frame"]), job.driving.n_frames)
     transforms = unnpy(job.sample["transform.npy"])
     pasted = (
         paste(frame, crop, transform, mask) for frame, crop, transform in zip(source, crops, transforms, strict=False)

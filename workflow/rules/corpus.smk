@@ -25,7 +25,7 @@ rule demo_corpus:
 
 rule plan:
     input:
-        corpus_lists(),
+        **corpus_lists(),
     output:
         f"{OUT}/plan/clips.parquet",
     log:
@@ -41,5 +41,6 @@ rule plan:
     params:
         config=of_stage("plan"),
         version=version("plan"),
+        listing=["--listing", LISTING] if LISTING else [],
     shell:
-        "python -m syncdiff plan {output} --config {params.config:q} --workers {threads} 2>&1 | tee {log}"
+        "python -m syncdiff plan {output:q} {params.listing:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
