@@ -103,12 +103,13 @@ def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) 
 def check(
     path: Path,
     kind: Annotated[str | None, typer.Option(help="lrs2, lrs3 or folder; by default recognised")] = None,
+    config: ConfigOption = "{}",
     workers: WorkersOption = 1,
 ) -> None:
-    """Say what a corpus holds and what is wrong with it; exit code 1 if something is."""
+    """Say what a corpus holds and what is wrong with it, as the plan will see it; exit code 1 if something is."""
     from syncdiff.corpus.check import check_corpus, print_report
 
-    report = check_corpus(path, kind, workers)
+    report = check_corpus(path, kind, workers, config)
     print_report(report)
     raise typer.Exit(1 if report.problems else 0)
 
@@ -116,6 +117,7 @@ def check(
 @app.command()
 def plan(
     out: Path,
+    listing: Annotated[Path | None, typer.Option(help="the workflow's list of the clips; by default made now")] = None,
     config: ConfigOption = "{}",
     workers: WorkersOption = 1,
     max_failed_fraction: Annotated[float | None, typer.Option(min=0, max=1, help="instead of the config's")] = None,
@@ -123,10 +125,10 @@ def plan(
     """Probe every clip, apply the filters, and assign splits and shards."""
     from syncdiff.corpus.plan import plan_corpus
 
-    with provenance("plan", config, [], [out]):
+    with provenance("plan", config, [listing] if listing else [], [out]):
         run = load_config(config)
         limit = run.max_failed_fraction if max_failed_fraction is None else max_failed_fraction
-        plan_corpus(run.model_copy(update={"max_failed_fraction": limit}), out, workers)
+        plan_corpus(run.model_copy(update={"max_failed_fraction": limit}), out, workers, listing)
 
 
 @app.command()

@@ -20,6 +20,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from syncdiff.errors import UserError
 
+ROOT_VARIABLE = "SYNCDIFF_CORPUS_ROOT"  # where the corpus lies, for the jobs of the workflow
+ROOT_ELSEWHERE = f"${ROOT_VARIABLE}"  # stands for it in the slice of a stage: a corpus that moved reruns nothing
 NULLS = ("", "~", "null", "Null", "NULL", "none", "None")  # Snakemake hands over as text what stands in its --config
 FIXED_ROWS = ("real", "reconstruction", "frozen", "syncdiff")
 OTHER_CURVES = ("autoencoder", "syncnet", "sync_expert")  # their losses are drawn beside those of the experiments
@@ -319,6 +321,14 @@ class Config(Section):
         return self.corpus.name or self.corpus.kind
 
     @property
+    def corpus_root(self) -> Path:
+        """The folder that holds the corpus, below which the plan's videos lie; the demo's is rendered under `results`.
+
+        A whole path joined to it stays what it is.
+        """
+        return Path(self.corpus.root or f"{self.results}/{self.corpus_name}/corpus")
+
+    @property
     def splits(self) -> list[str]:
         """Split names in the order in which they are planned."""
         pretrain = ["pretrain"] if self.corpus.kind in ("lrs2", "lrs3") and self.corpus.pretrain else []
@@ -334,10 +344,17 @@ class Config(Section):
 
 
 def load_config(*sources: str | Path, need_root: bool = True) -> Config:
-    """Read YAML files, or JSON objects given inline (`{"corpus": {"kind": "demo"}}`), laid over each other in turn."""
+    """Read YAML files, or JSON objects given inline (`{"corpus": {"kind": "demo"}}`), laid over each other in turn.
+
+    A corpus without a root, as in the slices of `stages`, lies where the environment says.
+    """
     values: dict[str, Any] = {}
     for source in sources:
         values = merge(values, read_config(source))
+    corpus = values.get("corpus") or {}
+    root = os.environ.get(ROOT_VARIABLE)
+    if root and isinstance(corpus, dict) and corpus.get("root") in (None, ROOT_ELSEWHERE):
+        values = merge(values, {"corpus": {**corpus, "root": root}})
     return parse_config(values, need_root)
 
 

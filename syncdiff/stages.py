@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from syncdiff.config import Config, merge
+from syncdiff.config import ROOT_ELSEWHERE, Config, merge
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ MODEL_KEYS = (
 )
 
 STAGES = {
-    "corpus": Stage(6, ("results", "corpus", "seed")),
-    "plan": Stage(1, ("results", "corpus", "plan")),
-    "faces": Stage(3, ("faces",)),
+    "corpus": Stage(6, ("corpus", "seed")),
+    "plan": Stage(2, ("corpus", "plan")),
+    "faces": Stage(4, ("faces",)),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -56,11 +56,20 @@ STAGES = {
 
 def config_slice(config: Config, stage: str) -> str:
     """Return, as inline JSON for `--config`, the part of the config that a stage reads."""
-    values = config.model_dump(mode="json")
+    values = portable(config).model_dump(mode="json")
     part: dict[str, Any] = {}
     for key in STAGES[stage].keys:
         part = merge(part, _pick(values, key.split(".")))
     return json.dumps(part, sort_keys=True)
+
+
+def portable(config: Config) -> Config:
+    """Return the config without the place of the corpus, which `load_config` finds in the environment.
+
+    The plan's videos are named from there: a corpus that moved is the same.
+    """
+    root = config.corpus.root and ROOT_ELSEWHERE
+    return config.model_copy(update={"corpus": config.corpus.model_copy(update={"root": root})})
 
 
 def _pick(values: dict[str, Any], path: list[str]) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def stop_if_too_many_failed(stage: str, rows: pd.DataFrame, limit: float) -> Non
 def stop_if_nothing_came_out(stage: str, rows: pd.DataFrame, what: str = "clips") -> None:
     """Raise a `UserError` with the reasons where there were clips, and not one row is `ok`."""
     if len(rows) and not (rows["status"] == "ok").any():
-        raise UserError(f"{stage}: none of {len(rows)} {what} came out ({_reasons(rows)}); mend the cause and run again")
+        raise UserError(
+            f"{stage}: none of {len(rows)} {what} came out ({_reasons(rows)}); mend the cause and run again"
+        )
 
 
 def _reasons(rows: pd.DataFrame) -> str:

@@ -3,50 +3,68 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
-from syncdiff.corpus.split import ListedClip, n_held_out, printable, rank_by_hash
+from syncdiff.corpus.split import ListedClip, Listing, n_held_out, prefix_of, printable, rank_by_hash, unreadable
 from syncdiff.errors import UserError
+from syncdiff.tree import left_out, walk
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
+MAX_NAME_BYTES = 255 - len(".mp4")  # of a file's name, on nearly every file system, with room for what is put behind it
 
 
-def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> list[ListedClip]:
+def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> Listing:
     """Return every video file below `root`, split by top folder: all clips of one folder share a split.
 
-    A file directly in `root` is a folder of its own. Test gets its share first (at least one folder), then val;
-    train keeps at least one. The clip id keeps its suffix, because `a.mp4` and `a.avi` may lie side by side.
+    A file directly in `root` is a folder of its own; where all videos lie in one folder, what lies in that one counts
+    as the top. Test gets its share first (at least one folder), then val; train keeps at least one. The clip id keeps
+    its suffix, because `a.mp4` and `a.avi` may lie side by side. A folder that cannot be read is a clip with a fault.
 
     Raises:
-        UserError: `root` is missing, or no video lies below it.
+        UserError: `root` is missing or cannot be read, or no video lies below it.
     """
     if not root.is_dir():
         raise UserError(f"corpus.root: {root}: no such folder; name the folder that holds the videos")
-    videos = sorted(_videos(root))
-    if not videos:
-        raise UserError(f"corpus.root: {root}: no video below it (looked for {' '.join(sorted(VIDEO_SUFFIXES))})")
-    ranked = rank_by_hash({_top(video) for video in videos})
+    tree = walk(root, VIDEO_SUFFIXES)
+    if not tree.files:
+        hidden = [f"left out: {path}" for path in tree.hidden[:1]]
+        lost = [f"{folder}: {fault}" for folder, fault in tree.unreadable.items()][:1]
+        looked = "; ".join([f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}", *hidden, *lost])
+        raise UserError(f"corpus.root: {root}: no video below it ({looked})")
+    notes = dict(left_out(tree))
+    common = _common_folder(tree.files)
+    if common:
+        notes["all videos lie in one folder: split by what lies in it, not by speaker"] = [f"{common}/"]
+    split_of = _splits({_top(video, common) for video in tree.files}, val_fraction, test_fraction)
+    clips = [_listed(root, video, stamp, split_of[_top(video, common)]) for video, stamp in tree.files.items()]
+    clips += [unreadable(root, folder, "train", fault) for folder, fault in sorted(tree.unreadable.items())]
+    return Listing(sorted(clips), notes)
+
+
+def _common_folder(videos: Collection[str]) -> str:
+    """Return the deepest folder that all videos lie in, "" where that is the root."""
+    return os.path.commonpath([video.rpartition("/")[0] for video in videos])
+
+
+def _top(video: str, common: str) -> str:
+    return PurePosixPath(video).relative_to(common).parts[0]
+
+
+def _splits(groups: Collection[str], val_fraction: float, test_fraction: float) -> dict[str, str]:
+    """Return the split of each group of clips."""
+    ranked = rank_by_hash(groups)
     n_test = n_held_out(len(ranked), test_fraction)
     n_val = min(round(val_fraction * len(ranked)), len(ranked) - n_test - 1)
     splits = dict.fromkeys(ranked, "train") | dict.fromkeys(ranked[: n_test + n_val], "val")
-    splits |= dict.fromkeys(ranked[:n_test], "test")
-    return [_listed(root, video, splits[_top(video)]) for video in videos]
+    return splits | dict.fromkeys(ranked[:n_test], "test")
 
 
-def _videos(root: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                yield (Path(folder) / name).relative_to(root).as_posix()
-
-
-def _top(video: str) -> str:
-    return video.split("/", 1)[0]
-
-
-def _listed(root: Path, video: str, split: str) -> ListedClip:
+def _listed(root: Path, video: str, stamp: str, split: str) -> ListedClip:
     clip, reason = printable(video)
-    return ListedClip(clip, split, f"{root.as_posix()}/{clip}", reason)
+    n_bytes = len(os.fsencode(video.rpartition("/")[2]))
+    if n_bytes > MAX_NAME_BYTES:
+        reason = f"its name of {n_bytes} bytes leaves no room for .mp4 behind it; shorten it to {MAX_NAME_BYTES}"
+    return ListedClip(clip, split, f"{prefix_of(root)}{clip}", reason, stamp=stamp)

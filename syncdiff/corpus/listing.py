@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import os
+import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syncdiff.artifacts import atomic, one_line, read_parquet
 from syncdiff.config import Config
 from syncdiff.corpus.demo import identity_split
 from syncdiff.corpus.folder import folder_clips
-from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips
-from syncdiff.corpus.split import ListedClip
+from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, read_text
+from syncdiff.corpus.split import ListedClip, Listing, prefix_of
+from syncdiff.errors import UserError
 from syncdiff.media.container import FPS
 
 # Frames of a typical clip: hours x 3600 x 25 / clips, from the corpora's own tables.
@@ -20,45 +31,185 @@ TYPICAL_FRAMES = {
     "folder": dict.fromkeys(("train", "val", "test"), 250),  # ten seconds: a guess that only sizes shards
 }
 
-
-def corpus_root(config: Config) -> Path:
-    """Return the folder that holds the corpus; the demo's is rendered under the results."""
-    if config.corpus.kind == "demo":
-        return Path(config.results) / config.corpus_name / "corpus"
-    return Path(str(config.corpus.root))
+SEEN = "seen.parquet"
+PIECES, PIECE_BYTES = 16, 1 << 20  # of a file that are read to know it again: one of LRS's is smaller than that
+READERS = 8  # threads: a network file system answers many at once
 
 
-def list_clips(config: Config) -> list[ListedClip]:
+def list_clips(config: Config) -> Listing:
     """Return every clip that the corpus names, by split in the config's order and by id inside each.
 
     Raises:
         UserError: the root is missing or laid out otherwise, or a list names no existing clip.
     """
-    root, corpus = corpus_root(config), config.corpus
+    root, corpus = config.corpus_root, config.corpus
     if corpus.kind == "folder":
-        clips = folder_clips(root, corpus.val_fraction, corpus.test_fraction)
-        return sorted(clips, key=lambda listed: (config.splits.index(listed.split), listed.clip))
+        listing = folder_clips(root, corpus.val_fraction, corpus.test_fraction)
+        listing.sort(key=lambda listed: (config.splits.index(listed.split), listed.clip))
+        return listing
     if corpus.kind == "lrs3":
-        return list(lrs3_clips(root, config.splits, corpus.val_fraction))
-    return list(lrs2_clips(root, config.splits))
+        return lrs3_clips(root, config.splits, corpus.val_fraction)
+    return lrs2_clips(root, config.splits)
 
 
-def clip_counts(config: Config) -> dict[str, int]:
-    """Return how many clips each split lists. The demo's follow from its config, rendered or not."""
+# ---- a listing as a file ----------------------------------------------------------------------------------------
+
+
+def refresh(config: Config, folder: Path, plan: Path) -> Path:
+    """List the corpus into `folder`/<digest>.parquet, and return that path: the same corpus has the same path.
+
+    A file that has only another time is read and compared with what the plan saw: the same bytes are the same clip.
+    What was left out is printed when the listing is new.
+
+    Args:
+        folder: also holds seen.parquet, the stamp of each video as it was last seen and as it is listed.
+        plan: plan/clips.parquet, made or not.
+    """
+    listing = list_clips(config)
+    prefix = prefix_of(config.corpus_root)
+    now = {clip.video.removeprefix(prefix): clip.stamp for clip in listing if clip.stamp}
+    seen = _seen(folder / SEEN)
+    moved = {video for video, stamp in now.items() if video in seen and seen[video][0] != stamp}
+    same_size = [video for video in moved if seen[video][1].split("@")[0] == now[video].split("@")[0]]
+    changed = moved - same_as_planned(config.corpus_root, same_size, plan)
+    listed = {v: now[v] if v in changed or v not in seen else seen[v][1] for v in now}
+    clips = [_replaced(clip, clip.video.removeprefix(prefix), listed) for clip in listing]
+    path = folder / f"{_digest(clips)}.parquet"
+    if not path.exists():
+        for note in note_lines(listing.notes):
+            print(f"corpus: {note}", file=sys.stderr)
+        write_listing(path, Listing(clips, listing.notes))
+    if seen != (state := {video: (now[video], listed[video]) for video in now}):
+        _write(folder / SEEN, {"video": list(state), "stamp": list(now.values()), "listed": list(listed.values())})
+    return path
+
+
+def _replaced(clip: ListedClip, video: str, listed: Mapping[str, str]) -> ListedClip:
+    return clip._replace(video=video, stamp=listed.get(video, ""))
+
+
+def same_as_planned(root: Path, videos: Sequence[str], plan: Path) -> set[str]:
+    """Return those videos whose bytes and transcript are still those that the plan saw, whatever their times."""
+    if not videos or not plan.exists():
+        return set()
+    planned = read_parquet(plan)
+    if "digest" not in planned:
+        return set()
+    rows = planned.set_index("video")[["digest", "text"]].to_dict("index")
+
+    def unchanged(video: str) -> bool:
+        here = root / video
+        return rows.get(video) == {"digest": digest(here), "text": read_text(here.with_suffix(".txt"))}
+
+    print(f"corpus: {len(videos)} files have another time; comparing their contents", file=sys.stderr)
+    with ThreadPoolExecutor(READERS) as pool:
+        return {video for video, same in zip(videos, pool.map(unchanged, videos), strict=True) if same}
+
+
+def digest(video: Path) -> str:
+    """Return SHA-256 of a file's size and bytes; of a large one, of sixteen pieces of a megabyte; "": not readable."""
+    try:
+        with video.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            whole = hashlib.sha256(f"{size}:".encode())
+            step = (size - PIECE_BYTES) // (PIECES - 1) if size > PIECES * PIECE_BYTES else PIECE_BYTES
+            for place in range(0, min(size, step * (PIECES - 1) + 1), step):
+                file.seek(place)
+                whole.update(file.read(PIECE_BYTES))
+    except (OSError, ValueError):
+        return ""
+    return whole.hexdigest()
+
+
+def write_listing(path: Path, listing: Listing) -> None:
+    """Write a listing, its videos named from the corpus root, as parquet; its notes stand in the schema's metadata."""
+    columns = dict(zip(ListedClip._fields, map(list, zip(*listing, strict=True)), strict=True))
+    _write(path, columns, {"notes": json.dumps(listing.notes)})
+
+
+def read_listing(path: Path, root: Path) -> Listing:
+    """Read what `refresh` wrote of the corpus at `root`.
+
+    Raises:
+        UserError: it is not there, or damaged.
+    """
+    table = _read(path, ListedClip._fields)
+    columns = {name: table[name].to_pylist() for name in ListedClip._fields}
+    columns["video"] = [f"{prefix_of(root)}{video}" for video in columns["video"]]
+    clips = map(ListedClip, *columns.values())
+    return Listing(clips, json.loads((table.schema.metadata or {}).get(b"notes", b"{}")))
+
+
+def note_lines(notes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield a line a note: how often, what, and the first path that it is about."""
+    for note, paths in notes.items():
+        yield f"{len(paths)} x {note} ({paths[0]}{', ...' if len(paths) > 1 else ''})"
+
+
+def _digest(clips: Sequence[ListedClip]) -> str:
+    return hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16]
+
+
+def _seen(path: Path) -> dict[str, tuple[str, str]]:
+    """Return video: (its stamp as last seen, the stamp under which it is listed); nothing where that is not known."""
+    try:
+        table = _read(path, ("video", "stamp", "listed"))
+    except UserError:
+        return {}
+    videos, stamps, listed = (table[name].to_pylist() for name in ("video", "stamp", "listed"))
+    return dict(zip(videos, zip(stamps, listed, strict=True), strict=True))
+
+
+def _write(path: Path, columns: Mapping[str, Sequence[str]], metadata: Mapping[str, str] | None = None) -> None:
+    schema = pa.schema([(name, pa.string()) for name in columns], metadata=metadata)
+    with atomic(path) as temporary:
+        pq.write_table(pa.table(dict(columns), schema=schema), temporary, compression="zstd")
+
+
+def _read(path: Path, columns: Sequence[str]) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=list(columns), memory_map=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such listing; run the workflow, which writes it") from None
+    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
+        raise UserError(f"{path}: not a readable listing ({one_line(error)}); delete it and run again") from None
+
+
+# ---- what the workflow needs before anything has run ------------------------------------------------------------
+
+
+def clip_counts(config: Config, listing: Path | None = None) -> dict[str, int]:
+    """Return how many clips each split lists. The demo's follow from its config, rendered or not.
+
+    Args:
+        listing: a file of `refresh`; None: the corpus is listed now.
+    """
     if config.corpus.kind == "demo":
         demo = config.corpus.demo
         identities = Counter(identity_split(i, demo.identities) for i in range(demo.identities))
         return {split: identities[split] * demo.clips_per_identity for split in config.splits}
-    listed = Counter(listed.split for listed in list_clips(config) if not listed.reason)
+    clips = read_listing(listing, config.corpus_root) if listing else list_clips(config)
+    listed = Counter(clip.split for clip in clips if not (clip.reason or clip.fault))
     return {split: listed[split] for split in config.splits}
 
 
-def shard_counts(config: Config) -> dict[str, int]:
+def shard_counts(config: Config, listing: Path | None = None) -> dict[str, int]:
     """Return the number of shards of each split: an estimate from clip counts, so that the DAG needs no checkpoint.
 
     The plan fills exactly so many shards. A split without clips has none.
     """
     demo_frames = dict.fromkeys(config.splits, round(config.corpus.demo.seconds * FPS))
     typical = TYPICAL_FRAMES.get(config.corpus.kind, demo_frames)
-    counts = clip_counts(config)
+    counts = clip_counts(config, listing)
     return {split: math.ceil(n * typical[split] / config.plan.frames_per_shard) for split, n in counts.items()}
+
+
+def why_empty(config: Config, split: str) -> str:
+    """Return in one line why a split has no clip, and which key or file is to be changed."""
+    root, fraction = config.corpus.root, config.corpus.test_fraction
+    if config.corpus.kind == "folder":
+        why = "holds none out" if fraction == 0 else "leaves none: there is one video or folder only"
+        return f"corpus.test_fraction: {fraction:g} {why}, so there is no {split} split; raise it, or add videos"
+    if config.corpus.kind == "lrs3":
+        return f"corpus.root: {root}: no video in {split}/, so there is no {split} split; unpack that part of LRS3"
+    return f"corpus.root: {root}: {split}.txt names no clip, so there is no {split} split; put LRS2's own list there"

@@ -6,17 +6,17 @@ import errno
 import heapq
 import stat
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from syncdiff.artifacts import Ledger, Outcome, each_clip
+from syncdiff.artifacts import Ledger, Outcome, attempt, each_clip
 from syncdiff.config import Config, Plan
 from syncdiff.corpus.account import stop_if_too_many_failed
-from syncdiff.corpus.listing import list_clips, shard_counts
+from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts
 from syncdiff.corpus.lrs import read_text
-from syncdiff.corpus.split import ListedClip
+from syncdiff.corpus.split import ListedClip, prefix_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import FPS, Probe, probe
 
@@ -24,30 +24,63 @@ PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes who
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
 
 
-def plan_corpus(config: Config, out: Path, workers: int = 1) -> None:
+def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | None = None) -> None:
     """Probe and filter every listed clip, assign shards, and write `plan/clips.parquet`.
 
-    Columns: clip, stage, status, reason, split, shard ("" where rejected), video, fps, width, height, n_frames
-    (at 25 fps), duration_s, audio_rate (Hz), text. Rows are sorted by split, then clip, and so are a shard's clips.
+    Columns: clip, stage, status, reason, split, shard ("" where rejected), video (below the corpus root), fps, width,
+    height, n_frames (at 25 fps), duration_s, audio_rate (Hz), text, digest (by which a replaced file shows).
+    Rows are sorted by split, then clip, and so are a shard's clips. What is unusual about a good clip is its reason.
+
+    Args:
+        listing: a file of `listing.refresh`; None: the corpus is listed now.
 
     Raises:
         UserError: the corpus is not there, more than `max_failed_fraction` of its files cannot be read, or no clip of
             train is left. Nothing is written then: an older plan stays.
     """
+    prefix = prefix_of(config.corpus_root)
+    listed = read_listing(listing, config.corpus_root) if listing else list_clips(config)
     ledger = Ledger("plan")
-    for listed, outcome in each_clip(inspect, list_clips(config), workers, "plan", PROBE_LIMIT_S):
-        facts = _columns(outcome.value)
-        if outcome.value and (reason := refusal(outcome.value.probe, config.plan)):
-            outcome = Outcome("rejected", reason)
-        ledger.record(listed.clip, outcome, split=listed.split, shard="", video=listed.video, **facts)
-    for split, n_shards in shard_counts(config).items():
+    for clip, look in looks(listed, workers, "plan"):
+        video = clip.video.removeprefix(prefix)
+        facts = {"video": video, **_columns(look.outcome.value), "digest": look.digest}
+        ledger.record(clip.clip, verdict(look.outcome, config.plan), split=clip.split, shard="", **facts)
+    for split, n_shards in shard_counts(config, listing).items():
         rows = [row for row in ledger.rows if row["split"] == split and row["status"] == "ok"]
         for row, shard in zip(rows, balance([row["n_frames"] for row in rows], n_shards), strict=True):
             row["shard"] = f"{shard:05d}"
-    print(_summary(ledger))
+    print("\n".join([_summary(ledger), *(f"  {note}" for note in note_lines(listed.notes))]))
     stop_if_too_many_failed("plan", ledger.frame(), config.max_failed_fraction)
     _check_train(ledger)
     ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
+
+
+class Look(NamedTuple):
+    """What a first look at a listed clip gave."""
+
+    outcome: Outcome[Facts]
+    digest: str  # of its file; "": not read
+
+
+def looks(clips: Sequence[ListedClip], workers: int, label: str) -> Iterator[tuple[ListedClip, Look]]:
+    """Look at every listed clip, in `workers` processes; what cannot be looked at has an outcome that says why."""
+    for clip, tried in each_clip(_look, clips, workers, label, PROBE_LIMIT_S):
+        yield clip, tried.value or Look(Outcome(tried.status, tried.reason, file=tried.file), "")
+
+
+def _look(listed: ListedClip) -> Look:
+    if listed.fault:
+        return Look(Outcome("failed", listed.fault), "")
+    return Look(attempt(inspect, listed, PROBE_LIMIT_S), "" if listed.reason else digest(Path(listed.video)))
+
+
+def verdict(outcome: Outcome[Facts], limits: Plan) -> Outcome[Facts]:
+    """Return what becomes of a clip in the plan after a first look; what is unusual about a good one is its reason."""
+    if outcome.value is None:
+        return outcome
+    if refused := refusal(outcome.value.probe, limits):
+        return Outcome("rejected", refused)
+    return replace(outcome, reason="; ".join(outcome.value.probe.notes))
 
 
 @dataclass(frozen=True)

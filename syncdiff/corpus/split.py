@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 
 class ListedClip(NamedTuple):
-    """One clip that a corpus names, before anyone has looked at its file."""
+    """One clip that a corpus names, before anyone has looked into its file."""
 
     clip: str  # id: path below the corpus root
     split: str  # pretrain, train, val or test
     video: str  # path of the file
     reason: str = ""  # why it is refused already, if it is
+    fault: str = ""  # what kept the listing from it: the system's word
+    stamp: str = ""  # equal as long as its files are the same; "": no file
 
     @property
     def transcript(self) -> Path:
         """Path of the transcript beside the video, whether or not there is one."""
         return Path(self.video).with_suffix(".txt")
+
+
+class Listing(list[ListedClip]):
+    """All clips that a corpus names, and what was left out or guessed on the way."""
+
+    def __init__(self, clips: Iterable[ListedClip], notes: Mapping[str, list[str]] | None = None) -> None:
+        super().__init__(clips)
+        self.notes = dict(notes or {})  # a phrase: the paths that it is about
+
+
+def prefix_of(root: Path) -> str:
+    """Return what stands before a path below `root` to make it whole."""
+    return "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
+
+
+def unreadable(root: Path, path: str, split: str, fault: str) -> ListedClip:
+    """Return the row of a folder that could not be read: its clips are not known, but not forgotten either."""
+    name = printable(path)[0]
+    return ListedClip(f"{name}/", split, f"{prefix_of(root)}{name}", fault=f"the folder cannot be read: {fault}")
 
 
 def is_file(path: str) -> bool:

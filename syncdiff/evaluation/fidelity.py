@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -19,6 +20,7 @@ from syncdiff.evaluation.textures import NAME as TEXTURE_BANK
 from syncdiff.evaluation.textures import texture_features
 from syncdiff.media.video import read_frames
 from syncdiff.models.inception import load_inception
+from syncdiff.tree import left_out, walk
 
 Features = Callable[[np.ndarray], np.ndarray]  # (N, H, W, 3) uint8 RGB -> (N, F) float64
 
@@ -190,10 +192,7 @@ def _pictures(root: Path) -> Iterator[Named]:
     """Yield every picture below a folder (or of one file) in the order of the names, (H, W, 3) uint8 RGB."""
     if not root.exists():
         raise UserError(f"{root}: no such file or folder")
-    files = (
-        [root] if root.is_file() else sorted(root.rglob("*"), key=lambda file: file.relative_to(root).with_suffix(""))
-    )
-    files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
+    files = [root] if root.is_file() else _files(root)
     if not files:
         raise UserError(f"{root}: no pictures or videos there; name a folder that holds some")
     for file in files:
@@ -202,6 +201,16 @@ def _pictures(root: Path) -> Iterator[Named]:
             if min(picture.shape[:2]) < MIN_SIDE:
                 raise UserError(f"{file}: a side is shorter than {MIN_SIDE} pixels; give larger pictures")
             yield (name, index), picture
+
+
+def _files(root: Path) -> list[Path]:
+    """Return the pictures and videos below a folder; what is left out for its name or twice there is said."""
+    tree = walk(root, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    for folder, fault in tree.unreadable.items():
+        raise UserError(f"{root / folder}: cannot be read ({fault}); make it readable, or remove it")
+    for note, paths in left_out(tree).items():
+        print(f"{root}: {len(paths)} x {note} ({paths[0]})", file=sys.stderr)
+    return sorted((root / path for path in tree.files), key=lambda file: file.relative_to(root).with_suffix(""))
 
 
 def _frames(file: Path) -> Iterator[np.ndarray]:

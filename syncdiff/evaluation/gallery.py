@@ -106,7 +106,9 @@ def _clip(
         audio = read_audio(video, first / FPS)
     except ClipRejected:  # another method's: the picture alone
         audio = read_audio(shown.source, shown.first_frame / FPS)
-    return [_shrink(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio[: len(frames) * SAMPLES_PER_FRAME]
+    return [_shrink(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio[
+        : len(frames) * SAMPLES_PER_FRAME
+    ]
 
 
 def _place(config: Config, shown: GalleryClip, method: str, protocol: str, run: Path) -> tuple[Path, int]:

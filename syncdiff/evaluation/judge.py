@@ -92,6 +92,7 @@ class Job:
     sample: Sample
     videos: Mapping[str, Path | None]
     sounds: Mapping[str, Driving | None]  # None: `cross` found no other clip
+    root: Path = Path()  # of the corpus, below which the source lies
     external: bool = False  # the videos are another method's: of the segment or of the whole source, of any size
     lost: Mapping[Path | None, Outcome[Any]] = field(default_factory=dict)  # videos that could not be made
 
@@ -205,7 +206,9 @@ def _frames(job: Job, video: Path | None, n_frames: int) -> tuple[Iterator[np.nd
         return _source(job, n_frames), ""
     if not video.is_file():
         raise FileNotFoundError(ENOENT, "no video of this clip", str(video))
-    return their_frames(video, job.about, n_frames) if job.external else (_own(job, video, n_frames), "")
+    if not job.external:
+        return _own(job, video, n_frames), ""
+    return their_frames(video, job.root / job.about["video"], job.about, n_frames)
 
 
 def _own(job: Job, video: Path, n_frames: int) -> Iterator[np.ndarray]:
@@ -224,7 +227,7 @@ def _own(job: Job, video: Path, n_frames: int) -> Iterator[np.ndarray]:
 
 def _source(job: Job, n_frames: int) -> Iterator[np.ndarray]:
     about = job.about
-    return islice(read_frames(about["video"], about["first_frame"]), n_frames)
+    return islice(read_frames(job.root / about["video"], about["first_frame"]), n_frames)
 
 
 def _real_crops(job: Job, size: int) -> np.ndarray:

@@ -73,7 +73,7 @@ def write_report(
     planned = read_parquet(plan)
     ledger = read_ledgers([read_parquet(path) for path in ledgers], planned)
     counts = count_clips(ledger)
-    gallery = gallery_clips(ledger[ledger["clip"].isin(scores["clip"])], planned)
+    gallery = gallery_clips(ledger[ledger["clip"].isin(scores["clip"])], planned, config.corpus_root)
     pictures = {
         "loss": plots.curves({name: pd.read_csv(path) for name, path in curves.items()}),
         "sync": plots.sync_distribution(scores, methods, config.seed),
@@ -139,14 +139,14 @@ def reasons(ledger: pd.DataFrame) -> pd.DataFrame:
     return counted.sort_values("n", ascending=False, kind="stable").head(MAX_REASONS)
 
 
-def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame) -> list[GalleryClip]:
-    """Choose test clips evenly over the sorted ids, so that several speakers are seen."""
+def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame, root: Path) -> list[GalleryClip]:
+    """Choose test clips evenly over the sorted ids, so that several speakers are seen; `root` is the corpus's."""
     passed = ledger[(ledger["stage"] == "faces") & (ledger["split"] == "test") & (ledger["status"] == "ok")]
     source = dict(zip(plan["clip"], plan["video"], strict=True))
     places = np.linspace(0, len(passed) - 1, min(len(passed), GALLERY_CLIPS)).round().astype(int)
     chosen = passed.sort_values("clip").iloc[places]
     return [
-        GalleryClip(row["clip"], Path(source[row["clip"]]), int(row["first_frame"]), int(row["n_frames"]))
+        GalleryClip(row["clip"], root / source[row["clip"]], int(row["first_frame"]), int(row["n_frames"]))
         for row in chosen.to_dict("records")
     ]
 

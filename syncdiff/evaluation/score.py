@@ -106,7 +106,7 @@ def _jobs(
             clip, other = about(sample)["clip"], partner(index, samples)
             videos = {protocol: folder and places[folder][clip] for protocol, folder in folders.items()}
             sounds = {name: drive("cross" if name == "cross" else "paired", sample, other) for name in folders}
-            jobs.append(Job(sample, videos, sounds, external, lost))
+            jobs.append(Job(sample, videos, sounds, config.corpus_root, external, lost))
         yield shard, jobs
 
 
@@ -117,7 +117,9 @@ def _places(folder: Path, clips: Sequence[str], external: bool) -> Mapping[str, 
     places = videos_of(folder, clips)
     missing = [clip for clip, video in places.items() if not video.is_file()]
     if missing:
-        print(f"{len(missing)} of {len(places)} clips have no video that is theirs alone: {looked_for(folder, missing[0])}")
+        print(
+            f"{len(missing)} of {len(places)} clips have no video that is theirs alone: {looked_for(folder, missing[0])}"
+        )
     return places
 
 

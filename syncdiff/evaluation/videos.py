@@ -49,7 +49,9 @@ def video_folders(config: Config, method: str, videos: Path | None) -> dict[str,
     folders: dict[str, Path | None] = {name: videos / name for name in protocols if (videos / name).is_dir()}
     if not folders:
         wanted = " or ".join(protocols)
-        raise UserError(f"config: evaluate.external.{method}: {videos} has no folder {wanted}; make one, or add the protocol")
+        raise UserError(
+            f"config: evaluate.external.{method}: {videos} has no folder {wanted}; make one, or add the protocol"
+        )
     return folders
 
 
@@ -139,11 +141,14 @@ def place(video: Path, source: Path, first_frame: int, n_frames: int) -> Place:
     return Place(0, "taken for the clip's segment, whose pictures fit")
 
 
-def their_frames(video: Path, about: Mapping[str, Any], n_frames: int) -> tuple[Iterator[np.ndarray], str]:
+def their_frames(
+    video: Path, source: Path, about: Mapping[str, Any], n_frames: int
+) -> tuple[Iterator[np.ndarray], str]:
     """Open the clip's segment in another method's video.
 
     Args:
         video: of the method.
+        source: of the clip.
         about: the JSON of the clip's sample.
         n_frames: that are wanted.
 
@@ -154,7 +159,7 @@ def their_frames(video: Path, about: Mapping[str, Any], n_frames: int) -> tuple[
         ClipRejected: unreadable, of another length, or of frames that do not show the source's; here or as they come.
         OSError: one of the two is not there.
     """
-    source, height, width = Path(about["video"]), about["height"], about["width"]
+    height, width = about["height"], about["width"]
     first_frame, note = place(video, source, about["first_frame"], n_frames)
     first = next(read_frames(video, first_frame), None)
     if first is None:

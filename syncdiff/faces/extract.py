@@ -41,7 +41,7 @@ def extract_shard(
 
     def samples() -> Iterator[Sample]:
         with scratch(out_tar) as folder:
-            work = partial(extract_clip, config.faces, config.device, folder)
+            work = partial(extract_clip, config.faces, config.device, folder, root=config.corpus_root)
             for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
                 if outcome.value is None:
                     ledger.record(row["clip"], outcome, first_frame=0, n_frames=0)
@@ -56,11 +56,14 @@ def extract_shard(
     print(ledger.summary())
 
 
-def extract_clip(faces: Faces, device: str, folder: Path, row: Mapping[str, Any]) -> tuple[Sample, str]:
+def extract_clip(
+    faces: Faces, device: str, folder: Path, row: Mapping[str, Any], root: Path = Path()
+) -> tuple[Sample, str]:
     """Make the sample of one row of the plan, in two passes over its pictures so that none is kept.
 
     Args:
         folder: where the members other than json go (crop.mp4, landmarks.npy, transform.npy, audio.wav), as files.
+        root: of the corpus, below which the row's video lies.
 
     Returns:
         The sample, and which frames were kept and why (empty: all of them).
@@ -68,7 +71,7 @@ def extract_clip(faces: Faces, device: str, folder: Path, row: Mapping[str, Any]
     Raises:
         ClipRejected: unreadable, without sound, or without one face for long enough.
     """
-    video = row["video"]
+    video = root / row["video"]
     segment = find_speaker(video, open_landmarker(faces, device), faces)
     n_frames = len(segment.landmarks)
     parts = folder / uuid4().hex  # made with the first file in it

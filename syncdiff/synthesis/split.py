@@ -163,7 +163,8 @@ def _write_all(
         clip, folder = job.about["clip"], videos / job.protocol
         outcome: Outcome[Any] = crops
         if crops.value is not None:
-            outcome = attempt(partial(_write, crops=crops.value, mask=mask, folder=folder), job)
+            write = partial(_write, root=config.corpus_root, crops=crops.value, mask=mask, folder=folder)
+            outcome = attempt(write, job)
         facts = {"protocol": job.protocol, "video": str(folder / f"{clip}.mp4"), "n_frames": job.driving.n_frames}
         ledger.record(clip, outcome, **facts)
     ledger.write(out_ledger)
@@ -172,11 +173,11 @@ def _write_all(
     return [Path(row["video"]) for row in ledger.rows if row["status"] == "ok"]
 
 
-def _write(job: Job, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:
+def _write(job: Job, root: Path, crops: np.ndarray, mask: np.ndarray, folder: Path) -> None:
     """Put the crops back into the clip's frames and write them with the driving audio to `folder`/<clip>.mp4."""
     about = job.about
     path = inside(folder, f"{about['clip']}.mp4")
-    source = islice(read_frames(about["video"], about["first_frame"]), job.driving.n_frames)
+    source = islice(read_frames(root / about["video"], about["first_frame"]), job.driving.n_frames)
     transforms = unnpy(job.sample["transform.npy"])
     pasted = (
         paste(frame, crop, transform, mask) for frame, crop, transform in zip(source, crops, transforms, strict=False)

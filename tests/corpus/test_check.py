@@ -20,7 +20,8 @@ def test_pretraining_on_other_talks_of_a_speaker_is_no_fault(shared: Path, tmp_p
     shutil.copytree(shared / "clips/lrs3_mini/lrs3_v0.4", tmp_path / "lrs3_v0.4")
     shutil.copytree(tmp_path / "lrs3_v0.4/trainval", tmp_path / "lrs3_v0.4/pretrain")
     report = check_corpus(tmp_path)
-    assert report.clips == {"pretrain": 2, "train": 2, "test": 1}
+    assert report.clips == {"pretrain": 2, "train": 1, "val": 1, "test": 1}
+    assert len(report.notes["its speaker is held out for validation"]) == 1
     assert not report.problems
 
 
@@ -29,7 +30,7 @@ def test_good_corpora_have_no_problems(shared: Path) -> None:
     assert lrs2.clips == {"train": 6, "val": 1, "test": 1}
     assert lrs2.seconds["train"] == pytest.approx(18)
     assert not lrs2.problems
-    assert lrs3.clips == {"train": 2, "test": 1}
+    assert lrs3.clips == {"train": 1, "val": 1, "test": 1}
     assert not lrs3.problems
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 from syncdiff.config import merge, parse_config
-from syncdiff.corpus.listing import corpus_root, shard_counts
+from syncdiff.corpus.listing import refresh, shard_counts, why_empty
 from syncdiff.errors import UserError
 from syncdiff.evaluation.videos import videos_in
 from syncdiff.retries import attempts
-from syncdiff.stages import STAGES, config_slice
+from syncdiff.stages import STAGES, config_slice, portable
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
 with open(f"{workflow.basedir}/config/ablation.yaml") as file:
@@ -22,15 +22,27 @@ with open(f"{workflow.basedir}/config/ablation.yaml") as file:
 
 try:
     CONFIG = parse_config(merge(EXPERIMENTS, config))
+    OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
+    # The corpus is listed once, by the process that was called; its jobs are told where the list lies.
+    LISTING = ""
+    if CONFIG.corpus.kind != "demo":
+        LISTING = os.environ.get("SYNCDIFF_LISTING", "")
+        if workflow.is_main_process or not LISTING:
+            LISTING = str(
+                refresh(
+                    CONFIG, Path(OUT, "listing"), Path(OUT, "plan/clips.parquet")
+                )
+            )
     SHARDS = {
         split: [f"{number:05d}" for number in range(count)]
-        for split, count in shard_counts(CONFIG).items()
+        for split, count in shard_counts(
+            CONFIG, Path(LISTING) if LISTING else None
+        ).items()
         if count
     }
 except UserError as error:
     raise WorkflowError(str(error))
 
-OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
 # Snakemake asks for the user's name, which a container's user may not have.
 try:
     getpass.getuser()
@@ -41,6 +53,10 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 os.environ["SYNCDIFF_DEVICE"] = (
     CONFIG.device
 )  # not a parameter: another device reruns nothing
+os.environ["SYNCDIFF_LISTING"] = LISTING
+os.environ["SYNCDIFF_CORPUS_ROOT"] = str(
+    CONFIG.corpus_root
+)  # not a parameter either: a corpus that moved is the same
 TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
 PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS]
 FEATURES = CONFIG.speech.feature_set
@@ -75,6 +91,8 @@ def any_of(*names):
 
 envvars:
     "SYNCDIFF_DEVICE",
+    "SYNCDIFF_LISTING",
+    "SYNCDIFF_CORPUS_ROOT",
 
 
 wildcard_constraints:
@@ -98,6 +116,13 @@ def files(split, stage, suffix):
     return [
         f"{OUT}/{split}/{stage}/{shard}.{suffix}" for shard in SHARDS.get(split, [])
     ]
+
+
+def shards_of(split):
+    """The shards of a split that a target cannot do without."""
+    if split not in SHARDS:
+        raise WorkflowError(why_empty(CONFIG, split))
+    return SHARDS[split]
 
 
 def train_files(stage, suffix="tar"):
@@ -157,11 +182,8 @@ def version_of(stage, ledger):
 
 def corpus_lists():
     """The files that tell which clips there are: a change in them makes a new plan."""
-    root = corpus_root(CONFIG)
-    if CONFIG.corpus.kind in ("demo", "lrs2"):
-        lists = [root / f"mvlrs_v1/{split}.txt" for split in CONFIG.splits]
-        return [path for path in lists if path.exists() or CONFIG.corpus.kind == "demo"]
-    return []
+    lists = [f"{OUT}/corpus/mvlrs_v1/{split}.txt" for split in CONFIG.splits]
+    return {"listing": LISTING} if LISTING else {"lists": lists}
 
 
 def speech_checkpoint(wildcards):
@@ -221,13 +243,14 @@ def launcher(wildcards, resources):
 
 def videos_of(wildcards):
     """The ledgers of a method's videos; of an external one the videos themselves, as far as they are there."""
+    shards = shards_of("test")
     if wildcards.method == "real":
         return []
     if wildcards.method in CONFIG.evaluate.external:
         return videos_in(CONFIG.evaluate.external[wildcards.method])
     return [
         f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet"
-        for shard in SHARDS["test"]
+        for shard in shards
     ]
 
 

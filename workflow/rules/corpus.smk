@@ -25,7 +25,7 @@ rule demo_corpus:
 
 rule plan:
     input:
-        corpus_lists(),
+        **corpus_lists(),
     output:
         f"{OUT}/plan/clips.parquet",
     log:
@@ -41,8 +41,9 @@ rule plan:
     params:
         config=of_stage("plan"),
         version=version_of("plan", "plan/clips"),
+        listing=["--listing", LISTING] if LISTING else [],
         # Made of the output, as far as Snakemake knows, it is none of what makes a new plan when it changes.
         limit=lambda wildcards, output: CONFIG.max_failed_fraction,
     shell:
-        "python -m syncdiff plan {output:q} --config {params.config:q} --max-failed-fraction {params.limit}"
-        " --workers {threads} 2>&1 | tee {log:q}"
+        "python -m syncdiff plan {output:q} {params.listing:q} --config {params.config:q}"
+        " --max-failed-fraction {params.limit} --workers {threads} 2>&1 | tee {log:q}"

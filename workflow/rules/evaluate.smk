@@ -129,7 +129,7 @@ rule report:
         mem_mb=4000,
         runtime=30,
     params:
-        config=CONFIG.model_dump_json(),
+        config=portable(CONFIG).model_dump_json(),
         version=version("report"),
         folder=lambda wildcards, output: folder_of(output.html),
     shell:
