@@ -29,9 +29,7 @@ try:
         LISTING = os.environ.get("SYNCDIFF_LISTING", "")
         if workflow.is_main_process or not LISTING:
             LISTING = str(
-                refresh(
-                    CONFIG, Path(OUT, "listing"), Path(OUT, "plan/clips.parquet")
-                )
+                refresh(CONFIG, Path(OUT, "listing"), Path(OUT, "plan/clips.parquet"))
             )
     SHARDS = {
         split: [f"{number:05d}" for number in range(count)]
@@ -59,6 +57,11 @@ os.environ["SYNCDIFF_CORPUS_ROOT"] = str(
 )  # not a parameter either: a corpus that moved is the same
 TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
 PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS]
+# The table needs clips to learn from and clips to score on; `shards` does with what there is.
+ASKED = set(workflow.dag_settings and workflow.dag_settings.targets or ["eval"])
+for split, there in {"train": TRAIN_SPLITS, "test": SHARDS.get("test")}.items():
+    if not there and ASKED & {"eval", "ablation"}:
+        raise WorkflowError(why_empty(CONFIG, split))
 FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
@@ -249,8 +252,7 @@ def videos_of(wildcards):
     if wildcards.method in CONFIG.evaluate.external:
         return videos_in(CONFIG.evaluate.external[wildcards.method])
     return [
-        f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet"
-        for shard in shards
+        f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet" for shard in shards
     ]
 
 
