@@ -347,7 +347,7 @@ def read_config(source: str | Path) -> dict[str, Any]:
     inline = text.lstrip().startswith("{")
     name = "config" if inline else text
     try:
-        values = json.loads(text) if inline else yaml.load(Path(source).read_text(encoding="utf-8"), _Loader)
+        values = json.loads(text) if inline else yaml.load(Path(os.path.expanduser(source)).read_text("utf-8"), _Loader)  # noqa: PTH111
     except FileNotFoundError:
         raise UserError(f"{name}: no such config file") from None
     except OSError as error:
