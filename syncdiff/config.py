@@ -388,7 +388,8 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
 def _check_rows(config: Config) -> None:
     """Refuse names of rows that cannot be a folder's name on every disk, or that two rows would share."""
     taken = {_folded(name) for name in (*FIXED_ROWS, *OTHER_CURVES)}
-    for key, names in {"experiments": config.experiments, "evaluate.external": config.evaluate.external}.items():
+    rows = {"experiments": [*config.experiments], "evaluate.external": [*config.evaluate.external]}
+    for key, names in rows.items():
         for name in names:
             shown = name if name.isprintable() and name else repr(name)
             if fault := _name_fault(name):
