@@ -79,10 +79,14 @@ def main() -> None:
 
 
 def end_with(message: str) -> NoReturn:
-    """End with a message in one line; names in it may hold line breaks and worse."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"syncdiff: {line}", file=sys.stderr)
+    """End with a message in one line."""
+    print(f"syncdiff: {in_one_line(message)}", file=sys.stderr)
     sys.exit(1)
+
+
+def in_one_line(message: str) -> str:
+    """Return a message as it can be printed; names in it may hold line breaks and worse."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 # ---- stages of the workflow, in the order of the data -----------------------------------------------------------
@@ -359,7 +363,10 @@ def verify_artifacts(folder: Path) -> None:
     from syncdiff.provenance import verify
 
     verification = verify(folder)
-    print("\n".join(verification.faults) or f"{verification.checked} artifacts are what their provenance says")
+    print(
+        "\n".join(map(in_one_line, verification.faults))
+        or f"{verification.checked} artifacts are what their provenance says"
+    )
     raise typer.Exit(1 if verification.faults else 0)
 
 

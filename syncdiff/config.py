@@ -364,7 +364,7 @@ def read_config(source: str | Path) -> dict[str, Any]:
     inline = text.lstrip().startswith("{")
     name = "config" if inline else text
     try:
-        values = json.loads(text) if inline else yaml.load(Path(source).read_text(encoding="utf-8"), _Loader)
+        values = json.loads(text) if inline else yaml.load(Path(os.path.expanduser(source)).read_text("utf-8"), _Loader)  # noqa: PTH111
     except FileNotFoundError:
         raise UserError(f"{name}: no such config file") from None
     except OSError as error:
@@ -405,7 +405,8 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
 def _check_rows(config: Config) -> None:
     """Refuse names of rows that cannot be a folder's name on every disk, or that two rows would share."""
     taken = {_folded(name) for name in (*FIXED_ROWS, *OTHER_CURVES)}
-    for key, names in {"experiments": config.experiments, "evaluate.external": config.evaluate.external}.items():
+    rows = {"experiments": [*config.experiments], "evaluate.external": [*config.evaluate.external]}
+    for key, names in rows.items():
         for name in names:
             shown = name if name.isprintable() and name else repr(name)
             if fault := _name_fault(name):

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected, UserError
@@ -164,5 +164,5 @@ def _expand(pattern: str) -> list[Path]:
         return [Path(pattern)]
     try:
         return [Path(name) for name in braceexpand(pattern)]
-    except UnbalancedBracesError:
+    except ValueError:
         raise UserError(f"{pattern}: a brace is not closed; write {{00000..00099}}, or a backslash before it") from None

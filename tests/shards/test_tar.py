@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_npy, write_shard
+from syncdiff.shards.tar import clip_key, expand_shards, npy, read_shard, to_json, unnpy, write_npy, write_shard
 
 pytestmark = pytest.mark.quick
 
@@ -140,3 +140,12 @@ def test_pickled_arrays_are_refused() -> None:
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ClipRejected, match="allow_pickle"):
         unnpy(buffer.getvalue())
+
+
+def test_a_pattern_stands_for_its_range_and_a_file_for_itself(tmp_path: Path) -> None:
+    assert expand_shards(["it's a\\\\b/{00000..00002}.tar"]) == [Path(f"it's a\\b/0000{i}.tar") for i in range(3)]
+    odd = tmp_path / "{a..b,c} \\{.tar"
+    odd.touch()
+    assert expand_shards([str(odd)]) == [odd]
+    with pytest.raises(UserError, match="a brace is not closed"):
+        expand_shards(["train/{00000..00002.tar"])

@@ -23,7 +23,7 @@ def snakemake() -> Snakemake:
 def run_snakemake(*arguments: str, folder: Path, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run `snakemake ARGUMENTS` on the Snakefile of `project`, in a `folder` that needs no config.yaml."""
     bin_folder = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": os.defpath}  # an environment that nobody has activated
     command = [str(bin_folder / "snakemake"), "--cores", "2", "--snakefile", str(project / "Snakefile")]
     return subprocess.run(
         [*command, "--directory", str(folder), *arguments],

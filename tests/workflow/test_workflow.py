@@ -1,5 +1,7 @@
 """The whole workflow on a tiny demo corpus: from nothing to a table and a report."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from syncdiff.evaluation.metrics import METRICS
 from syncdiff.provenance import SUFFIX
+from tests.workflow.conftest import RESULTS
 
 pytestmark = pytest.mark.slow
 STAGES = ["faces", "priors", "speech/fbank", "latents"]
@@ -49,14 +52,37 @@ def test_the_videos_are_whole_frames_that_say_they_are_synthetic(finished: Path)
         assert (container.streams.video[0].width, container.streams.video[0].height) == (192, 192)
 
 
+def verify(folder: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "syncdiff", "verify", str(folder)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
 def test_every_artifact_has_a_provenance_that_holds(finished: Path) -> None:
-    verified = subprocess.run(
-        [sys.executable, "-m", "syncdiff", "verify", "results/demo"],
-        cwd=finished,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    verified = verify(Path("results/demo"), finished)
     assert verified.returncode == 0, verified.stdout
     told = {path.name.removesuffix(SUFFIX) for path in (finished / "results/demo").rglob(f"*{SUFFIX}")}
     assert {"corpus", "clips.parquet", "ledger.parquet", "00000.tar", "denoiser.safetensors", "table.csv"} <= told
+
+
+def test_a_copy_is_judged_by_itself_from_anywhere(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a copy"
+    shutil.copytree(finished / "results/demo", copy)
+    verified = verify(copy, Path("/"))
+    assert verified.returncode == 0, verified.stdout
+    with (copy / "test/faces/00000.tar").open("ab") as file:  # from which priors, speech and shards are made
+        file.write(b"spoiled")
+    verified = verify(Path("a copy"), tmp_path)
+    assert verified.returncode == 1
+    assert len(verified.stdout.splitlines()) == 1
+    assert "a copy/test/faces/00000.tar: " in verified.stdout
+
+
+def test_all_that_is_written_has_the_mode_of_the_umask(finished: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    written = [path for path in (finished / RESULTS).rglob("*") if path.is_file()]
+    assert [path for path in written if path.stat().st_mode & 0o777 != 0o666 & ~umask] == []
+
+
+def test_a_name_that_a_shell_would_change_leaves_nothing_beside_the_results(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == {"config.yaml", "results", RESULTS, ".snakemake"}

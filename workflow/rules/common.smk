@@ -45,9 +45,11 @@ except UserError as error:
 try:
     getpass.getuser()
 except (KeyError, OSError):
-    os.environ["USER"] = str(os.getuid())
+    os.environ.update(USER=str(os.getuid()))
 # `python` of the commands is the one that runs Snakemake, also where its environment is not activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
 os.environ["SYNCDIFF_DEVICE"] = (
     CONFIG.device
 )  # not a parameter: another device reruns nothing
