@@ -144,9 +144,7 @@ def _unusual(report: Report, clips: Sequence[tuple[ListedClip, Facts]]) -> None:
     for clip, _ in clips:
         folded[unicodedata.normalize("NFC", clip.clip).casefold()].append(clip.clip)
     if twins := [name for names in folded.values() if len(names) > 1 for name in names]:
-        report.notes["names that are one on a disk that ignores case or accents' spelling: keep results elsewhere"] = (
-            twins
-        )
+        report.notes["named alike but for case or accents: one file, on a disk that ignores these"] = twins
 
 
 def _oddities(facts: Facts, usual_size: str) -> Iterator[str]:

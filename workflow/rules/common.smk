@@ -23,9 +23,7 @@ try:
         LISTING = os.environ.get("SYNCDIFF_LISTING", "")
         if workflow.is_main_process or not LISTING:
             LISTING = str(
-                refresh(
-                    CONFIG, Path(OUT, "listing"), Path(OUT, "plan/clips.parquet")
-                )
+                refresh(CONFIG, Path(OUT, "listing"), Path(OUT, "plan/clips.parquet"))
             )
     SHARDS = {
         split: [f"{number:05d}" for number in range(count)]
@@ -105,7 +103,7 @@ def files(split, stage, suffix):
 def shards_of(split):
     """The shards of a split that a target cannot do without."""
     if split not in SHARDS:
-        raise WorkflowError(why_empty(CONFIG, split))
+        raise WorkflowError(why_empty(CONFIG, split) + "; `shards` works without")
     return SHARDS[split]
 
 
@@ -212,8 +210,7 @@ def videos_of(wildcards):
     if wildcards.method == "real" or wildcards.method in CONFIG.evaluate.external:
         return []
     return [
-        f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet"
-        for shard in shards
+        f"{OUT}/runs/{wildcards.method}/sampled/{shard}.parquet" for shard in shards
     ]
 
 
