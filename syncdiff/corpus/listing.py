@@ -112,9 +112,9 @@ def digest(video: Path) -> str:
         with video.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             whole = hashlib.sha256(f"{size}:".encode())
-            step = (size - PIECE_BYTES) // (PIECES - 1) if size > PIECES * PIECE_BYTES else PIECE_BYTES
-            for place in range(0, min(size, step * (PIECES - 1) + 1), step):
-                file.seek(place)
+            spread = max(size, PIECES * PIECE_BYTES) - PIECE_BYTES  # a small file is read whole, piece by piece
+            for piece in range(PIECES):
+                file.seek(spread * piece // (PIECES - 1))
                 whole.update(file.read(PIECE_BYTES))
     except (OSError, ValueError):
         return ""

@@ -1,1 +1,1 @@
-"""The world as it is: other people's files, trees, names and habits."""
+"""Other people's files, trees, configs and machines: what they do to the project, and what is right."""

@@ -126,7 +126,7 @@ def files(split, stage, suffix):
 def shards_of(split):
     """The shards of a split that a target cannot do without."""
     if split not in SHARDS:
-        raise WorkflowError(why_empty(CONFIG, split))
+        raise WorkflowError(why_empty(CONFIG, split) + "; `shards` works without")
     return SHARDS[split]
 
 
