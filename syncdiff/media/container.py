@@ -35,6 +35,8 @@ SAFE = {
 MAX_PIXELS = 8192 * 4320  # of a picture: a broken header asks for more memory than there is
 MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it would take memory or time without end
 MAX_DURATION_S = 24 * 3600
+SIDE_TRACKS = Disposition.dub | Disposition.comment | Disposition.karaoke | Disposition.descriptions
+SIDE_TRACKS |= Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.clean_effects
 
 Timed = TypeVar("Timed", bound=Frame)
 
@@ -72,8 +74,19 @@ def video_stream(container: InputContainer) -> VideoStream:
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Return the first audio stream that there is a decoder for."""
-    return next((stream for stream in container.streams.audio if stream.codec_context), None)
+    """Return the sound track to hear: the first that is flagged default, else the first, of those that decode.
+
+    Comments, dubs and tracks for people who hear or see badly are heard only where there is no other.
+    """
+    tracks = sounds(container)
+    tracks = [track for track in tracks if not track.disposition & SIDE_TRACKS] or tracks
+    flagged = (track for track in tracks if track.disposition & Disposition.default)
+    return next(flagged, tracks[0] if tracks else None)
+
+
+def sounds(container: InputContainer) -> list[AudioStream]:
+    """Return the sound tracks that there is a decoder for."""
+    return [stream for stream in container.streams.audio if stream.codec_context]
 
 
 def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:

@@ -25,9 +25,9 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import SAMPLE_RATE, write_wav
+from syncdiff.media.clock import Clock, decoded, extent, n_shown, shown_for
 from syncdiff.media.container import (
     FPS,
-    MAX_DURATION_S,
     audio_stream,
     continuous,
     first_frame,
@@ -70,18 +70,19 @@ def probe(path: Path | str) -> Probe:
         stream = video_stream(container)
         first = first_frame(container, stream)
         height, width = upright(first).shape[:2]
-        n_frames, duration = _extent(path, stream)
+        found = extent(path, container, stream, frame_time(first))
         audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(
             width=width,
             height=height,
-            fps=float(frame_rate(stream)),
-            n_frames=n_frames,
-            duration_s=float(duration),
+            fps=float(found.fps),
+            n_frames=found.n_pictures,
+            duration_s=float(found.duration),
             audio_rate=audio.sample_rate if audio else None,
             audio_start_s=float(audio_start - frame_time(first)) if audio else 0.0,
             codec=stream.codec_context.name,
+            notes=found.notes,
         )
 
 
@@ -101,12 +102,12 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
     Raises:
         ClipRejected: no video stream, or it cannot be decoded.
     """
-    slot = 0  # index on the 25 fps timeline of the next frame; times below are in these units
+    slot = n_pictures = 0  # slot: index on the 25 fps timeline of the next frame; times below are in these units
     held: VideoFrame | None = None
     zero = shown = end = Fraction(0)
     with open_media(source) as container:
         stream = video_stream(container)
-        for frame in continuous(container.decode(stream)):
+        for frame in continuous(decoded(Clock().continued(container.demux(stream)))):
             if held is None:
                 zero = frame_time(frame) * FPS
             begin = end if frame.pts is None else frame_time(frame) * FPS - zero
@@ -115,9 +116,11 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
                 yield from _repeated(held, until - max(slot, start))
                 slot = until
             held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
+            n_pictures += 1
         if held is None:
             raise ClipRejected("cannot be decoded: no picture in the video stream")
-        yield from _repeated(held, max(round(end), 1) - max(slot, start))
+        length = shown / FPS + shown_for((end - shown) / FPS, shown / FPS, n_pictures, frame_rate(stream))
+        yield from _repeated(held, n_shown(length) - max(slot, start))
 
 
 def _repeated(frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
@@ -176,22 +179,6 @@ def write_video(
         command = _ffmpeg_command(temporary, first.shape, wav if audio is not None else None, comment)
         process = command.run_async(cmd=get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True, overwrite_output=True)
         _feed(process, chain([first], frames))
-
-
-def _extent(path: Path | str, stream: VideoStream) -> tuple[int, Fraction]:
-    """Number of pictures and duration in seconds; counts packets where the header does not say."""
-    n_frames = stream.frames or _count(path)
-    duration = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-    duration = duration or n_frames / frame_rate(stream)
-    if not 0 <= duration <= MAX_DURATION_S:
-        raise ClipRejected(f"broken header: a duration of {float(duration):.4g} s")
-    return n_frames, duration
-
-
-def _count(path: Path | str) -> int:
-    """Count the packets of the video stream, from the beginning: not every container can be wound back."""
-    with open_media(path) as container:
-        return sum(packet.size > 0 for packet in container.demux(video_stream(container)))
 
 
 def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:

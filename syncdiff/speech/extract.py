@@ -17,7 +17,8 @@ from syncdiff.artifacts import Ledger, Outcome, attempt, progress
 from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
-from syncdiff.media.video import FPS, probe
+from syncdiff.media.clock import n_shown
+from syncdiff.media.video import probe
 from syncdiff.models.syncnet import mfcc
 from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_npy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
@@ -206,7 +207,7 @@ def _layer_number(layer: str, n_layers: int) -> int | None:
 def _video_frames(path: Path | str) -> int | None:
     """Return the number of pictures at 25 fps, or None for a file without a video stream."""
     try:
-        return max(1, round(probe(path).duration_s * FPS))
+        return n_shown(probe(path).duration_s)
     except ClipRejected:
         return None
 

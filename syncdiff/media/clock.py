@@ -1,0 +1,286 @@
+"""One clock a file: it goes on where a stream's own starts anew, and says how long the pictures last."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from syncdiff.errors import ClipRejected
+from syncdiff.media.container import (
+    FPS,
+    MAX_DURATION_S,
+    MAX_GAP_S,
+    audio_stream,
+    frame_rate,
+    open_media,
+    sounds,
+    video_stream,
+)
+
+RESTART_S = Fraction(1, 10)  # a clock that falls back by more has started anew, as in ffmpeg
+DISORDER_S = 1  # between two key frames, libav's guesses at decoding times fall back by less
+MAX_DENOMINATOR = 10**6  # of a time in seconds that a file gives
+HEADER_S = Fraction(1, 500)  # an mp4's edit list counts in milliseconds
+NOTABLE_S = Fraction(1, 2)  # of sound that is not there
+UNEVEN = 0.02  # share of the pictures that may come a quarter too early or too late in a constant rate
+THE_END = 1 << 60  # a time to seek to, in ticks
+
+VARIABLE = f"variable frame rate: shown at {FPS} fps by time"
+RESTARTED = "joined recordings, the clock starts anew: continued"
+CUT = "cut short: the pictures that are there are used"
+EMPTY_SOUND = "a sound track without sound"
+LATE_SOUND = f"the sound begins more than {float(NOTABLE_S):g} s late: padded with silence"
+SHORT_SOUND = f"the sound ends more than {float(NOTABLE_S):g} s early: padded with silence"
+CHOICE_OF_SOUND = "the first flagged default is heard, else the first"
+OUT_OF_STEP = "broken timestamps: the clocks of picture and sound do not start anew together; join with a concat filter"
+
+
+def n_shown(seconds: Fraction | float) -> int:
+    """Return how many frames at 25 fps show pictures that last so long: at least 1.
+
+    This decides every length: what `read_frames` yields, the plan counts, and the rows that speech features have.
+    """
+    return max(1, round(Fraction(seconds).limit_denominator(MAX_DENOMINATOR) * FPS))
+
+
+def shown_for(duration: Fraction, span: Fraction, n_pictures: int, rate: Fraction) -> Fraction:
+    """Return for how many seconds the last picture is shown.
+
+    Args:
+        duration: what the file says; live recordings say a millisecond, or nothing.
+        span: seconds from the first picture to the last of `n_pictures`.
+        rate: the stream's, for a file of one picture.
+    """
+    usual = span / (n_pictures - 1) if n_pictures > 1 else 1 / rate
+    return duration if 2 * duration >= usual else usual
+
+
+@dataclass
+class Clock:
+    """The clock of one stream; where the file's starts anew, as in joined recordings, it goes on.
+
+    leader: gives the `shifts` of another stream, which this one follows, so that both stay in step.
+    shifts: seconds that are added to the times of each run of the file's clock, as far as it has been seen.
+    """
+
+    leader: Callable[[], Sequence[Fraction]] | None = None
+    shifts: list[Fraction] = field(default_factory=lambda: [Fraction(0)])
+    _last: int | None = None  # decoding time of the last packet on the file's clock; this and those below in ticks
+    _end: int = 0  # of what has been seen, on this clock
+    _shift: int = 0
+
+    def continued(self, packets: Iterable[Packet]) -> Iterator[Packet]:
+        """Pass on the packets of one stream, set."""
+        for packet in packets:
+            self.set(packet)
+            yield packet
+
+    def set(self, packet: Packet) -> None:
+        """Put the stream's next packet on this clock.
+
+        Raises:
+            ClipRejected: the leader's clock does not start anew as often.
+        """
+        dts, pts = packet.dts, packet.pts
+        if dts is not None:
+            if self._last is not None and dts < self._last and self._restarts(packet, self._last - dts):
+                self._begin_run(packet.time_base, dts if pts is None else pts)
+            self._last = dts
+            if self._shift:
+                packet.dts = dts + self._shift
+        if pts is not None:
+            if self._shift:
+                packet.pts = pts = pts + self._shift
+            self._end = max(self._end, pts + (packet.duration or 0))
+
+    def _restarts(self, packet: Packet, ticks: int) -> bool:
+        return ticks * packet.time_base > (RESTART_S if packet.is_keyframe else DISORDER_S)
+
+    def _begin_run(self, time_base: Fraction, start: int) -> None:
+        own = [*self.shifts, (self._end - start) * time_base]
+        shifts = own if self.leader is None else self.leader()
+        if len(shifts) <= len(self.shifts):
+            raise ClipRejected(OUT_OF_STEP)
+        self.shifts.append(shifts[len(self.shifts)])
+        self._shift = round(self.shifts[-1] / time_base)
+
+
+def decoded(packets: Iterable[Packet]) -> Iterator[Any]:
+    """Decode the packets of one stream; the damaged end of a file that was cut short is left out.
+
+    Raises:
+        av.FFmpegError: a packet does not decode, and others after it do, or none at all.
+    """
+    damage: av.FFmpegError | None = None
+    empty = True
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError as error:
+            damage = damage or error
+            continue
+        if damage and frames and packet.size:
+            raise damage
+        empty = empty and not frames
+        yield from frames
+    if damage and empty:
+        raise damage
+
+
+def picture_shifts(path: Path | str) -> list[Fraction]:
+    """Return the `Clock.shifts` of a file's pictures."""
+    clock = Clock()
+    with open_media(path) as container:
+        for packet in container.demux(video_stream(container)):
+            clock.set(packet)
+    return clock.shifts
+
+
+def refuse_late_sound(late: Fraction) -> None:
+    """Raise ClipRejected where the sound begins so many seconds after the picture that it cannot be true."""
+    if late > MAX_GAP_S:
+        raise ClipRejected(f"broken timestamps: the sound begins {float(late):.4g} s after the picture")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many pictures a file has, for how many seconds they are shown, their rate, and what is unusual."""
+
+    n_pictures: int
+    duration: Fraction
+    fps: Fraction
+    notes: tuple[str, ...] = ()
+
+
+def extent(path: Path | str, container: InputContainer, stream: VideoStream, zero: Fraction) -> Extent:
+    """Say how long a file is, as `read_frames` will find it: by an index that can be trusted, or packet by packet.
+
+    Only the index of a whole mp4 or mov can: it lists every picture with its time and its place in the file. Other
+    headers hold lengths that are rounded, guessed, or were never filled in.
+
+    Args:
+        container: read up to the first picture of `stream`, which is due at `zero` seconds.
+
+    Raises:
+        ClipRejected: the times cannot be true, or those of sound and picture cannot be put on one clock.
+    """
+    entries = list(stream.index_entries) if container.format.name.startswith("mov") else []
+    cut = any(entry.pos + entry.size > container.size for entry in entries)
+    audio = audio_stream(container)
+    if 0 < len(entries) == stream.frames and not cut:
+        times = [entry.timestamp for entry in entries if not entry.is_discard]
+        found = _steady(times, stream) or _to_the_end(times, container, stream, zero)
+        heard = _promised(audio) if audio else ()
+    else:
+        video, sound = _walk(path)
+        found = _measured(video.times, video.last, stream, zero)
+        heard = sound.heard() if audio and sound else ()
+        if sound and sound.times and len(sound.clock.shifts) != len(video.clock.shifts):
+            raise ClipRejected(OUT_OF_STEP)
+        found = replace(found, notes=(*found.notes, *([RESTARTED] if len(video.clock.shifts) > 1 else [])))
+    notes = [*([CUT] if cut else []), *found.notes]
+    if audio:
+        notes += _sound_notes(heard, zero, found.duration)
+    if (n_sounds := len(sounds(container))) > 1:
+        notes.append(f"{n_sounds} sound tracks: {CHOICE_OF_SOUND}")
+    return replace(found, notes=tuple(notes))
+
+
+@dataclass
+class _Track:
+    """The packets of one stream, in ticks of its time base."""
+
+    time_base: Fraction
+    times: array[int] = field(default_factory=lambda: array("q"))
+    last: tuple[int, int] = (-THE_END, 0)  # the packet that is due last, and its duration
+    clock: Clock = field(default_factory=Clock)
+    _after: int = 0  # when a packet is due that has no time
+
+    def add(self, packet: Packet) -> None:
+        self.clock.set(packet)
+        if packet.size and not packet.is_discard:
+            due = self._after if packet.pts is None else packet.pts
+            self._after = due + (packet.duration or 0)
+            self.times.append(due)
+            self.last = max(self.last, (due, packet.duration or 0))
+
+    def heard(self) -> tuple[Fraction, ...]:
+        return (min(self.times) * self.time_base, sum(self.last) * self.time_base) if self.times else ()
+
+
+def _walk(path: Path | str) -> tuple[_Track, _Track | None]:
+    """Read the packets of pictures and sound without decoding them."""
+    with open_media(path) as container:
+        streams = [stream for stream in (video_stream(container), audio_stream(container)) if stream]
+        tracks = {stream.index: _Track(Fraction(stream.time_base or 1)) for stream in streams}
+        for packet in container.demux(streams):
+            tracks[packet.stream_index].add(packet)
+    video, sound = [*tracks.values(), None][:2]
+    assert video is not None
+    return video, sound
+
+
+def _steady(times: list[int], stream: VideoStream) -> Extent | None:
+    """Return the extent of pictures that all come after the same time, if the header says nothing else."""
+    gap = times[1] - times[0] if len(times) > 1 else 0
+    time_base, length = Fraction(stream.time_base or 1), len(times) * gap
+    if gap < 1 or gap * time_base > MAX_GAP_S or times != list(range(times[0], times[0] + length, gap)):
+        return None
+    if abs((stream.duration or 0) - length) * time_base > HEADER_S or length * time_base > MAX_DURATION_S:
+        return None
+    return Extent(len(times), length * time_base, frame_rate(stream))
+
+
+def _to_the_end(times: list[int], container: InputContainer, stream: VideoStream, zero: Fraction) -> Extent:
+    """Measure pictures by their decoding times, and by the packets after the last key frame."""
+    container.seek(THE_END, stream=stream)
+    last = [(packet.pts, packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    shift = round(zero / (stream.time_base or 1)) - times[0] if times else 0
+    return _measured([time + shift for time in times], max(last, default=(0, 0)), stream, zero)
+
+
+def _measured(times: Sequence[int], last: tuple[int, int], stream: VideoStream, zero: Fraction) -> Extent:
+    """Measure pictures that are due at `times`, in any order, of which the `last` has a duration, all in ticks."""
+    time_base = Fraction(stream.time_base or 1)
+    start = round(zero / time_base)
+    due = np.sort(np.array([time for time in times if time >= start] or [start], np.int64))
+    gaps = np.diff(due)
+    if max(int(gaps.max(initial=0)), last[1]) * time_base > MAX_GAP_S:
+        raise ClipRejected(f"broken timestamps: a gap of more than {MAX_GAP_S} s")
+    nominal, span = frame_rate(stream), max(last[0] - start, 0) * time_base
+    duration = span + shown_for(last[1] * time_base, span, len(due), nominal)
+    if duration > MAX_DURATION_S:
+        raise ClipRejected(f"broken timestamps: a duration of {float(duration):.4g} s")
+    rate = len(due) / duration if duration else nominal
+    if len(gaps) and np.mean(abs(gaps - np.median(gaps)) > np.median(gaps) / 4) > UNEVEN:
+        return Extent(len(due), duration, rate, (VARIABLE,))
+    return Extent(len(due), duration, nominal if abs(rate / nominal - 1) < 2 * UNEVEN else rate)
+
+
+def _promised(audio: AudioStream) -> tuple[Fraction, ...]:
+    """Return when the sound of a whole mp4 begins and ends, by its header; nothing where it is empty."""
+    begin, time_base = audio.start_time or 0, Fraction(audio.time_base or 1)
+    return (begin * time_base, (begin + (audio.duration or 0)) * time_base) if len(audio.index_entries) else ()
+
+
+def _sound_notes(heard: tuple[Fraction, ...], zero: Fraction, duration: Fraction) -> Iterator[str]:
+    if not heard:
+        yield EMPTY_SOUND
+        return
+    begin, end = heard
+    refuse_late_sound(begin - zero)
+    if begin - zero > NOTABLE_S:
+        yield LATE_SOUND
+    if zero + duration - end > NOTABLE_S:
+        yield SHORT_SOUND
