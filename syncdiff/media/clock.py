@@ -13,7 +13,9 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.index import IndexEntry
 from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from syncdiff.errors import ClipRejected
@@ -22,7 +24,9 @@ from syncdiff.media.container import (
     MAX_DURATION_S,
     MAX_GAP_S,
     audio_stream,
+    first_frame,
     frame_rate,
+    frame_time,
     open_media,
     sounds,
     video_stream,
@@ -34,11 +38,13 @@ MAX_DENOMINATOR = 10**6  # of a time in seconds that a file gives
 HEADER_S = Fraction(1, 500)  # an mp4's edit list counts in milliseconds
 NOTABLE_S = Fraction(1, 2)  # of sound that is not there
 UNEVEN = 0.02  # share of the pictures that may come a quarter too early or too late in a constant rate
+INDEX_BYTES = 32  # of a packet in an index that lies after all packets, at most
 THE_END = 1 << 60  # a time to seek to, in ticks
 
 VARIABLE = f"variable frame rate: shown at {FPS} fps by time"
 RESTARTED = "joined recordings, the clock starts anew: continued"
 CUT = "cut short: the pictures that are there are used"
+UNREAD = "more follows that is not read, as in files joined byte by byte: join them with a concat filter"
 EMPTY_SOUND = "a sound track without sound"
 LATE_SOUND = f"the sound begins more than {float(NOTABLE_S):g} s late: padded with silence"
 SHORT_SOUND = f"the sound ends more than {float(NOTABLE_S):g} s early: padded with silence"
@@ -62,7 +68,9 @@ def shown_for(duration: Fraction, span: Fraction, n_pictures: int, rate: Fractio
         span: seconds from the first picture to the last of `n_pictures`.
         rate: the stream's, for a file of one picture.
     """
-    usual = span / (n_pictures - 1) if n_pictures > 1 else 1 / rate
+    if n_pictures == 1:
+        return duration or 1 / rate
+    usual = span / (n_pictures - 1)
     return duration if 2 * duration >= usual else usual
 
 
@@ -120,22 +128,32 @@ def decoded(packets: Iterable[Packet]) -> Iterator[Any]:
     """Decode the packets of one stream; the damaged end of a file that was cut short is left out.
 
     Raises:
-        av.FFmpegError: a packet does not decode, and others after it do, or none at all.
+        av.FFmpegError: a packet does not decode, and others after it do, none at all, or too much is damaged.
     """
     damage: av.FFmpegError | None = None
+    lost = Fraction(0)  # seconds
     empty = True
     for packet in packets:
         try:
             frames = packet.decode()
         except av.InvalidDataError as error:
-            damage = damage or error
+            damage, lost = damage or error, lost + (packet.duration or 0) * packet.time_base
             continue
-        if damage and frames and packet.size:
+        if damage and (lost > NOTABLE_S or (frames and packet.size)):
             raise damage
         empty = empty and not frames
         yield from frames
-    if damage and empty:
+    if damage and (empty or lost > NOTABLE_S):
         raise damage
+
+
+def has_pictures(path: Path | str) -> bool:
+    """Return whether a file has a video stream; raise ClipRejected where it cannot be opened."""
+    with open_media(path) as container:
+        try:
+            return bool(video_stream(container))
+        except ClipRejected:
+            return False
 
 
 def picture_shifts(path: Path | str) -> list[Fraction]:
@@ -163,38 +181,72 @@ class Extent:
     notes: tuple[str, ...] = ()
 
 
-def extent(path: Path | str, container: InputContainer, stream: VideoStream, zero: Fraction) -> Extent:
-    """Say how long a file is, as `read_frames` will find it: by an index that can be trusted, or packet by packet.
+def extent(container: InputContainer, stream: VideoStream) -> tuple[VideoFrame, Extent]:
+    """Return a file's first picture and how long the file is, as `read_frames` will find it.
 
-    Only the index of a whole mp4 or mov can: it lists every picture with its time and its place in the file. Other
-    headers hold lengths that are rounded, guessed, or were never filled in.
+    The index of a whole mp4 or mov is trusted: it lists every picture with its time and its place in the file. Other
+    headers hold lengths that are rounded, guessed, or were never filled in, so that the file is read, packet by packet.
 
     Args:
-        container: read up to the first picture of `stream`, which is due at `zero` seconds.
+        container: as it was opened.
 
     Raises:
-        ClipRejected: the times cannot be true, or those of sound and picture cannot be put on one clock.
+        ClipRejected: no picture, times that cannot be true, or sound and picture cannot be put on one clock.
     """
-    entries = list(stream.index_entries) if container.format.name.startswith("mov") else []
-    cut = any(entry.pos + entry.size > container.size for entry in entries)
     audio = audio_stream(container)
-    if 0 < len(entries) == stream.frames and not cut:
-        times = [entry.timestamp for entry in entries if not entry.is_discard]
-        found = _steady(times, stream) or _to_the_end(times, container, stream, zero)
-        heard = _promised(audio) if audio else ()
-    else:
-        video, sound = _walk(path)
-        found = _measured(video.times, video.last, stream, zero)
-        heard = sound.heard() if audio and sound else ()
-        if sound and sound.times and len(sound.clock.shifts) != len(video.clock.shifts):
-            raise ClipRejected(OUT_OF_STEP)
-        found = replace(found, notes=(*found.notes, *([RESTARTED] if len(video.clock.shifts) > 1 else [])))
-    notes = [*([CUT] if cut else []), *found.notes]
+    seen = _by_index(container, stream, audio) or _by_packets(container, stream, audio)
+    found, notes = seen.extent, []
+    if container.size - seen.end > container.size / 10 + INDEX_BYTES * (seen.n_packets + 128):
+        notes.append(UNREAD)
     if audio:
-        notes += _sound_notes(heard, zero, found.duration)
+        notes += _sound_notes(seen.heard, frame_time(seen.first), found.duration)
     if (n_sounds := len(sounds(container))) > 1:
         notes.append(f"{n_sounds} sound tracks: {CHOICE_OF_SOUND}")
-    return replace(found, notes=tuple(notes))
+    return seen.first, replace(found, notes=(*found.notes, *notes))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What has been found out about a file.
+
+    heard: when its sound begins and ends, in seconds; nothing where there is none.
+    n_packets, end: of pictures and sound together; the byte after the last.
+    """
+
+    first: VideoFrame
+    extent: Extent
+    heard: tuple[Fraction, ...]
+    n_packets: int
+    end: int
+
+
+def _by_index(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Seen | None:
+    """Look at the index of an mp4 or mov, if it is one that has every picture, and the file has not been cut short."""
+    entries = list(stream.index_entries) if container.format.name.startswith("mov") else []
+    if not 0 < len(entries) == stream.frames or entries[-1].is_discard or _ends(entries[-1]) > container.size:
+        return None
+    first = first_frame(container, stream)
+    times = [entry.timestamp for entry in entries if not entry.is_discard]
+    found = _steady(times, stream) or _to_the_end(times, container, stream, frame_time(first))
+    indexes = [track.index_entries for track in (stream, audio) if track and len(track.index_entries)]
+    end = max(_ends(index[-1]) for index in indexes)
+    return _Seen(first, found, _promised(audio) if audio else (), sum(map(len, indexes)), end)
+
+
+def _by_packets(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Seen:
+    """Read all packets."""
+    cut = len(stream.index_entries) > 0 and _ends(stream.index_entries[-1]) > container.size
+    first, video, sound = _walk(container, stream, audio)
+    joined = len(video.clock.shifts) > 1
+    if sound.times and len(sound.clock.shifts) != len(video.clock.shifts):
+        raise ClipRejected(OUT_OF_STEP)
+    found = _measured(video.times, video.last, stream, frame_time(first))
+    found = replace(found, notes=(*found.notes, *([RESTARTED] if joined else []), *([CUT] if cut else [])))
+    return _Seen(first, found, sound.heard(), len(video.times) + len(sound.times), max(video.end, sound.end))
+
+
+def _ends(entry: IndexEntry) -> int:
+    return entry.pos + entry.size
 
 
 @dataclass
@@ -205,6 +257,7 @@ class _Track:
     times: array[int] = field(default_factory=lambda: array("q"))
     last: tuple[int, int] = (-THE_END, 0)  # the packet that is due last, and its duration
     clock: Clock = field(default_factory=Clock)
+    end: int = 0  # of its last packet in the file, in bytes
     _after: int = 0  # when a packet is due that has no time
 
     def add(self, packet: Packet) -> None:
@@ -213,22 +266,29 @@ class _Track:
             due = self._after if packet.pts is None else packet.pts
             self._after = due + (packet.duration or 0)
             self.times.append(due)
+            self.end = max(self.end, (packet.pos or 0) + packet.size)
             self.last = max(self.last, (due, packet.duration or 0))
 
     def heard(self) -> tuple[Fraction, ...]:
         return (min(self.times) * self.time_base, sum(self.last) * self.time_base) if self.times else ()
 
 
-def _walk(path: Path | str) -> tuple[_Track, _Track | None]:
-    """Read the packets of pictures and sound without decoding them."""
-    with open_media(path) as container:
-        streams = [stream for stream in (video_stream(container), audio_stream(container)) if stream]
-        tracks = {stream.index: _Track(Fraction(stream.time_base or 1)) for stream in streams}
-        for packet in container.demux(streams):
-            tracks[packet.stream_index].add(packet)
-    video, sound = [*tracks.values(), None][:2]
-    assert video is not None
-    return video, sound
+def _walk(
+    container: InputContainer, stream: VideoStream, audio: AudioStream | None
+) -> tuple[VideoFrame, _Track, _Track]:
+    """Read the packets of pictures and sound, and decode those of the first picture."""
+    video, sound = _Track(Fraction(stream.time_base or 1)), _Track(Fraction((audio or stream).time_base or 1))
+    first: VideoFrame | None = None
+    for packet in container.demux([stream, audio] if audio else [stream]):
+        if packet.stream_index == stream.index:
+            video.add(packet)
+            if first is None:
+                first = next(iter(packet.decode()), None)
+        else:
+            sound.add(packet)
+    if first is None:
+        raise ClipRejected("cannot be decoded: no picture in the video stream")
+    return first, video, sound
 
 
 def _steady(times: list[int], stream: VideoStream) -> Extent | None:
@@ -245,9 +305,10 @@ def _steady(times: list[int], stream: VideoStream) -> Extent | None:
 def _to_the_end(times: list[int], container: InputContainer, stream: VideoStream, zero: Fraction) -> Extent:
     """Measure pictures by their decoding times, and by the packets after the last key frame."""
     container.seek(THE_END, stream=stream)
-    last = [(packet.pts, packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    rest = (packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard)
+    last = max(((packet.pts, packet.duration or 0) for packet in rest), default=(0, 0))
     shift = round(zero / (stream.time_base or 1)) - times[0] if times else 0
-    return _measured([time + shift for time in times], max(last, default=(0, 0)), stream, zero)
+    return _measured([time + shift for time in times], last, stream, zero)
 
 
 def _measured(times: Sequence[int], last: tuple[int, int], stream: VideoStream, zero: Fraction) -> Extent:
@@ -263,7 +324,7 @@ def _measured(times: Sequence[int], last: tuple[int, int], stream: VideoStream, 
     if duration > MAX_DURATION_S:
         raise ClipRejected(f"broken timestamps: a duration of {float(duration):.4g} s")
     rate = len(due) / duration if duration else nominal
-    if len(gaps) and np.mean(abs(gaps - np.median(gaps)) > np.median(gaps) / 4) > UNEVEN:
+    if len(gaps) and np.count_nonzero(abs(gaps - np.median(gaps)) > np.median(gaps) / 4) > max(1, UNEVEN * len(gaps)):
         return Extent(len(due), duration, rate, (VARIABLE,))
     return Extent(len(due), duration, nominal if abs(rate / nominal - 1) < 2 * UNEVEN else rate)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 import av
 import numpy as np
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.frame import Frame
@@ -26,6 +28,7 @@ FPS = 25
 # other files, which libav would open.
 DEMUXERS = (
     *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "flv", "asf", "ogg", "nut", "mxf", "ivf", "dv"),
+    *("h264", "hevc"),
     *("wav", "w64", "aiff", "caf", "mp3", "flac", "aac", "ac3", "amr"),
 )
 SAFE = {
@@ -52,12 +55,16 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
         raise ClipRejected("cannot be decoded: empty file")
     # The prefix keeps libav from reading "a:b.mp4" as a protocol.
     file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+    opened = False
     try:
         with av.open(file, "r", options=SAFE, metadata_errors="replace") as container:
+            opened = True
             yield container
     except UnicodeEncodeError:
         raise ClipRejected("cannot be decoded: the file name is not UTF-8") from None
     except av.FFmpegError as error:
+        if error.errno == errno.EINVAL and not opened:
+            raise ClipRejected("cannot be decoded: not a kind of file that is read; convert it to mp4") from None
         raise ClipRejected(f"cannot be decoded: {error.strerror}") from None
     except (ValueError, ArithmeticError, LookupError, MemoryError) as error:  # nonsense that libav passes on
         raise ClipRejected(f"cannot be decoded: {one_line(error) or type(error).__name__}") from None
@@ -102,12 +109,17 @@ def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
     Raises:
         ClipRejected: a gap, or a frame's own duration, is longer than `MAX_GAP_S`.
     """
-    end: Fraction | None = None
+    end: int | None = None  # ticks of the stream's time base, as all times here
+    longest = 0.0
     for frame in frames:
-        start = end if end is not None and frame.pts is None else frame_time(frame)
-        last, end = start if end is None else end, start + Fraction((frame.duration or 0) * (frame.time_base or 0))
-        if max(start - last, end - start) > MAX_GAP_S:
+        longest = longest or MAX_GAP_S / float(frame.time_base or 1)
+        pts, duration = frame.pts, frame.duration or 0
+        if duration > longest and isinstance(frame, AudioFrame):  # libav's nonsense at the end of joined Ogg files
+            duration = round(frame.samples / (frame.sample_rate * frame.time_base))
+        start = (0 if end is None else end) if pts is None else pts
+        if duration > longest or (end is not None and start - end > longest):
             raise ClipRejected(f"broken timestamps: a gap of more than {MAX_GAP_S} s")
+        end = start + duration
         yield frame
 
 

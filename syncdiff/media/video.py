@@ -30,7 +30,6 @@ from syncdiff.media.container import (
     FPS,
     audio_stream,
     continuous,
-    first_frame,
     frame_rate,
     frame_time,
     open_media,
@@ -68,9 +67,8 @@ def probe(path: Path | str) -> Probe:
     """
     with open_media(path) as container:
         stream = video_stream(container)
-        first = first_frame(container, stream)
+        first, found = extent(container, stream)
         height, width = upright(first).shape[:2]
-        found = extent(path, container, stream, frame_time(first))
         audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(

@@ -17,7 +17,7 @@ from syncdiff.artifacts import Ledger, Outcome, attempt, progress
 from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
-from syncdiff.media.clock import n_shown
+from syncdiff.media.clock import has_pictures, n_shown
 from syncdiff.media.video import probe
 from syncdiff.models.syncnet import mfcc
 from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_npy, write_shard
@@ -206,10 +206,12 @@ def _layer_number(layer: str, n_layers: int) -> int | None:
 
 def _video_frames(path: Path | str) -> int | None:
     """Return the number of pictures at 25 fps, or None for a file without a video stream."""
+    if not has_pictures(path):
+        return None
     try:
         return n_shown(probe(path).duration_s)
-    except ClipRejected:
-        return None
+    except ClipRejected as error:
+        raise UserError(f"{path}: {error}; give another file, or its sound alone") from None
 
 
 def speech_shard(config: Config, feature_sets: Sequence[str], faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:
