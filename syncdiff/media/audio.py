@@ -33,6 +33,7 @@ from syncdiff.media.container import (
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
 WAV_BLOCK = 65_536  # samples that are streamed at a time
+MAX_CHANNELS = 64  # that libav mixes
 PHASE_EVERY = 50  # frames: about once a second
 CANCELLED = 1e-4  # of the power of the channels is left in their mean: 40 dB below
 UNNAMED = re.compile(r"\d+ channels|ambisonic")  # layouts for which libav has no rule, or only a guess
@@ -157,7 +158,7 @@ def _in_phase(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
     """
     mixed = heard = 0.0
     for index, frame in enumerate(frames):
-        if index % PHASE_EVERY == 0 and frame.layout.nb_channels > 1:
+        if index % PHASE_EVERY == 0 and frame.layout.nb_channels == 2:
             channels = frame.to_ndarray().astype(float)
             channels = channels if frame.format.is_planar else channels.reshape(-1, frame.layout.nb_channels).T
             mixed += np.square(channels.mean(axis=0)).sum()
@@ -169,6 +170,8 @@ def _in_phase(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
 
 def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> Iterator[np.ndarray]:
     """Convert decoded frames of one kind to int16 mono at 16 kHz; `async` fills gaps between their times."""
+    if first.layout.nb_channels > MAX_CHANNELS:
+        raise ClipRejected(f"{first.layout.nb_channels} channels of sound: more than {MAX_CHANNELS}; give fewer")
     graph, layout = Graph(), first.layout.name
     nodes = [
         graph.add_abuffer(sample_rate=first.sample_rate, format=first.format, layout=layout, time_base=first.time_base),
@@ -176,9 +179,10 @@ def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> Iterator[np.ndar
         graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={SAMPLE_RATE}"),
         graph.add("abuffersink"),
     ]
-    if UNNAMED.match(layout):
+    if first.layout.nb_channels > 2 and UNNAMED.match(layout):
         n = first.layout.nb_channels
-        nodes.insert(1, graph.add("pan", "mono|c0=" + "+".join(f"{1 / n}*c{channel}" for channel in range(n))))
+        mean = "mono|c0=" + "+".join(f"{1 / n}*c{channel}" for channel in range(n))
+        nodes[1:1] = [graph.add("aformat", "sample_fmts=dblp"), graph.add("pan", mean)]  # integers it rounds n times
     graph.link_nodes(*nodes).configure()
     for frame in chain([first], rest, [None]):
         yield from _filter(graph, frame)

@@ -89,8 +89,8 @@ class Clock:
     _shift: int = 0
 
     def continued(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        """Pass on the packets of one stream, set."""
-        for packet in packets:
+        """Pass on the `complete` packets of one stream, set."""
+        for packet in complete(packets):
             self.set(packet)
             yield packet
 
@@ -122,6 +122,19 @@ class Clock:
             raise ClipRejected(OUT_OF_STEP)
         self.shifts.append(shifts[len(self.shifts)])
         self._shift = round(self.shifts[-1] / time_base)
+
+
+def complete(packets: Iterable[Packet]) -> Iterator[Packet]:
+    """Pass packets on, but for a last picture that the file ends in: whether it decodes is a matter of luck."""
+    held: dict[int, Packet] = {}  # by stream
+    for packet in packets:
+        before = held.pop(packet.stream_index, None) if held else None
+        if before is not None and packet.size:  # the packet at the very end is empty
+            yield before
+        if packet.is_corrupt and packet.stream.type == "video":
+            held[packet.stream_index] = packet
+        else:
+            yield packet
 
 
 def decoded(packets: Iterable[Packet]) -> Iterator[Any]:
@@ -254,6 +267,7 @@ class _Track:
     """The packets of one stream, in ticks of its time base."""
 
     time_base: Fraction
+    usual: int = 0  # duration of a packet that does not say its own
     times: array[int] = field(default_factory=lambda: array("q"))
     last: tuple[int, int] = (-THE_END, 0)  # the packet that is due last, and its duration
     clock: Clock = field(default_factory=Clock)
@@ -264,7 +278,7 @@ class _Track:
         self.clock.set(packet)
         if packet.size and not packet.is_discard:
             due = self._after if packet.pts is None else packet.pts
-            self._after = due + (packet.duration or 0)
+            self._after = due + (packet.duration or self.usual)
             self.times.append(due)
             self.end = max(self.end, (packet.pos or 0) + packet.size)
             self.last = max(self.last, (due, packet.duration or 0))
@@ -278,8 +292,9 @@ def _walk(
 ) -> tuple[VideoFrame, _Track, _Track]:
     """Read the packets of pictures and sound, and decode those of the first picture."""
     video, sound = _Track(Fraction(stream.time_base or 1)), _Track(Fraction((audio or stream).time_base or 1))
+    video.usual = round(1 / (frame_rate(stream) * video.time_base))
     first: VideoFrame | None = None
-    for packet in container.demux([stream, audio] if audio else [stream]):
+    for packet in complete(container.demux([stream, audio] if audio else [stream])):
         if packet.stream_index == stream.index:
             video.add(packet)
             if first is None:

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -39,6 +41,7 @@ from syncdiff.media.container import (
 
 PRESET = "veryfast"  # half the time of x264's own choice on 1080p
 CROP_CRF = 5  # with that preset: 43 dB, about one grey level of error
+HALF = Fraction(1, 2)
 VIDEO_CRF = 17  # x264's "visually lossless"
 X264 = "asm=AVX2"  # with AVX-512, the same pictures gave other bytes from one time to the next (PyAV 18.1's x264)
 BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}  # no dates or versions in the file
@@ -100,25 +103,37 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
     Raises:
         ClipRejected: no video stream, or it cannot be decoded.
     """
-    slot = n_pictures = 0  # slot: index on the 25 fps timeline of the next frame; times below are in these units
-    held: VideoFrame | None = None
-    zero = shown = end = Fraction(0)
+    slot = 0  # of the next frame, on the 25 fps timeline
     with open_media(source) as container:
-        stream = video_stream(container)
-        for frame in continuous(decoded(Clock().continued(container.demux(stream)))):
-            if held is None:
-                zero = frame_time(frame) * FPS
-            begin = end if frame.pts is None else frame_time(frame) * FPS - zero
-            if held is not None:
-                until = max(slot, ceil(max((shown + begin) / 2, begin - Fraction(1, 2))))
-                yield from _repeated(held, until - max(slot, start))
-                slot = until
-            held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
-            n_pictures += 1
+        for picture, until in _timeline(container):
+            yield from _repeated(picture, until - max(slot, start))
+            slot = until
+
+
+def _timeline(container: InputContainer) -> Iterator[tuple[VideoFrame, int]]:
+    """Yield the pictures that are shown at 25 fps, each with the slot from which the next is shown, or the end."""
+    stream = video_stream(container)
+    waiting: deque[tuple[VideoFrame, int]] = deque()  # the end may come before the slots that the nearest would have
+    held: VideoFrame | None = None
+    slot = n_pictures = 0
+    zero = shown = end = Fraction(0)  # these and `begin` in slots
+    for frame in continuous(decoded(Clock().continued(container.demux(stream)))):
         if held is None:
-            raise ClipRejected("cannot be decoded: no picture in the video stream")
-        length = shown / FPS + shown_for((end - shown) / FPS, shown / FPS, n_pictures, frame_rate(stream))
-        yield from _repeated(held, n_shown(length) - max(slot, start))
+            zero = frame_time(frame) * FPS
+        begin = end if frame.pts is None else frame_time(frame) * FPS - zero
+        if held is not None and (until := ceil(max((shown + begin) / 2, begin - HALF))) > slot:
+            waiting.append((held, until))
+            slot = until
+        while waiting and waiting[0][1] <= begin + HALF:
+            yield waiting.popleft()
+        held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
+        n_pictures += 1
+    if held is None:
+        raise ClipRejected("cannot be decoded: no picture in the video stream")
+    own, span = Fraction((held.duration or 0) * (held.time_base or 0)), shown / FPS
+    n_frames = n_shown(span + shown_for(own, span, n_pictures, frame_rate(stream)))
+    yield from ((picture, min(until, n_frames)) for picture, until in waiting)
+    yield held, n_frames
 
 
 def _repeated(frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
