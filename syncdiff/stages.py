@@ -35,8 +35,8 @@ MODEL_KEYS = (
 
 STAGES = {
     "corpus": Stage(6, ("results", "corpus", "seed")),
-    "plan": Stage(1, ("results", "corpus", "plan")),
-    "faces": Stage(3, ("faces",)),
+    "plan": Stage(2, ("results", "corpus", "plan")),
+    "faces": Stage(4, ("faces",)),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -47,7 +47,7 @@ STAGES = {
     "train": Stage(10, (*MODEL_KEYS, "pretraining", "train")),
     "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(2, ()),  # shows the whole config

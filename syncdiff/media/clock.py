@@ -35,7 +35,7 @@ from syncdiff.media.container import (
 RESTART_S = Fraction(1, 10)  # a clock that falls back by more has started anew, as in ffmpeg
 DISORDER_S = 1  # between two key frames, libav's guesses at decoding times fall back by less
 MAX_DENOMINATOR = 10**6  # of a time in seconds that a file gives
-HEADER_S = Fraction(1, 500)  # an mp4's edit list counts in milliseconds
+HEADER_S = 0.002  # an mp4's edit list counts in milliseconds
 NOTABLE_S = Fraction(1, 2)  # of sound that is not there
 UNEVEN = 0.02  # share of the pictures that may come a quarter too early or too late in a constant rate
 INDEX_BYTES = 32  # of a packet in an index that lies after all packets, at most
@@ -235,7 +235,7 @@ class _Seen:
 
 def _by_index(container: InputContainer, stream: VideoStream, audio: AudioStream | None) -> _Seen | None:
     """Look at the index of an mp4 or mov, if it is one that has every picture, and the file has not been cut short."""
-    entries = list(stream.index_entries) if container.format.name.startswith("mov") else []
+    entries = stream.index_entries[:] if container.format.name.startswith("mov") else []
     if not 0 < len(entries) == stream.frames or entries[-1].is_discard or _ends(entries[-1]) > container.size:
         return None
     first = first_frame(container, stream)
@@ -309,19 +309,19 @@ def _walk(
 def _steady(times: list[int], stream: VideoStream) -> Extent | None:
     """Return the extent of pictures that all come after the same time, if the header says nothing else."""
     gap = times[1] - times[0] if len(times) > 1 else 0
-    time_base, length = Fraction(stream.time_base or 1), len(times) * gap
-    if gap < 1 or gap * time_base > MAX_GAP_S or times != list(range(times[0], times[0] + length, gap)):
+    tick, length = float(stream.time_base or 1), len(times) * gap
+    if gap < 1 or gap * tick > MAX_GAP_S or times != list(range(times[0], times[0] + length, gap)):
         return None
-    if abs((stream.duration or 0) - length) * time_base > HEADER_S or length * time_base > MAX_DURATION_S:
+    if abs((stream.duration or 0) - length) * tick > HEADER_S or length * tick > MAX_DURATION_S:
         return None
-    return Extent(len(times), length * time_base, frame_rate(stream))
+    return Extent(len(times), length * Fraction(stream.time_base or 1), frame_rate(stream))
 
 
 def _to_the_end(times: list[int], container: InputContainer, stream: VideoStream, zero: Fraction) -> Extent:
     """Measure pictures by their decoding times, and by the packets after the last key frame."""
     container.seek(THE_END, stream=stream)
-    rest = (packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard)
-    last = max(((packet.pts, packet.duration or 0) for packet in rest), default=(0, 0))
+    rest = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
+    last = max(((packet.pts or 0, packet.duration or 0) for packet in rest), default=(0, 0))
     shift = round(zero / (stream.time_base or 1)) - times[0] if times else 0
     return _measured([time + shift for time in times], last, stream, zero)
 

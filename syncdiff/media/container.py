@@ -65,7 +65,9 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
     except av.FFmpegError as error:
         if error.errno == errno.EINVAL and not opened:
             raise ClipRejected("cannot be decoded: not a kind of file that is read; convert it to mp4") from None
-        raise ClipRejected(f"cannot be decoded: {error.strerror}") from None
+        # EPERM is what a decoder returns that only says -1.
+        reason = "damaged data" if opened and error.errno == errno.EPERM else error.strerror
+        raise ClipRejected(f"cannot be decoded: {reason}") from None
     except (ValueError, ArithmeticError, LookupError, MemoryError) as error:  # nonsense that libav passes on
         raise ClipRejected(f"cannot be decoded: {one_line(error) or type(error).__name__}") from None
 
@@ -115,7 +117,7 @@ def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
         longest = longest or MAX_GAP_S / float(frame.time_base or 1)
         pts, duration = frame.pts, frame.duration or 0
         if duration > longest and isinstance(frame, AudioFrame):  # libav's nonsense at the end of joined Ogg files
-            duration = round(frame.samples / (frame.sample_rate * frame.time_base))
+            duration = round(frame.samples / frame.sample_rate / (frame.time_base or 1))
         start = (0 if end is None else end) if pts is None else pts
         if duration > longest or (end is not None and start - end > longest):
             raise ClipRejected(f"broken timestamps: a gap of more than {MAX_GAP_S} s")

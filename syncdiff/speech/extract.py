@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -205,13 +206,16 @@ def _layer_number(layer: str, n_layers: int) -> int | None:
 
 
 def _video_frames(path: Path | str) -> int | None:
-    """Return the number of pictures at 25 fps, or None for a file without a video stream."""
+    """Return the number of pictures at 25 fps, or None for a file without a video stream; say what is odd about it."""
     if not has_pictures(path):
         return None
     try:
-        return n_shown(probe(path).duration_s)
+        found = probe(path)
     except ClipRejected as error:
         raise UserError(f"{path}: {error}; give another file, or its sound alone") from None
+    for note in found.notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return n_shown(found.duration_s)
 
 
 def speech_shard(config: Config, feature_sets: Sequence[str], faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:

@@ -350,11 +350,11 @@ def test_a_sound_track_without_packets(tmp_path: Path) -> None:
         extract_features(tmp_path / "b.mkv", tmp_path / "x.npy")
 
 
-def test_features_have_a_row_for_every_frame(tmp_path: Path) -> None:
-    ff(*source(30, 2), *UNEVEN, *AAC, tmp_path / "a.mkv")
-    assert len(extract_features(tmp_path / "a.mkv", tmp_path / "x.npy")) == sum(
-        1 for _ in read_frames(tmp_path / "a.mkv")
-    )
+def test_features_have_a_row_for_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.mkv"
+    ff(*source(30, 2), *UNEVEN, *AAC, path)
+    assert len(extract_features(path, tmp_path / "x.npy")) == sum(1 for _ in read_frames(path))
+    assert capsys.readouterr().err == f"{path}: {clock.VARIABLE}\n"
 
 
 def test_a_kind_of_file_that_is_not_read(tmp_path: Path) -> None:
