@@ -19,12 +19,11 @@ from av.filter import Graph
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected
-from syncdiff.media.clock import Clock, decoded, picture_shifts, refuse_late_sound
+from syncdiff.media.clock import Clock, decoded, first_picture, picture_shifts, refuse_late_sound
 from syncdiff.media.container import (
     FPS,
     audio_stream,
     continuous,
-    first_frame,
     frame_time,
     open_media,
     video_stream,
@@ -136,7 +135,7 @@ def _first_picture_time(path: Path | str) -> Fraction | None:
             stream = video_stream(container)
         except ClipRejected:
             return None
-        return frame_time(first_frame(container, stream))
+        return frame_time(first_picture(container, stream))
 
 
 def _from(n_trimmed: int, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

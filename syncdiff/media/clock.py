@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -24,7 +25,6 @@ from syncdiff.media.container import (
     MAX_DURATION_S,
     MAX_GAP_S,
     audio_stream,
-    first_frame,
     frame_rate,
     frame_time,
     open_media,
@@ -49,6 +49,7 @@ EMPTY_SOUND = "a sound track without sound"
 LATE_SOUND = f"the sound begins more than {float(NOTABLE_S):g} s late: padded with silence"
 SHORT_SOUND = f"the sound ends more than {float(NOTABLE_S):g} s early: padded with silence"
 CHOICE_OF_SOUND = "the first flagged default is heard, else the first"
+NO_PICTURE = "cannot be decoded: no picture in the video stream"
 OUT_OF_STEP = "broken timestamps: the clocks of picture and sound do not start anew together; join with a concat filter"
 
 
@@ -118,6 +119,8 @@ class Clock:
     def _begin_run(self, time_base: Fraction, start: int) -> None:
         own = [*self.shifts, (self._end - start) * time_base]
         shifts = own if self.leader is None else self.leader()
+        if len(shifts) == 1:  # only this stream falls back: both are on the file's clock as it is
+            return
         if len(shifts) <= len(self.shifts):
             raise ClipRejected(OUT_OF_STEP)
         self.shifts.append(shifts[len(self.shifts)])
@@ -158,6 +161,41 @@ def decoded(packets: Iterable[Packet]) -> Iterator[Any]:
         yield from frames
     if damage and (empty or lost > NOTABLE_S):
         raise damage
+
+
+def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decode the pictures of a container as it was opened, in the order in which they are due, on one clock."""
+    packets = Clock().continued(container.demux(stream))
+    return _in_slots(packets) if _has_slots(container) else decoded(packets)
+
+
+def first_picture(container: InputContainer, stream: VideoStream) -> VideoFrame:
+    """Decode up to the first picture: its time is the clip's time zero."""
+    for frame in pictures(container, stream):
+        return frame
+    raise ClipRejected(NO_PICTURE)
+
+
+def _has_slots(container: InputContainer) -> bool:
+    """Return whether a container has no times: in AVI, the n-th picture that is shown has the place of the n-th stored.
+
+    The presentation times that libav makes up for it are those of the order of decoding.
+    """
+    return container.format.name == "avi"
+
+
+def _in_slots(packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+    slots: deque[int | None] = deque()
+
+    def noted() -> Iterator[Packet]:
+        for packet in packets:
+            if packet.size:
+                slots.append(packet.dts)
+            yield packet
+
+    for frame in decoded(noted()):
+        frame.pts = slots.popleft() if slots else None
+        yield frame
 
 
 def has_pictures(path: Path | str) -> bool:
@@ -238,7 +276,7 @@ def _by_index(container: InputContainer, stream: VideoStream, audio: AudioStream
     entries = stream.index_entries[:] if container.format.name.startswith("mov") else []
     if not 0 < len(entries) == stream.frames or entries[-1].is_discard or _ends(entries[-1]) > container.size:
         return None
-    first = first_frame(container, stream)
+    first = first_picture(container, stream)
     times = [entry.timestamp for entry in entries if not entry.is_discard]
     found = _steady(times, stream) or _to_the_end(times, container, stream, frame_time(first))
     indexes = [track.index_entries for track in (stream, audio) if track and len(track.index_entries)]
@@ -251,7 +289,7 @@ def _by_packets(container: InputContainer, stream: VideoStream, audio: AudioStre
     cut = len(stream.index_entries) > 0 and _ends(stream.index_entries[-1]) > container.size
     first, video, sound = _walk(container, stream, audio)
     joined = len(video.clock.shifts) > 1
-    if sound.times and len(sound.clock.shifts) != len(video.clock.shifts):
+    if joined and sound.times and len(sound.clock.shifts) != len(video.clock.shifts):
         raise ClipRejected(OUT_OF_STEP)
     found = _measured(video.times, video.last, stream, frame_time(first))
     found = replace(found, notes=(*found.notes, *([RESTARTED] if joined else []), *([CUT] if cut else [])))
@@ -267,6 +305,7 @@ class _Track:
     """The packets of one stream, in ticks of its time base."""
 
     time_base: Fraction
+    in_slots: bool = False
     usual: int = 0  # duration of a packet that does not say its own
     times: array[int] = field(default_factory=lambda: array("q"))
     last: tuple[int, int] = (-THE_END, 0)  # the packet that is due last, and its duration
@@ -277,7 +316,8 @@ class _Track:
     def add(self, packet: Packet) -> None:
         self.clock.set(packet)
         if packet.size and not packet.is_discard:
-            due = self._after if packet.pts is None else packet.pts
+            time = packet.dts if self.in_slots else packet.pts
+            due = self._after if time is None else time
             self._after = due + (packet.duration or self.usual)
             self.times.append(due)
             self.end = max(self.end, (packet.pos or 0) + packet.size)
@@ -292,7 +332,7 @@ def _walk(
 ) -> tuple[VideoFrame, _Track, _Track]:
     """Read the packets of pictures and sound, and decode those of the first picture."""
     video, sound = _Track(Fraction(stream.time_base or 1)), _Track(Fraction((audio or stream).time_base or 1))
-    video.usual = round(1 / (frame_rate(stream) * video.time_base))
+    video.usual, video.in_slots = round(1 / (frame_rate(stream) * video.time_base)), _has_slots(container)
     first: VideoFrame | None = None
     for packet in complete(container.demux([stream, audio] if audio else [stream])):
         if packet.stream_index == stream.index:
@@ -302,7 +342,9 @@ def _walk(
         else:
             sound.add(packet)
     if first is None:
-        raise ClipRejected("cannot be decoded: no picture in the video stream")
+        raise ClipRejected(NO_PICTURE)
+    if video.in_slots:
+        first.pts = video.times[0]
     return first, video, sound
 
 
@@ -339,9 +381,15 @@ def _measured(times: Sequence[int], last: tuple[int, int], stream: VideoStream, 
     if duration > MAX_DURATION_S:
         raise ClipRejected(f"broken timestamps: a duration of {float(duration):.4g} s")
     rate = len(due) / duration if duration else nominal
-    if len(gaps) and np.count_nonzero(abs(gaps - np.median(gaps)) > np.median(gaps) / 4) > max(1, UNEVEN * len(gaps)):
+    if len(gaps) and _uneven(gaps, time_base):
         return Extent(len(due), duration, rate, (VARIABLE,))
     return Extent(len(due), duration, nominal if abs(rate / nominal - 1) < 2 * UNEVEN else rate)
+
+
+def _uneven(gaps: np.ndarray, time_base: Fraction) -> bool:
+    usual = np.median(gaps)
+    n_odd = np.count_nonzero(abs(gaps - usual) > usual / 4)
+    return bool(n_odd > max(1, UNEVEN * len(gaps)) or (gaps.max() - usual) * float(time_base) > NOTABLE_S / 2)
 
 
 def _promised(audio: AudioStream) -> tuple[Fraction, ...]:

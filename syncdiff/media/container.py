@@ -98,13 +98,6 @@ def sounds(container: InputContainer) -> list[AudioStream]:
     return [stream for stream in container.streams.audio if stream.codec_context]
 
 
-def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
-    """Decode up to the first picture: its time is the clip's time zero."""
-    for frame in container.decode(stream):
-        return frame
-    raise ClipRejected("cannot be decoded: no picture in the video stream")
-
-
 def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
     """Pass frames on as long as no time that the file gives for them is far after the last one.
 

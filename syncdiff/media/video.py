@@ -27,7 +27,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import SAMPLE_RATE, write_wav
-from syncdiff.media.clock import Clock, decoded, extent, n_shown, shown_for
+from syncdiff.media.clock import NO_PICTURE, extent, n_shown, pictures, shown_for
 from syncdiff.media.container import (
     FPS,
     audio_stream,
@@ -117,7 +117,7 @@ def _timeline(container: InputContainer) -> Iterator[tuple[VideoFrame, int]]:
     held: VideoFrame | None = None
     slot = n_pictures = 0
     zero = shown = end = Fraction(0)  # these and `begin` in slots
-    for frame in continuous(decoded(Clock().continued(container.demux(stream)))):
+    for frame in continuous(pictures(container, stream)):
         if held is None:
             zero = frame_time(frame) * FPS
         begin = end if frame.pts is None else frame_time(frame) * FPS - zero
@@ -129,7 +129,7 @@ def _timeline(container: InputContainer) -> Iterator[tuple[VideoFrame, int]]:
         held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
         n_pictures += 1
     if held is None:
-        raise ClipRejected("cannot be decoded: no picture in the video stream")
+        raise ClipRejected(NO_PICTURE)
     own, span = Fraction((held.duration or 0) * (held.time_base or 0)), shown / FPS
     n_frames = n_shown(span + shown_for(own, span, n_pictures, frame_rate(stream)))
     yield from ((picture, min(until, n_frames)) for picture, until in waiting)

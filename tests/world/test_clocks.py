@@ -185,6 +185,33 @@ def test_joined_recordings_go_on_in_step(suffix: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(clicks, flashes, atol=0.005)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_an_avi_with_b_frames_is_in_step(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    signal(path, 1, 0.6, ("-c:v", codec, "-bf", "2", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le"))
+    assert lengths(path) == (25, 25)
+    assert [index for index, frame in enumerate(read_frames(path)) if frame.mean() > 128] == [15]
+    assert np.flatnonzero(abs(read_audio(path).astype(int)) > 3000)[0] / 16000 == pytest.approx(0.6, abs=0.005)
+
+
+def test_an_avi_in_which_pictures_were_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    dropped = ("-vf", "select=not(between(n\\,10\\,19))", "-fps_mode", "vfr", "-c:v", "mpeg4", "-c:a", "pcm_s16le")
+    ff(*source(), *dropped, path)
+    assert lengths(path) == (25, 25)
+    assert (probe(path).n_frames, probe(path).fps, probe(path).notes) == (15, 15.0, (clock.VARIABLE,))
+
+
+def test_sound_alone_that_falls_back_stays_on_the_files_clock(tmp_path: Path) -> None:
+    """As in a trimmed mp4 that ffmpeg's concat demuxer has put after another."""
+    ff(*source(seconds=2), *AAC, "-g", 100, tmp_path / "a.mp4")
+    ff("-ss", 1.1, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
+    (tmp_path / "list.txt").write_text("file a.mp4\nfile b.mp4\n")
+    ff("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "ab.ts")
+    planned, read = lengths(tmp_path / "ab.ts")
+    assert planned == read == pytest.approx(25 * len(read_audio(tmp_path / "ab.ts")) / 16000, abs=2)
+
+
 def test_joined_recordings_one_of_which_is_mute_are_refused(tmp_path: Path) -> None:
     ff(*source()[:4], *X264, tmp_path / "mute.ts")
     ff(*source(), *AAC, tmp_path / "sound.ts")
