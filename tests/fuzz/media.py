@@ -71,9 +71,9 @@ def odd_media(folder: Path) -> list[Path]:
         chosen = {"c:v": video, "c:a": audio, "strict": "-2", **options}
         shown = uneven if "fps_mode" in options else pictures
         ffmpeg.output(shown, tone, str(folder / name), **chosen).run(cmd=get_ffmpeg_exe(), quiet=True)
-    (folder / "joined.ts").write_bytes(2 * make_media(folder, ".ts").read_bytes())
+    (folder / "rejoined.ts").write_bytes(2 * make_media(folder, ".ts").read_bytes())
     soundfile.write(folder / "nine.wav", np.random.default_rng(0).normal(0, 0.1, (4800, 9)), 16_000)
-    return [folder / name for name in (*kinds, "joined.ts", "nine.wav")]
+    return [folder / name for name in (*kinds, "rejoined.ts", "nine.wav")]
 
 
 def playlist(rng: Generator, target: str) -> bytes:
