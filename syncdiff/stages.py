@@ -47,7 +47,7 @@ STAGES = {
     "train": Stage(10, (*MODEL_KEYS, "pretraining", "train")),
     "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(3, ()),  # shows the whole config

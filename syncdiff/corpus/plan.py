@@ -18,7 +18,8 @@ from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing
 from syncdiff.corpus.lrs import read_text
 from syncdiff.corpus.split import ListedClip, prefix_of
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.media.video import FPS, Probe, probe
+from syncdiff.media.clock import n_shown
+from syncdiff.media.video import Probe, probe
 
 PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes whose header does not count its pictures
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
@@ -148,7 +149,7 @@ def _columns(facts: Facts | None) -> dict[str, Any]:
         "fps": found.fps,
         "width": found.width,
         "height": found.height,
-        "n_frames": max(1, round(found.duration_s * FPS)),
+        "n_frames": n_shown(found.duration_s),
         "duration_s": found.duration_s,
         "audio_rate": found.audio_rate,
         "text": facts.text,

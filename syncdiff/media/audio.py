@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain
+from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -17,20 +19,22 @@ from av.filter import Graph
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected
+from syncdiff.media.clock import Clock, decoded, picture_shifts, picture_start, refuse_late_sound
 from syncdiff.media.container import (
     FPS,
-    MAX_GAP_S,
     audio_stream,
     continuous,
-    first_frame,
     frame_time,
     open_media,
-    video_stream,
 )
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
 WAV_BLOCK = 65_536  # samples that are streamed at a time
+MAX_CHANNELS = 64  # that libav mixes
+PHASE_EVERY = 50  # frames: about once a second
+CANCELLED = 1e-4  # of the power of the channels is left in their mean: 40 dB below
+UNNAMED = re.compile(r"\d+ channels|ambisonic")  # layouts for which libav has no rule, or only a guess
 
 
 def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
@@ -41,30 +45,38 @@ def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
 def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]:
     """Stream a file's sound from `start_s` seconds after its first picture (of a file without one: its first sample).
 
-    Sound that begins earlier is trimmed, sound that begins later is padded with silence, gaps are filled.
+    Sound that begins earlier is trimmed, sound that begins later is padded with silence, gaps are filled. Channels are
+    mixed as by `ffmpeg -ac 1`, those that no one has named to their mean.
 
     Yields:
         (n,) int16 mono at 16 kHz, piece by piece.
 
     Raises:
-        ClipRejected: no audio stream, or it cannot be decoded.
+        ClipRejected: no audio stream, it cannot be decoded, or (at its end) its channels cancel each other out.
     """
-    zero = _first_picture_time(path)
+    zero = picture_start(path)
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
             raise ClipRejected("no audio stream")
-        frames = continuous(container.decode(stream))
-        first = next(frames, None)
-        if first is None:
+        clock = Clock(None if zero is None else partial(picture_shifts, path))
+        frames = _in_phase(continuous(decoded(clock.continued(container.demux(stream)))))
+        streamed = None  # samples so far
+        for _, alike in groupby(frames, lambda frame: (len(clock.shifts), *_kind(frame))):
+            first = next(alike)
+            begins = frame_time(first)
+            zero = begins if zero is None else zero
+            if streamed is None:
+                refuse_late_sound(begins - zero)
+            streamed = streamed or 0
+            late = round((begins - zero - Fraction(start_s)) * SAMPLE_RATE) - streamed  # of silence; negative: to trim
+            yield np.zeros(max(late, 0), np.int16)
+            streamed += max(late, 0)
+            for piece in _from(-late, _resample(first, alike)):
+                streamed += len(piece)
+                yield piece
+        if streamed is None:
             raise ClipRejected("no sound in the audio stream")
-        begins = frame_time(first)
-        zero = begins if zero is None else zero
-        if begins - zero > MAX_GAP_S:
-            raise ClipRejected(f"broken timestamps: the sound begins {float(begins - zero):.4g} s after the picture")
-        late = round((begins - zero - Fraction(start_s)) * SAMPLE_RATE)  # samples of silence; negative: sound to trim
-        yield np.zeros(max(late, 0), np.int16)
-        yield from _from(-late, _resample(first, frames))
 
 
 def fit_audio(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
@@ -116,15 +128,6 @@ def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.
     return audio
 
 
-def _first_picture_time(path: Path | str) -> Fraction | None:
-    with open_media(path) as container:
-        try:
-            stream = video_stream(container)
-        except ClipRejected:
-            return None
-        return frame_time(first_frame(container, stream))
-
-
 def _from(n_trimmed: int, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Leave the first samples out, if the number is above zero."""
     for piece in pieces:
@@ -132,17 +135,44 @@ def _from(n_trimmed: int, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         n_trimmed -= len(piece)
 
 
+def _kind(frame: AudioFrame) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.format.name, frame.layout.name
+
+
+def _in_phase(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """Pass decoded frames on, and look at one in `PHASE_EVERY`: is there sound in their channels, but not in the mean?
+
+    Raises:
+        ClipRejected: after the last frame.
+    """
+    mixed = heard = 0.0
+    for index, frame in enumerate(frames):
+        if index % PHASE_EVERY == 0 and frame.layout.nb_channels == 2:
+            channels = frame.to_ndarray().astype(float)
+            channels = channels if frame.format.is_planar else channels.reshape(-1, frame.layout.nb_channels).T
+            mixed += np.square(channels.mean(axis=0)).sum()
+            heard += np.square(channels).mean(axis=0).sum()
+        yield frame
+    if mixed < CANCELLED * heard:
+        raise ClipRejected("the channels cancel each other out (opposite phase): give one of them, in mono")
+
+
 def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> Iterator[np.ndarray]:
-    """Convert decoded frames to int16 mono at 16 kHz; `async` fills gaps between their timestamps with silence."""
-    graph = Graph()
-    graph.link_nodes(
-        graph.add_abuffer(
-            sample_rate=first.sample_rate, format=first.format, layout=first.layout.name, time_base=first.time_base
-        ),
+    """Convert decoded frames of one kind to int16 mono at 16 kHz; `async` fills gaps between their times."""
+    if first.layout.nb_channels > MAX_CHANNELS:
+        raise ClipRejected(f"{first.layout.nb_channels} channels of sound: more than {MAX_CHANNELS}; give fewer")
+    graph, layout = Graph(), first.layout.name
+    nodes = [
+        graph.add_abuffer(sample_rate=first.sample_rate, format=first.format, layout=layout, time_base=first.time_base),
         graph.add("aresample", f"{SAMPLE_RATE}:async=1"),
         graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={SAMPLE_RATE}"),
         graph.add("abuffersink"),
-    ).configure()
+    ]
+    if first.layout.nb_channels > 2 and UNNAMED.match(layout):
+        n = first.layout.nb_channels
+        mean = "mono|c0=" + "+".join(f"{1 / n}*c{channel}" for channel in range(n))
+        nodes[1:1] = [graph.add("aformat", "sample_fmts=dblp"), graph.add("pan", mean)]  # integers it rounds n times
+    graph.link_nodes(*nodes).configure()
     for frame in chain([first], rest, [None]):
         yield from _filter(graph, frame)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 import av
 import numpy as np
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.frame import Frame
@@ -26,6 +28,7 @@ FPS = 25
 # other files, which libav would open.
 DEMUXERS = (
     *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "flv", "asf", "ogg", "nut", "mxf", "ivf", "dv"),
+    *("h264", "hevc"),
     *("wav", "w64", "aiff", "caf", "mp3", "flac", "aac", "ac3", "amr"),
 )
 SAFE = {
@@ -35,6 +38,8 @@ SAFE = {
 MAX_PIXELS = 8192 * 4320  # of a picture: a broken header asks for more memory than there is
 MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it would take memory or time without end
 MAX_DURATION_S = 24 * 3600
+SIDE_TRACKS = Disposition.dub | Disposition.comment | Disposition.karaoke | Disposition.descriptions
+SIDE_TRACKS |= Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.clean_effects
 READ_BYTES = 2**20  # at a time
 ORDINARY_BYTES = 2**30  # who asks for more, and does not get it, has a broken header
 
@@ -54,15 +59,26 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
         raise ClipRejected("cannot be decoded: empty file")
     # The prefix keeps libav from reading "a:b.mp4" as a protocol.
     file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+    opened = False
     try:
         with av.open(file, "r", options=SAFE, metadata_errors="replace") as container:
+            opened = True
             yield container
     except UnicodeEncodeError:
         raise ClipRejected("cannot be decoded: the file name is not UTF-8") from None
     except (av.FFmpegError, ValueError, ArithmeticError, LookupError, MemoryError) as error:  # libav passes nonsense on
         _ask_the_system(source)
-        words = error.strerror if isinstance(error, av.FFmpegError) else one_line(error) or type(error).__name__
-        raise ClipRejected(f"cannot be decoded: {words}") from None
+        raise ClipRejected(f"cannot be decoded: {_libav_says(error, opened)}") from None
+
+
+def _libav_says(error: Exception, opened: bool) -> str:
+    """Return what libav means by an error, before or after it has opened a file."""
+    if not isinstance(error, av.FFmpegError):
+        return one_line(error) or type(error).__name__
+    if error.errno == errno.EINVAL and not opened:
+        return "not a kind of file that is read; convert it to mp4"
+    # EPERM is what a decoder returns that only says -1.
+    return "damaged data" if opened and error.errno == errno.EPERM else error.strerror
 
 
 def _ask_the_system(source: Path | str | bytes) -> None:
@@ -94,15 +110,19 @@ def video_stream(container: InputContainer) -> VideoStream:
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Return the first audio stream that there is a decoder for."""
-    return next((stream for stream in container.streams.audio if stream.codec_context), None)
+    """Return the sound track to hear: the first that is flagged default, else the first, of those that decode.
+
+    Comments, dubs and tracks for people who hear or see badly are heard only where there is no other.
+    """
+    tracks = sounds(container)
+    tracks = [track for track in tracks if not track.disposition & SIDE_TRACKS] or tracks
+    flagged = (track for track in tracks if track.disposition & Disposition.default)
+    return next(flagged, tracks[0] if tracks else None)
 
 
-def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
-    """Decode up to the first picture: its time is the clip's time zero."""
-    for frame in container.decode(stream):
-        return frame
-    raise ClipRejected("cannot be decoded: no picture in the video stream")
+def sounds(container: InputContainer) -> list[AudioStream]:
+    """Return the sound tracks that there is a decoder for."""
+    return [stream for stream in container.streams.audio if stream.codec_context]
 
 
 def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
@@ -111,12 +131,17 @@ def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
     Raises:
         ClipRejected: a gap, or a frame's own duration, is longer than `MAX_GAP_S`.
     """
-    end: Fraction | None = None
+    end: int | None = None  # ticks of the stream's time base, as all times here
+    longest = 0.0
     for frame in frames:
-        start = end if end is not None and frame.pts is None else frame_time(frame)
-        last, end = start if end is None else end, start + Fraction((frame.duration or 0) * (frame.time_base or 0))
-        if max(start - last, end - start) > MAX_GAP_S:
+        longest = longest or MAX_GAP_S / float(frame.time_base or 1)
+        pts, duration = frame.pts, frame.duration or 0
+        if duration > longest and isinstance(frame, AudioFrame):  # libav's nonsense at the end of joined Ogg files
+            duration = round(frame.samples / frame.sample_rate / (frame.time_base or 1))
+        start = (0 if end is None else end) if pts is None else pts
+        if duration > longest or (end is not None and start - end > longest):
             raise ClipRejected(f"broken timestamps: a gap of more than {MAX_GAP_S} s")
+        end = start + duration
         yield frame
 
 

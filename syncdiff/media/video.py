@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -25,12 +27,11 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import SAMPLE_RATE, write_wav
+from syncdiff.media.clock import NO_PICTURE, extent, n_shown, pictures, shown_for
 from syncdiff.media.container import (
     FPS,
-    MAX_DURATION_S,
     audio_stream,
     continuous,
-    first_frame,
     frame_rate,
     frame_time,
     open_media,
@@ -40,6 +41,7 @@ from syncdiff.media.container import (
 
 PRESET = "veryfast"  # half the time of x264's own choice on 1080p
 CROP_CRF = 5  # with that preset: 43 dB, about one grey level of error
+HALF = Fraction(1, 2)
 VIDEO_CRF = 17  # x264's "visually lossless"
 X264 = "asm=AVX2"  # with AVX-512, the same pictures gave other bytes from one time to the next (PyAV 18.1's x264)
 BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}  # no dates or versions in the file
@@ -68,20 +70,20 @@ def probe(path: Path | str) -> Probe:
     """
     with open_media(path) as container:
         stream = video_stream(container)
-        first = first_frame(container, stream)
+        first, found = extent(container, stream)
         height, width = upright(first).shape[:2]
-        n_frames, duration = _extent(path, stream)
         audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(
             width=width,
             height=height,
-            fps=float(frame_rate(stream)),
-            n_frames=n_frames,
-            duration_s=float(duration),
+            fps=float(found.fps),
+            n_frames=found.n_pictures,
+            duration_s=float(found.duration),
             audio_rate=audio.sample_rate if audio else None,
             audio_start_s=float(audio_start - frame_time(first)) if audio else 0.0,
             codec=stream.codec_context.name,
+            notes=found.notes,
         )
 
 
@@ -101,23 +103,37 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
     Raises:
         ClipRejected: no video stream, or it cannot be decoded.
     """
-    slot = 0  # index on the 25 fps timeline of the next frame; times below are in these units
-    held: VideoFrame | None = None
-    zero = shown = end = Fraction(0)
+    slot = 0  # of the next frame, on the 25 fps timeline
     with open_media(source) as container:
-        stream = video_stream(container)
-        for frame in continuous(container.decode(stream)):
-            if held is None:
-                zero = frame_time(frame) * FPS
-            begin = end if frame.pts is None else frame_time(frame) * FPS - zero
-            if held is not None:
-                until = max(slot, ceil(max((shown + begin) / 2, begin - Fraction(1, 2))))
-                yield from _repeated(held, until - max(slot, start))
-                slot = until
-            held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
+        for picture, until in _timeline(container):
+            yield from _repeated(picture, until - max(slot, start))
+            slot = until
+
+
+def _timeline(container: InputContainer) -> Iterator[tuple[VideoFrame, int]]:
+    """Yield the pictures that are shown at 25 fps, each with the slot from which the next is shown, or the end."""
+    stream = video_stream(container)
+    waiting: deque[tuple[VideoFrame, int]] = deque()  # the end may come before the slots that the nearest would have
+    held: VideoFrame | None = None
+    slot = n_pictures = 0
+    zero = shown = end = Fraction(0)  # these and `begin` in slots
+    for frame in continuous(pictures(container, stream)):
         if held is None:
-            raise ClipRejected("cannot be decoded: no picture in the video stream")
-        yield from _repeated(held, max(round(end), 1) - max(slot, start))
+            zero = frame_time(frame) * FPS
+        begin = end if frame.pts is None else frame_time(frame) * FPS - zero
+        if held is not None and (until := ceil(max((shown + begin) / 2, begin - HALF))) > slot:
+            waiting.append((held, until))
+            slot = until
+        while waiting and waiting[0][1] <= begin + HALF:
+            yield waiting.popleft()
+        held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
+        n_pictures += 1
+    if held is None:
+        raise ClipRejected(NO_PICTURE)
+    own, span = Fraction((held.duration or 0) * (held.time_base or 0)), shown / FPS
+    n_frames = n_shown(span + shown_for(own, span, n_pictures, frame_rate(stream)))
+    yield from ((picture, min(until, n_frames)) for picture, until in waiting)
+    yield held, n_frames
 
 
 def _repeated(frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
@@ -176,22 +192,6 @@ def write_video(
         command = _ffmpeg_command(temporary, first.shape, wav if audio is not None else None, comment)
         process = command.run_async(cmd=get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True, overwrite_output=True)
         _feed(process, chain([first], frames))
-
-
-def _extent(path: Path | str, stream: VideoStream) -> tuple[int, Fraction]:
-    """Number of pictures and duration in seconds; counts packets where the header does not say."""
-    n_frames = stream.frames or _count(path)
-    duration = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-    duration = duration or n_frames / frame_rate(stream)
-    if not 0 <= duration <= MAX_DURATION_S:
-        raise ClipRejected(f"broken header: a duration of {float(duration):.4g} s")
-    return n_frames, duration
-
-
-def _count(path: Path | str) -> int:
-    """Count the packets of the video stream, from the beginning: not every container can be wound back."""
-    with open_media(path) as container:
-        return sum(packet.size > 0 for packet in container.demux(video_stream(container)))
 
 
 def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:

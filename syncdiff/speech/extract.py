@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,7 +18,8 @@ from syncdiff.artifacts import Ledger, Outcome, attempt, attempt_together, progr
 from syncdiff.config import Config, Speech
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
-from syncdiff.media.video import FPS, probe
+from syncdiff.media.clock import has_pictures, n_shown
+from syncdiff.media.video import probe
 from syncdiff.models.syncnet import mfcc
 from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_npy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
@@ -204,11 +206,16 @@ def _layer_number(layer: str, n_layers: int) -> int | None:
 
 
 def _video_frames(path: Path | str) -> int | None:
-    """Return the number of pictures at 25 fps, or None for a file without a video stream."""
-    try:
-        return max(1, round(probe(path).duration_s * FPS))
-    except ClipRejected:
+    """Return the number of pictures at 25 fps, or None for a file without a video stream; say what is odd about it."""
+    if not has_pictures(path):
         return None
+    try:
+        found = probe(path)
+    except ClipRejected as error:
+        raise UserError(f"{path}: {error}; give another file, or its sound alone") from None
+    for note in found.notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return n_shown(found.duration_s)
 
 
 def speech_shard(config: Config, feature_sets: Sequence[str], faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:

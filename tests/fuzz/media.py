@@ -57,6 +57,25 @@ def make_media(folder: Path, suffix: str, seconds: float = 0.6) -> Path:
     return path
 
 
+def odd_media(folder: Path) -> list[Path]:
+    """Write clips with the clocks and channels that people's files have: a live one, a variable rate, a joined one."""
+    import ffmpeg
+    import soundfile
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    pictures = ffmpeg.input("testsrc=size=64x48:rate=30:duration=0.6", f="lavfi").video
+    tone = ffmpeg.input("sine=frequency=440:sample_rate=48000:duration=0.6", f="lavfi").audio
+    uneven = pictures.filter("select", "lt(t,0.3)+not(mod(n,3))")
+    kinds = {"live.webm": ("libvpx", "libopus", {"live": 1}), "uneven.flv": ("flv", "libmp3lame", {"fps_mode": "vfr"})}
+    for name, (video, audio, options) in kinds.items():
+        chosen = {"c:v": video, "c:a": audio, "strict": "-2", **options}
+        shown = uneven if "fps_mode" in options else pictures
+        ffmpeg.output(shown, tone, str(folder / name), **chosen).run(cmd=get_ffmpeg_exe(), quiet=True)
+    (folder / "rejoined.ts").write_bytes(2 * make_media(folder, ".ts").read_bytes())
+    soundfile.write(folder / "nine.wav", np.random.default_rng(0).normal(0, 0.1, (4800, 9)), 16_000)
+    return [folder / name for name in (*kinds, "rejoined.ts", "nine.wav")]
+
+
 def playlist(rng: Generator, target: str) -> bytes:
     """Return a text that some demuxer takes for a list of other files."""
     texts = (
@@ -73,6 +92,7 @@ def playlist(rng: Generator, target: str) -> bytes:
 def media(place: Place) -> Make:
     """Return a maker of damaged clips of all containers, and of playlists under a video's name."""
     seeds = [(suffix, make_media(place.inputs, suffix).read_bytes()) for suffix in MEDIA]
+    seeds += [(path.suffix, path.read_bytes()) for path in odd_media(place.inputs)]
     target = str(place.inputs / "seed.mp4")
 
     def make(rng: Generator) -> Path:
