@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -110,12 +111,56 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
     """
     from webdataset.tariterators import group_by_keys  # imports torch, which who only writes shards need not wait for
 
-    try:
-        for sample in group_by_keys(_members(Path(path)), lcase=False):
+    with _faults_named(path):
+        contents = ({"fname": name, "data": file.read(), "__url__": str(path)} for name, file in _members(Path(path)))
+        for sample in group_by_keys(contents, lcase=False):
             del sample["__url__"]
             if not isinstance(about(sample)["clip"], str):
                 raise TypeError("a clip that is no text")
             yield sample
+
+
+def clip_lengths(path: Path | str, *members: str) -> dict[str, int]:
+    """Return key -> T of each clip of a shard that has one of `members`, summed over those that it has.
+
+    Of an array, its header alone is read; of a video, the number of pictures that it says it has.
+
+    Raises:
+        UserError: as `read_shard`.
+    """
+    lengths: dict[str, int] = {}
+    with _faults_named(path):
+        for name, file in _members(Path(path)):
+            key, _, member = name.partition(".")
+            if member in members:
+                length = _rows(file) if member.endswith(".npy") else _pictures(file)
+                lengths[key] = lengths.get(key, 0) + length
+    return lengths
+
+
+def clip_keys(path: Path | str) -> set[str]:
+    """Return the keys of a shard's clips, by the names of its members alone."""
+    with _faults_named(path):
+        return {name.partition(".")[0] for name, _ in _members(Path(path))}
+
+
+def _rows(file: IO[bytes]) -> int:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)[0][0]
+
+
+def _pictures(file: IO[bytes]) -> int:
+    import av  # who only writes shards need not wait for it
+
+    with av.open(file) as container:
+        return container.streams.video[0].frames
+
+
+@contextmanager
+def _faults_named(path: Path | str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such shard; run the stage that writes it first") from None
     except Exception as error:  # a damaged header can raise anything
@@ -123,8 +168,8 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         raise UserError(f"{path}: damaged shard ({reason}); delete it and run the same command again") from None
 
 
-def _members(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield each member as group_by_keys wants it; every byte of the archive must be accounted for."""
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name of each member, and the member to read from; every byte of the archive must be accounted for."""
     size = path.stat().st_size
     with tarfile.open(path, "r:") as tar:
         for member in tar:
@@ -135,7 +180,7 @@ def _members(path: Path) -> Iterator[dict[str, Any]]:
                 raise tarfile.TarError(f"{member.name!r} is longer than the file")
             content = tar.extractfile(member)
             assert content is not None  # a regular file
-            yield {"fname": member.name, "data": content.read(), "__url__": str(path)}
+            yield member.name, content
         _check_end(path, tar.offset)
 
 

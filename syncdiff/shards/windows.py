@@ -1,8 +1,12 @@
 """Training windows out of latent shards: a target frame, its three priors, and the speech around it.
 
 The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Where all
-shards fit in memory, each frame comes once in an epoch; else steps come in rounds, in each of which some of the shards
-are in memory, and each of their frames comes as often as the others, give or take once.
+shards fit in memory, each frame comes once in an epoch; else steps come in rounds (`shards.rounds`), in each of which
+some of the shards are in memory, and each of their frames comes as often as the others, give or take once.
+
+Latents stay float16 and poses uint8 up to the device. A GPU with room holds the frames itself and gathers there; for
+another one a thread gathers into pinned memory, a batch ahead. The shards are those of the stage `latents`, or the
+joined ones, whose crops are then encoded when they are read.
 
 For the sync loss, sync windows come beside those samples: as many frames of a clip, one after the other, as a SyncNet
 sees, with the sound that they match and the clip's sound at other times. They are drawn at random.
@@ -11,10 +15,14 @@ sees, with the sound that they match and the clip's sound at other times. They a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,19 +30,99 @@ from torch import Tensor
 
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC
-from syncdiff.shards.tar import VARIED, Sample, read_shard, unnpy
+from syncdiff.shards.rounds import Plan, ahead, next_ahead, shuffled
+from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, read_shard, unnpy
 
-ROUND_STEPS = 500  # a fixed number, so that the shards of step k are known without reading any
-ROUND_BYTES = 4 * 1024**3  # of shards in memory; of LRS2 at 256 pixels, about 7 shards or 2,000 clips
+ROUND_STEPS = 500  # of a round, about; of LRS2 at 128 pixels, a frame is drawn twice in that
+ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where there are rounds
+ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
+DECODERS = 8  # threads that decode crops
+SCANNERS = 8  # threads that look at headers: they wait for the disk most of the time
 
 SAMPLES_PER_SYNC_WINDOW = 16
 SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as the score looks; sounds a frame apart are nearly the same
 SOUND_FRAMES = WINDOW_FRAMES + 1  # a clip's last frame has no whole row of MFCC
 
 LATENT_MEMBERS = ("latents.npy", "masked.npy", "pose.npy")
+CROPS = "crop.mp4"
+LATENTS = ("latents", "masked", "identity", "previous")  # of a batch
 
+CPU = torch.device("cpu")
 Batch = dict[str, Tensor]
-Shard = tuple[Path, ...]  # tars of the same clips: latents, speech and, where sync windows are wanted, MFCC
+Shard = tuple[Path, ...]  # tars of the same clips: latents or crops, speech and, where sync windows are wanted, MFCC
+Frames = tuple[np.ndarray, np.ndarray]  # of a clip or its variant: crops (T, S, S, 3) and poses (T, r, r, 3), uint8
+
+
+class Encoder(Protocol):
+    """Makes of a joined sample what the stage `latents` would have kept; see `latents.CropEncoder`."""
+
+    copies: int  # what `decoded` makes of a clip: 1, or 2 with its variant
+
+    def decoded(self, sample: Sample) -> list[Frames]:
+        """Return the clip and, where wanted, its variant."""
+
+    def encoded(self, crops: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return latents and masked latents (T, C, h, w) float16, on the encoder's device."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What windows are drawn from.
+
+    Attributes:
+        tars: latent shards, with the members latents.npy, masked.npy and pose.npy, or with an `encoder` joined shards,
+            each with the shard of its clips' speech beside it, with the member `feature_set`.npy, and where sync
+            windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out. Variants of
+            clips are clips like others.
+        device: that holds the frames.
+        with_mean: whether the clips' mean latents are wanted.
+    """
+
+    tars: Sequence[Shard]
+    feature_set: str
+    device: torch.device = CPU
+    encoder: Encoder | None = None
+    with_mean: bool = True
+
+    def clips(self, shards: Iterable[int]) -> Iterator[list[Tensor]]:
+        """Yield latents, masked, pose, speech and perhaps sound of the clips of some shards, and of their variants.
+
+        Raises:
+            UserError: as `windows`.
+        """
+        for shard in shards:
+            yield from self._clips(self.tars[shard])
+
+    def first_clip(self) -> list[Tensor]:
+        """Return the arrays of one clip."""
+        for clip in self.clips(range(len(self.tars))):
+            return clip
+        raise _no_clip(self.tars)
+
+    def frames(self) -> list[int]:
+        """Return how many frames of clips that all tars have each shard has, by its headers alone."""
+        with ThreadPoolExecutor(SCANNERS) as threads:
+            return list(threads.map(self._frames, self.tars))
+
+    def _frames(self, shard: Shard) -> int:
+        if self.encoder:
+            seen = clip_lengths(shard[0], "pose.npy")
+        else:
+            seen = clip_lengths(shard[0], "latents.npy", f"{VARIED}latents.npy")
+        heard = set.intersection(*map(clip_keys, shard[1:]))
+        n_frames = sum(length for key, length in seen.items() if key in heard)
+        return n_frames * (self.encoder.copies if self.encoder else 1)
+
+    def _clips(self, shard: Shard) -> Iterator[list[Tensor]]:
+        first, *others = shard
+        heard = [_arrays(tar, name) for tar, name in zip(others, (f"{self.feature_set}.npy", "mfcc.npy"), strict=False)]
+        samples = (sample for sample in read_shard(first) if all(sample["__key__"] in arrays for arrays in heard))
+        for key, seen in _encoded(first, samples, self.encoder) if self.encoder else _stored(first, samples):
+            clip = [*seen, *(arrays[key] for arrays in heard)]
+            if len({len(array) for array in clip}) > 1:
+                features = " or ".join(map(str, others))
+                raise UserError(f"{features}: {key} has other frames than in {first}; delete them all, run again")
+            yield clip
 
 
 def windows(
@@ -46,13 +134,14 @@ def windows(
     start_step: int = 0,
     rank: int = 0,
     world: int = 1,
+    device: torch.device = CPU,
+    encoder: Encoder | None = None,
+    with_mean: bool = True,
 ) -> Iterator[Batch]:
-    """Yield batches without end, from step `start_step` on.
+    """Yield batches on `device` without end, from step `start_step` on.
 
     Args:
-        tars: latent shards, with the members latents.npy, masked.npy and pose.npy, each with the shard of its clips'
-            speech beside it, with the member `feature_set`.npy, and where sync windows are wanted the one with the
-            member mfcc.npy. Clips that one of them lacks are left out. Variants of clips are clips like others.
+        tars, feature_set, encoder, with_mean: of `Source`.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
@@ -71,15 +160,47 @@ def windows(
         UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
             enough.
     """
-    held = held_shards(tars)
-    all_held = held == len(tars)
-    for number in count(0 if all_held else start_step // ROUND_STEPS):
-        pool = Pool(round_shards(tars, held, seed, number), feature_set)
-        first = number * ROUND_STEPS
-        steps = count(start_step) if all_held else range(max(start_step, first), first + ROUND_STEPS)
-        for step in steps:
+    source = Source(tars, feature_set, device if has_room(device) else CPU, encoder, with_mean)
+    stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world)
+    if source.device != device:
+        stream = next_ahead(map(partial(moved, device=device), stream))
+    yield from map(as_floats, stream)
+
+
+def has_room(device: torch.device) -> bool:
+    """Whether a device holds the frames itself."""
+    return device.type == "cpu" or torch.cuda.get_device_properties(device).total_memory >= ROOM_ON_DEVICE
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Copy a batch to a GPU while the caller goes on."""
+    return {name: value.pin_memory().to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def as_floats(batch: Batch) -> Batch:
+    """Turn the float16 latents of a batch into float32, and its uint8 poses into [-1, 1]."""
+    latents = {name: batch[name].float() for name in LATENTS}
+    return batch | latents | {"pose": batch["pose"].float() / 127.5 - 1}
+
+
+def stored_windows(
+    source: Source, window_frames: int, batch_size: int, seed: int, start_step: int = 0, rank: int = 0, world: int = 1
+) -> Iterator[Batch]:
+    """Yield the batches of `windows` where the frames are held and as they are stored: float16 latents, uint8 poses."""
+    plan = _plan(source, batch_size, seed)
+    pools = (
+        (part, Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards)))
+        for part in plan.rounds(start_step)
+    )
+    if not plan.single:
+        pools = next_ahead(pools)
+    while True:
+        part, pool = next(pools)
+        for step in count(max(start_step, part.first)):
+            if step >= part.stop:
+                break
             random = np.random.default_rng([seed, step])
-            frame = shuffled(len(pool), (seed, number), (step - first) * batch_size, batch_size)
+            frame = shuffled(len(pool), (seed, part.number), (step - part.first) * batch_size, batch_size)
             other = random.random(batch_size)
             drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
             if pool.sound is None:
@@ -88,42 +209,32 @@ def windows(
                 n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
                 for_sync = random.random((2, n_windows))[:, rank::world]
                 yield pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
-        del pool  # before the next one is read
+        del pool  # before another one is read
 
 
-def latent_shape(tars: Sequence[Shard]) -> tuple[int, ...]:
+def _plan(source: Source, batch_size: int, seed: int) -> Plan:
+    """Look at the shards' headers, and at one clip."""
+    bytes_a_frame = sum(array[0].nbytes for array in source.first_clip())
+    frames = source.frames()
+    sizes = [bytes_a_frame * n for n in frames]
+    plan = Plan(sizes, frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
+    if not plan.single and max(sizes) > ROUND_BYTES // 2:
+        largest = source.tars[int(np.argmax(sizes))][0]
+        print(
+            f"{largest}: takes {max(sizes) / 1e9:.3g} GB of memory, twice while another is read, instead of"
+            f" {ROUND_BYTES / 2e9:.3g} GB; for less, plan smaller shards (plan.frames_per_shard)",
+            file=sys.stderr,
+        )
+    return plan
+
+
+def latent_shape(source: Source) -> tuple[int, ...]:
     """Return (C, h, w) of the latents, looking at the first clip.
 
     Raises:
         UserError: as `windows`.
     """
-    for latents, *_ in tars:
-        for sample in read_shard(latents):
-            return _member(latents, sample, "latents.npy").shape[1:]
-    raise _no_clip(tars)
-
-
-def shuffled(n: int, seed: tuple[int, int], first: int, length: int) -> np.ndarray:
-    """Return places `first` to `first + length` of an endless stream of shuffled epochs over n: (length,) int64."""
-    epochs, places = np.divmod(np.arange(first, first + length), n)
-    return np.concatenate([_permutation(n, (*seed, epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
-
-
-@lru_cache(maxsize=2)
-def _permutation(n: int, seed: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(n)
-
-
-def held_shards(tars: Sequence[Shard]) -> int:
-    """Return how many shards fit in memory at a time."""
-    return min(len(tars), max(1, ROUND_BYTES // max(sum(map(_size, shard)) for shard in tars)))
-
-
-def round_shards(tars: Sequence[Shard], held: int, seed: int, number: int) -> list[Shard]:
-    """Return the shards in memory in round `number`: all where they fit, else the next part of a shuffled epoch."""
-    epoch, part = divmod(number, math.ceil(len(tars) / held))
-    order = np.random.default_rng([seed, epoch]).permutation(len(tars)) if held < len(tars) else range(len(tars))
-    return [tars[i] for i in order[part * held : (part + 1) * held]]
+    return tuple(source.first_clip()[0].shape[1:])
 
 
 class Pool:
@@ -131,66 +242,75 @@ class Pool:
 
     Attributes:
         latents, masked: (N, C, h, w) float16.
-        mean: (clips, C, h, w) float32, of each clip's latents.
+        mean: (clips, C, h, w) float32, of each clip's latents, where wanted.
         clip: (N,) int64, which of them a frame is of.
         pose: (N, r, r, 3) uint8.
         speech: (N, D) float32.
         sound: (N, 52) float32, four frames of MFCC; None where no sync windows are wanted.
         start, stop: (N,) int64, the clip's first frame and the one after its last, as indices into the pool.
         sync_starts: int64, the frames at which a sync window can begin.
+
+    Args:
+        source: what is read.
+        shards: which of its shards.
+        room: frames in them, or more.
     """
 
-    def __init__(self, tars: Sequence[Shard], feature_set: str) -> None:
-        with_sound = len(tars[0]) == 3
-        members = [*LATENT_MEMBERS, f"{feature_set}.npy", *(["mfcc.npy"] if with_sound else [])]
-        clips = [clip for shard in tars for clip in _read(shard, members)]
-        if not clips:
-            raise _no_clip(tars)
-        lengths = torch.tensor([len(clip[0]) for clip in clips])
-        # One member after the other, each freed when it is joined: all of them twice would be too much.
-        joined = (torch.from_numpy(np.concatenate([clip.pop(0) for clip in clips])) for _ in members)
-        self.latents, self.masked, self.pose, self.speech, *sound = joined
+    def __init__(self, source: Source, shards: Sequence[int], room: int) -> None:
+        self.device = source.device
+        columns, n_frames = _joined(source, shards, room)
+        if not n_frames:
+            raise _no_clip([source.tars[shard] for shard in shards])
+        self.latents, self.masked, self.pose, self.speech, *sound = columns
         self.sound = sound[0] if sound else None
-        self.mean = torch.stack([clip.float().mean(dim=0) for clip in self.latents.split(lengths.tolist())])
-        self.clip = torch.arange(len(lengths)).repeat_interleave(lengths)
+        lengths = torch.tensor(n_frames, device=self.device)
+        self.mean = None
+        if source.with_mean:
+            self.mean = torch.stack([clip.float().mean(dim=0) for clip in self.latents.split(n_frames)])
+        self.clip = torch.arange(len(lengths), device=self.device).repeat_interleave(lengths)
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
         self.start = self.stop - lengths.repeat_interleave(lengths)
-        self.sync_starts = (torch.arange(len(self)) <= self.stop - SOUND_FRAMES).nonzero()[:, 0]
+        last_start = self.stop - SOUND_FRAMES
+        self.sync_starts = (torch.arange(len(self), device=self.device) <= last_start).nonzero()[:, 0]
         if sound and not len(self.sync_starts):
-            raise UserError(f"{tars[0][0]}: no clip of {SOUND_FRAMES} frames or more here; set train.sync_weight to 0")
+            tar = source.tars[shards[0]][0]
+            raise UserError(f"{tar}: no clip of {SOUND_FRAMES} frames or more here; set train.sync_weight to 0")
 
     def __len__(self) -> int:
         return len(self.start)
 
     def gather(self, frame: Tensor, other: Tensor, window_frames: int) -> Batch:
         """Return the batch of target frames `frame` (B,) int64; `other` (B,) in [0, 1) chooses identity frames."""
+        frame, other = frame.to(self.device), other.to(self.device)
         start, stop = self.start[frame], self.stop[frame]
         n_frames = stop - start
         ahead = 1 + (other * (n_frames - 1)).long()  # 1 .. n - 1: any frame but the target
         identity = start + (frame - start + ahead) % n_frames
         previous = torch.where(frame > start, frame - 1, identity)
         rows, valid = rows_around(frame, start, stop, window_frames)
-        return {
-            "latents": self.latents[frame].float(),
-            "masked": self.masked[frame].float(),
-            "identity": self.latents[identity].float(),
-            "previous": self.latents[previous].float(),
-            "mean": self.mean[self.clip[frame]],
-            "pose": self.pose[previous].float() / 127.5 - 1,
+        batch = {
+            "latents": self.latents[frame],
+            "masked": self.masked[frame],
+            "identity": self.latents[identity],
+            "previous": self.latents[previous],
+            "pose": self.pose[previous],
             "speech": self.speech[rows] * valid[..., None],
             "valid": valid,
         }
+        return batch if self.mean is None else batch | {"mean": self.mean[self.clip[frame]]}
 
     def gather_with_sync(self, frame: Tensor, other: Tensor, window_frames: int, place: Tensor, far: Tensor) -> Batch:
         """Return the same with G sync windows; `place`, `far` (G,) in [0, 1) choose them and their identity frames."""
         assert self.sound is not None
+        place = place.to(self.device)
         start = self.sync_starts[(place * len(self.sync_starts)).long()]  # (G,)
-        frames = (start[:, None] + torch.arange(WINDOW_FRAMES)).flatten()
+        frames = (start[:, None] + torch.arange(WINDOW_FRAMES, device=self.device)).flatten()
         others = far.repeat_interleave(WINDOW_FRAMES)
-        batch = self.gather(torch.cat([frame, frames]), torch.cat([other, others]), window_frames)
-        first = start[:, None] + torch.tensor(SYNC_SHIFTS)  # (G, K)
+        batch = self.gather(torch.cat([frame.to(self.device), frames]), torch.cat([other, others]), window_frames)
+        first = start[:, None] + torch.tensor(SYNC_SHIFTS, device=self.device)  # (G, K)
         valid = (first >= self.start[start][:, None]) & (first <= self.stop[start][:, None] - SOUND_FRAMES)
-        rows = torch.where(valid, first, start[:, None])[..., None] + torch.arange(WINDOW_FRAMES)  # (G, K, 5)
+        within = torch.arange(WINDOW_FRAMES, device=self.device)
+        rows = torch.where(valid, first, start[:, None])[..., None] + within  # (G, K, 5)
         sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
         return batch | {"sound": sound.mT, "sound_valid": valid}
 
@@ -200,7 +320,7 @@ def rows_around(frame: Tensor, start: Tensor, stop: Tensor, width: int) -> tuple
 
     Outside, the row is the frame's own.
     """
-    rows = frame[:, None] + torch.arange(width) - width // 2
+    rows = frame[:, None] + torch.arange(width, device=frame.device) - width // 2
     valid = (rows >= start[:, None]) & (rows < stop[:, None])
     return torch.where(valid, rows, frame[:, None]), valid
 
@@ -209,42 +329,65 @@ def _no_clip(tars: Sequence[Shard]) -> UserError:
     return UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
 
 
-def _read(shard: Shard, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
-    """Yield the arrays of each clip that all tars of a shard have, and of its variant where there is one.
+def _joined(source: Source, shards: Sequence[int], room: int) -> tuple[list[Tensor], list[int]]:
+    """Return each kind of array over all frames of some shards, at most `room`, and the clips' lengths.
 
-    All tars after the first hold one member each.
+    Each array is written in its place as it is read: all of them twice would be too much.
     """
-    latents, *others = shard
-    names = members[len(LATENT_MEMBERS) :]
-    heard = [
-        {sample["__key__"]: _member(tar, sample, name) for sample in read_shard(tar)}
-        for tar, name in zip(others, names, strict=True)
-    ]
-    for sample in read_shard(latents):
-        key = sample["__key__"]
-        if not all(key in arrays for arrays in heard):
-            continue
+    columns: list[Tensor] = []
+    lengths: list[int] = []
+    filled = 0
+    for clip in source.clips(shards):
+        stop = filled + len(clip[0])
+        columns = columns or [array.new_empty((room, *array.shape[1:]), device=source.device) for array in clip]
+        for column, array in zip(columns, clip, strict=True):
+            column[filled:stop] = array
+        lengths.append(stop - filled)
+        filled = stop
+    return [column[:filled] for column in columns], lengths
+
+
+def _arrays(tar: Path, name: str) -> dict[str, Tensor]:
+    """Return one array of each clip of a shard, by key."""
+    return {sample["__key__"]: torch.from_numpy(_member(tar, sample, name)) for sample in read_shard(tar)}
+
+
+def _stored(tar: Path, samples: Iterable[Sample]) -> Iterator[tuple[str, list[Tensor]]]:
+    """Yield key, and latents, masked latents and poses, as the stage `latents` wrote them."""
+    for sample in samples:
         for kind in ("", VARIED) if f"{VARIED}{LATENT_MEMBERS[0]}" in sample else ("",):
-            clip = [
-                *(_member(latents, sample, kind + name) for name in LATENT_MEMBERS),
-                *(arrays[key] for arrays in heard),
-            ]
-            if len({len(array) for array in clip}) > 1:
-                features = " or ".join(map(str, others))
-                raise UserError(f"{features}: {key} has other frames than in {latents}; delete them all, run again")
-            yield clip
+            arrays = (_member(tar, sample, kind + name) for name in LATENT_MEMBERS)
+            yield sample["__key__"], [torch.from_numpy(array) for array in arrays]
+
+
+def _encoded(tar: Path, samples: Iterable[Sample], encoder: Encoder) -> Iterator[tuple[str, list[Tensor]]]:
+    """Yield the same of joined samples: threads decode crops, which leaves Python free, and one encodes them."""
+
+    def decoded(sample: Sample) -> tuple[str, list[Frames]]:
+        if CROPS not in sample:
+            raise _lacking(tar, sample, CROPS)
+        try:
+            return sample["__key__"], encoder.decoded(sample)
+        except ClipRejected as error:
+            raise _damaged(tar, sample, CROPS, error) from None
+
+    for key, shown in ahead(decoded, samples, DECODERS, 2 * DECODERS):
+        for crops, pose in shown:
+            yield key, [*encoder.encoded(crops), torch.from_numpy(pose)]
 
 
 def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
     if name not in sample:
-        raise UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again")
+        raise _lacking(tar, sample, name)
     try:
         return unnpy(sample[name])
     except ClipRejected as error:
-        raise UserError(f"{tar}: {name} of {sample['__key__']}: {error}; delete the shard and run again") from None
+        raise _damaged(tar, sample, name, error) from None
 
 
-def _size(tar: Path) -> int:
-    if not tar.is_file():
-        raise UserError(f"{tar}: no such shard; run the stage that writes it first")
-    return tar.stat().st_size
+def _lacking(tar: Path, sample: Sample, name: str) -> UserError:
+    return UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again")
+
+
+def _damaged(tar: Path, sample: Sample, name: str, error: ClipRejected) -> UserError:
+    return UserError(f"{tar}: {name} of {sample['__key__']}: {error}; delete the shard and run again")

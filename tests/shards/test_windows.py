@@ -16,8 +16,6 @@ from syncdiff.shards.windows import (
     SOUND_FRAMES,
     SYNC_SHIFTS,
     Shard,
-    held_shards,
-    round_shards,
     windows,
 )
 
