@@ -75,6 +75,7 @@ class Source:
             windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out. Variants of
             clips are clips like others.
         device: that holds the frames.
+        encoder: of joined shards.
         with_mean: whether the clips' mean latents are wanted.
     """
 
@@ -98,6 +99,10 @@ class Source:
         for clip in self.clips(range(len(self.tars))):
             return clip
         raise _no_clip(self.tars)
+
+    def latent_shape(self) -> tuple[int, ...]:
+        """Return (C, h, w) of the latents."""
+        return tuple(self.first_clip()[0].shape[1:])
 
     def frames(self) -> list[int]:
         """Return how many frames of clips that all tars have each shard has, by its headers alone."""
@@ -126,8 +131,7 @@ class Source:
 
 
 def windows(
-    tars: Sequence[Shard],
-    feature_set: str,
+    source: Source,
     window_frames: int,
     batch_size: int,
     seed: int,
@@ -135,13 +139,11 @@ def windows(
     rank: int = 0,
     world: int = 1,
     device: torch.device = CPU,
-    encoder: Encoder | None = None,
-    with_mean: bool = True,
 ) -> Iterator[Batch]:
     """Yield batches on `device` without end, from step `start_step` on.
 
     Args:
-        tars, feature_set, encoder, with_mean: of `Source`.
+        source: where it holds frames elsewhere than on `device`, a thread gathers the next batch and sends it there.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
@@ -160,7 +162,6 @@ def windows(
         UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
             enough.
     """
-    source = Source(tars, feature_set, device if has_room(device) else CPU, encoder, with_mean)
     stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world)
     if source.device != device:
         stream = next_ahead(map(partial(moved, device=device), stream))
@@ -226,15 +227,6 @@ def _plan(source: Source, batch_size: int, seed: int) -> Plan:
             file=sys.stderr,
         )
     return plan
-
-
-def latent_shape(source: Source) -> tuple[int, ...]:
-    """Return (C, h, w) of the latents, looking at the first clip.
-
-    Raises:
-        UserError: as `windows`.
-    """
-    return tuple(source.first_clip()[0].shape[1:])
 
 
 class Pool:

@@ -16,6 +16,7 @@ from syncdiff.shards.windows import (
     SOUND_FRAMES,
     SYNC_SHIFTS,
     Shard,
+    Source,
     windows,
 )
 
@@ -68,7 +69,7 @@ def with_sound(tars: list[Shard], tmp_path: Path) -> list[Shard]:
 
 
 def batches(tars: list[Shard], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
-    return list(islice(windows(tars, "fbank", W, 64, seed, start, **process), n))
+    return list(islice(windows(Source(tars, "fbank"), W, 64, seed, start, **process), n))
 
 
 def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,7 +164,7 @@ def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_sou
     for tar in with_sound[0]:
         write_shard(tar, [sample for sample in read_shard(tar) if sample["__key__"] in ("c0", "c1")])
     with pytest.raises(UserError, match="no clip of 6 frames or more"):
-        next(windows(with_sound[:1], "fbank", W, 16, 0))
+        next(windows(Source(with_sound[:1], "fbank"), W, 16, 0))
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -219,7 +220,7 @@ def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
     cut = [sample | {"fbank.npy": npy(unnpy(sample["fbank.npy"])[:-1])} for sample in read_shard(tars[0][1])]
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
-        next(windows(tars, "fbank", W, 4, 0))
+        next(windows(Source(tars, "fbank"), W, 4, 0))
 
 
 def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) -> None:
@@ -232,7 +233,7 @@ def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) 
         write_shard(latents, samples)
     n_frames = 2 * int(N_FRAMES.sum())
     drawn = []
-    for batch in islice(windows(tars, "fbank", W, n_frames, 3), 2):
+    for batch in islice(windows(Source(tars, "fbank"), W, n_frames, 3), 2):
         varied = batch["latents"] >= 1000
         planes = {name: batch[name][:, 0, 0, 0].abs() for name in ("latents", "masked", "identity", "previous", "mean")}
         for plane in planes.values():
@@ -246,13 +247,13 @@ def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) 
 
 def test_a_missing_feature_set_names_the_shard(tars: list[Shard]) -> None:
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has no mel\.npy"):
-        next(windows(tars, "mel", W, 4, 0))
+        next(windows(Source(tars, "mel"), W, 4, 0))
 
 
 def test_shards_without_clips_are_an_error(tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", [])
     with pytest.raises(UserError, match="no clip to train on"):
-        next(windows([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank", W, 4, 0))
+        next(windows(Source([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank"), W, 4, 0))
 
 
 def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +268,7 @@ def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write_shard(pairs[-1][1], [about | {"fbank.npy": npy(np.zeros((300, 7), np.float32))}])
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
     monkeypatch.setattr(module, "ROUND_STEPS", 2)
-    stream = windows(pairs, "fbank", W, 4, 0)
+    stream = windows(Source(pairs, "fbank"), W, 4, 0)
 
     def resident_mb_after(steps: int) -> float:
         for _ in range(steps):

@@ -142,6 +142,11 @@ def features_of(experiment):
     return f"speech/{CONFIG.experiment(experiment).speech.feature_set}"
 
 
+def crops_of(experiment):
+    """The stage whose shards an experiment's training reads its pictures from."""
+    return "latents" if CONFIG.experiment(experiment).latents.stored else "shards"
+
+
 def with_sync_loss(experiment):
     """Whether an experiment trains with a sync loss."""
     return CONFIG.experiment(experiment).train.sync_weight > 0
@@ -155,8 +160,8 @@ def sync_files(wildcards):
 
 
 def training_options(wildcards):
-    """Latent and speech shards of each training split, side by side, and the networks that training reads."""
-    stages = {"latents": "latents", "speech": features_of(wildcards.experiment)}
+    """Latent (or joined) and speech shards of each training split, side by side, and the networks that training reads."""
+    stages = {"latents": crops_of(wildcards.experiment), "speech": features_of(wildcards.experiment)}
     networks = f" --autoencoder '{AUTOENCODER}'"
     if with_sync_loss(wildcards.experiment):
         stages["mfcc"] = "speech/mfcc"
