@@ -264,7 +264,9 @@ def core_rows(config: Config, corpus: Corpus, networks: Networks) -> list[Row]:
     if not config.latents.stored:
         decoded = encoded_frames(config, corpus, networks) / (2 if config.latents.varied else 1)
         decoding = ms["priors"] * decoded / 3.6e6
-        rows.append(Row("cores", "train", decoding, "core h", "assumed", "decoding crops in training: as long as priors"))
+        rows.append(
+            Row("cores", "train", decoding, "core h", "assumed", "decoding crops in training: as long as priors")
+        )
     weakest = "assumed" if any(row.grade == "assumed" for row in rows) else "measured"
     return [*rows, Row("cores", "all", sum(row.value for row in rows), "core h", weakest, "the sum, without networks")]
 

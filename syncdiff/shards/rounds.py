@@ -8,6 +8,7 @@ that is used, and the one that is being read. Which shards step k draws from fol
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from itertools import count, islice, repeat
 from typing import TypeVar
 
 import numpy as np
+
+THREADS = 8  # that decode crops, or look at headers: neither takes much of Python's own time
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,6 +33,10 @@ class Round:
     shards: tuple[int, ...]
     first: int
     stop: float
+
+    def drawn(self, n: int, step: int, plan: Plan) -> np.ndarray:
+        """Return which of the `n` units of the round a step draws: (per_step,) int64, epoch after shuffled epoch."""
+        return shuffled(n, (plan.seed, self.number), (step - self.first) * plan.per_step, plan.per_step)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,16 @@ class Plan:
         for place, part in enumerate(parts):
             yield Round(epoch * len(parts) + place, tuple(part), int(ends[place]), int(ends[place + 1]))
 
+    def warn(self, names: Sequence[object]) -> None:
+        """Say on stderr which shard, if one does, takes more memory than it should."""
+        largest = max(self.sizes)
+        if not self.single and largest > self.room // 2:
+            print(
+                f"{names[self.sizes.index(largest)]}: takes {largest / 1e9:.3g} GB of memory, and as much again while"
+                f" another is read, instead of {self.room / 2e9:.3g} GB; for less, lower plan.frames_per_shard",
+                file=sys.stderr,
+            )
+
 
 def _balanced(shards: Sequence[int], sizes: Sequence[int], room: int) -> list[list[int]]:
     """Return `shards` in the fewest groups that fit `room`, the largest first, each to the group that is smallest.
@@ -98,6 +115,20 @@ def _balanced(shards: Sequence[int], sizes: Sequence[int], room: int) -> list[li
         if held.max() <= room:
             return groups
     raise AssertionError
+
+
+def held_in_turn(plan: Plan, read: Callable[[Round], T], start_step: int) -> Iterator[tuple[Round, int, T]]:
+    """Yield for each step without end, from `start_step` on, its round, the step, and what `read` made of the round."""
+    made = ((part, read(part)) for part in plan.rounds(start_step))
+    if not plan.single:
+        made = next_ahead(made)
+    while True:
+        part, held = next(made)
+        for step in count(max(start_step, part.first)):
+            if step >= part.stop:
+                break
+            yield part, step, held
+        del held  # before another one is read
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], workers: int = 1, depth: int = 1) -> Iterator[R]:
@@ -128,5 +159,3 @@ def shuffled(n: int, seed: tuple[int, int], first: int, length: int) -> np.ndarr
 @lru_cache(maxsize=2)
 def _permutation(n: int, seed: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seed).permutation(n)
-
-

@@ -144,6 +144,27 @@ def clip_keys(path: Path | str) -> set[str]:
         return {name.partition(".")[0] for name, _ in _members(Path(path))}
 
 
+def frames_in(path: Path | str) -> dict[str, int]:
+    """Return key -> T of each clip of a joined shard, by its poses' headers; where there are no poses, by its crops'."""
+    return clip_lengths(path, "pose.npy") or clip_lengths(path, "crop.mp4")
+
+
+@contextmanager
+def member_named(tar: Path | str, sample: Sample, name: str) -> Iterator[None]:
+    """Let what is wrong with a member that was to be read be an error of one line.
+
+    Raises:
+        UserError: the sample has no such member, or it is damaged.
+    """
+    try:
+        yield
+    except KeyError:
+        raise UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again") from None
+    except ClipRejected as error:
+        fix = "delete the shard and run again"
+        raise UserError(f"{tar}: {name} of {sample['__key__']}: {error}; {fix}") from None
+
+
 def _rows(file: IO[bytes]) -> int:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -15,12 +15,10 @@ sees, with the sound that they match and the clip's sound at other times. They a
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -28,16 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncdiff.errors import ClipRejected, UserError
+from syncdiff.errors import UserError
 from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC
-from syncdiff.shards.rounds import Plan, ahead, next_ahead, shuffled
-from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, read_shard, unnpy
+from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn, next_ahead
+from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, frames_in, member_named, read_shard, unnpy
 
 ROUND_STEPS = 500  # of a round, about; of LRS2 at 128 pixels, a frame is drawn twice in that
 ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where there are rounds
 ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
-DECODERS = 8  # threads that decode crops
-SCANNERS = 8  # threads that look at headers: they wait for the disk most of the time
 
 SAMPLES_PER_SYNC_WINDOW = 16
 SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as the score looks; sounds a frame apart are nearly the same
@@ -106,14 +102,12 @@ class Source:
 
     def frames(self) -> list[int]:
         """Return how many frames of clips that all tars have each shard has, by its headers alone."""
-        with ThreadPoolExecutor(SCANNERS) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(self._frames, self.tars))
 
     def _frames(self, shard: Shard) -> int:
-        if self.encoder:
-            seen = clip_lengths(shard[0], "pose.npy")
-        else:
-            seen = clip_lengths(shard[0], "latents.npy", f"{VARIED}latents.npy")
+        stored = "latents.npy", f"{VARIED}latents.npy"
+        seen = frames_in(shard[0]) if self.encoder else clip_lengths(shard[0], *stored)
         heard = set.intersection(*map(clip_keys, shard[1:]))
         n_frames = sum(length for key, length in seen.items() if key in heard)
         return n_frames * (self.encoder.copies if self.encoder else 1)
@@ -189,43 +183,31 @@ def stored_windows(
 ) -> Iterator[Batch]:
     """Yield the batches of `windows` where the frames are held and as they are stored: float16 latents, uint8 poses."""
     plan = _plan(source, batch_size, seed)
-    pools = (
-        (part, Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards)))
-        for part in plan.rounds(start_step)
-    )
-    if not plan.single:
-        pools = next_ahead(pools)
-    while True:
-        part, pool = next(pools)
-        for step in count(max(start_step, part.first)):
-            if step >= part.stop:
-                break
-            random = np.random.default_rng([seed, step])
-            frame = shuffled(len(pool), (seed, part.number), (step - part.first) * batch_size, batch_size)
-            other = random.random(batch_size)
-            drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
-            if pool.sound is None:
-                yield pool.gather(*drawn, window_frames)
-            else:
-                n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
-                for_sync = random.random((2, n_windows))[:, rank::world]
-                yield pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
-        del pool  # before another one is read
+
+    def read(part: Round) -> Pool:
+        return Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards))
+
+    for part, step, pool in held_in_turn(plan, read, start_step):
+        random = np.random.default_rng([seed, step])
+        frame = part.drawn(len(pool), step, plan)
+        other = random.random(batch_size)
+        drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
+        if pool.sound is None:
+            batch = pool.gather(*drawn, window_frames)
+        else:
+            n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
+            for_sync = random.random((2, n_windows))[:, rank::world]
+            batch = pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
+        del pool  # the last one of a round goes before another is read
+        yield batch
 
 
 def _plan(source: Source, batch_size: int, seed: int) -> Plan:
     """Look at the shards' headers, and at one clip."""
     bytes_a_frame = sum(array[0].nbytes for array in source.first_clip())
     frames = source.frames()
-    sizes = [bytes_a_frame * n for n in frames]
-    plan = Plan(sizes, frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
-    if not plan.single and max(sizes) > ROUND_BYTES // 2:
-        largest = source.tars[int(np.argmax(sizes))][0]
-        print(
-            f"{largest}: takes {max(sizes) / 1e9:.3g} GB of memory, twice while another is read, instead of"
-            f" {ROUND_BYTES / 2e9:.3g} GB; for less, plan smaller shards (plan.frames_per_shard)",
-            file=sys.stderr,
-        )
+    plan = Plan([bytes_a_frame * n for n in frames], frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
+    plan.warn([shard[0] for shard in source.tars])
     return plan
 
 
@@ -356,30 +338,14 @@ def _encoded(tar: Path, samples: Iterable[Sample], encoder: Encoder) -> Iterator
     """Yield the same of joined samples: threads decode crops, which leaves Python free, and one encodes them."""
 
     def decoded(sample: Sample) -> tuple[str, list[Frames]]:
-        if CROPS not in sample:
-            raise _lacking(tar, sample, CROPS)
-        try:
+        with member_named(tar, sample, CROPS):
             return sample["__key__"], encoder.decoded(sample)
-        except ClipRejected as error:
-            raise _damaged(tar, sample, CROPS, error) from None
 
-    for key, shown in ahead(decoded, samples, DECODERS, 2 * DECODERS):
+    for key, shown in ahead(decoded, samples, THREADS, 2 * THREADS):
         for crops, pose in shown:
             yield key, [*encoder.encoded(crops), torch.from_numpy(pose)]
 
 
 def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
-    if name not in sample:
-        raise _lacking(tar, sample, name)
-    try:
+    with member_named(tar, sample, name):
         return unnpy(sample[name])
-    except ClipRejected as error:
-        raise _damaged(tar, sample, name, error) from None
-
-
-def _lacking(tar: Path, sample: Sample, name: str) -> UserError:
-    return UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again")
-
-
-def _damaged(tar: Path, sample: Sample, name: str, error: ClipRejected) -> UserError:
-    return UserError(f"{tar}: {name} of {sample['__key__']}: {error}; delete the shard and run again")
