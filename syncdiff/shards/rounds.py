@@ -1,4 +1,4 @@
-"""Rounds: which shards are in memory in which steps, where not all of them fit, and how the next ones are read meanwhile.
+"""Rounds: which shards are in memory in which steps, where not all of them fit, and how the next ones are read.
 
 An epoch goes through all shards in a new order, in rounds of about equal size. A round lasts as many steps as it has
 frames, so that over an epoch each frame is drawn as often as the others. Two rounds are in memory at a time: the one

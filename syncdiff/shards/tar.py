@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -145,7 +145,7 @@ def clip_keys(path: Path | str) -> set[str]:
 
 
 def frames_in(path: Path | str) -> dict[str, int]:
-    """Return key -> T of each clip of a joined shard, by its poses' headers; where there are no poses, by its crops'."""
+    """Return key -> T of each clip of a joined shard, by its poses' headers; without poses, by its crops'."""
     return clip_lengths(path, "pose.npy") or clip_lengths(path, "crop.mp4")
 
 

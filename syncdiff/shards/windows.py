@@ -34,6 +34,7 @@ from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, frames_
 ROUND_STEPS = 500  # of a round, about; of LRS2 at 128 pixels, a frame is drawn twice in that
 ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where there are rounds
 ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
+DECODED_FRAMES = 10_000  # crops in memory at a time while a round is encoded: 0.5 GB at 128 pixels
 
 SAMPLES_PER_SYNC_WINDOW = 16
 SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as the score looks; sounds a frame apart are nearly the same
@@ -341,7 +342,8 @@ def _encoded(tar: Path, samples: Iterable[Sample], encoder: Encoder) -> Iterator
         with member_named(tar, sample, CROPS):
             return sample["__key__"], encoder.decoded(sample)
 
-    for key, shown in ahead(decoded, samples, THREADS, 2 * THREADS):
+    longest = max(frames_in(tar).values(), default=1)
+    for key, shown in ahead(decoded, samples, THREADS, max(1, min(THREADS, DECODED_FRAMES // longest))):
         for crops, pose in shown:
             yield key, [*encoder.encoded(crops), torch.from_numpy(pose)]
 

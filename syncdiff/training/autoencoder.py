@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 from syncdiff.artifacts import atomic, write_text
 from syncdiff.config import Autoencoder, Config
 from syncdiff.errors import UserError
-from syncdiff.media.video import decode_crops, read_frames
+from syncdiff.media.video import read_frames
 from syncdiff.models.autoencoder import (
     WEIGHTS,
     build_autoencoder,
@@ -95,19 +96,19 @@ class Crops:
     def _read(self, part: Round) -> np.ndarray:
         room = sum(self.plan.units[shard] for shard in part.shards)
         frames, filled = np.empty(0, np.uint8), 0
-        for shard in part.shards:
-            for crops in ahead(
-                partial(self._kept, self.shards[shard]), read_shard(self.shards[shard]), THREADS, THREADS
-            ):
+        for shard in (self.shards[number] for number in part.shards):
+            kept = partial(self._kept, shard, frames_in(shard))
+            for crops in ahead(kept, read_shard(shard), THREADS, THREADS):
                 frames = frames if len(frames) else np.empty((room, *crops.shape[1:]), np.uint8)
                 frames[filled : filled + len(crops)] = crops
                 filled += len(crops)
         return frames[:filled]
 
-    def _kept(self, shard: Path, sample: Sample) -> np.ndarray:
+    def _kept(self, shard: Path, lengths: dict[str, int], sample: Sample) -> np.ndarray:
+        """Return crops of a clip; the others are let go as they are decoded."""
         with member_named(shard, sample, "crop.mp4"):
-            crops = decode_crops(sample["crop.mp4"])
-        return crops[:: stride(len(crops), self.per_clip)]
+            step = stride(lengths[sample["__key__"]], self.per_clip)
+            return np.stack(list(islice(read_frames(sample["crop.mp4"]), 0, None, step)))
 
 
 def training_crops(shards: Sequence[Path], batch_size: int, seed: int) -> Crops:
@@ -119,10 +120,7 @@ def training_crops(shards: Sequence[Path], batch_size: int, seed: int) -> Crops:
     ordered = [Path(shard) for shard in np.random.default_rng(seed).permutation(np.asarray(shards, dtype=object))]
     with ThreadPoolExecutor(THREADS) as threads:
         lengths = [list(clips.values()) for clips in threads.map(frames_in, ordered)]
-    sample = next((sample for shard in ordered for sample in read_shard(shard)), None)
-    if sample is None:
-        raise UserError(f"{shards[0]}: no clip to train on in this and {len(shards) - 1} more; see the ledgers")
-    a_frame = next(read_frames(sample["crop.mp4"])).nbytes
+    a_frame = _first_crop(ordered).nbytes
     for per_clip in (FRAMES_PER_CLIP, FEW_PER_CLIP):
         units = [sum(len(range(0, n, stride(n, per_clip))) for n in clips) for clips in lengths]
         plan = Plan([a_frame * n for n in units], units, BYTES_IN_MEMORY, batch_size, ROUND_STEPS, seed)
@@ -130,6 +128,14 @@ def training_crops(shards: Sequence[Path], batch_size: int, seed: int) -> Crops:
             break
     plan.warn(ordered)
     return Crops(ordered, per_clip, plan)
+
+
+def _first_crop(shards: Sequence[Path]) -> np.ndarray:
+    for shard in shards:
+        for sample in read_shard(shard):
+            with member_named(shard, sample, "crop.mp4"):
+                return next(read_frames(sample["crop.mp4"]))
+    raise UserError(f"{shards[0]}: no clip to train on in this and {len(shards) - 1} more; see the ledgers")
 
 
 def stride(n_frames: int, per_clip: int) -> int:
@@ -176,10 +182,8 @@ def batches(crops: Crops, done: int) -> Iterator[np.ndarray]:
     plan = crops.plan
     for part, step, frames in held_in_turn(plan, crops.frames, done):
         rng = np.random.default_rng([plan.seed, step])
-        if plan.single:
-            drawn = rng.integers(len(frames), size=plan.per_step)
-        else:
-            drawn = part.drawn(len(frames), step, plan)
+        at_random = rng.integers(len(frames), size=plan.per_step)
+        drawn = at_random if plan.single else part.drawn(len(frames), step, plan)
         batch = _varied(frames[np.sort(drawn)], rng)
         del frames  # before another round is read
         yield batch

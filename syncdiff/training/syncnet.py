@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_wav
-from syncdiff.media.video import decode_crops
+from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
 from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
@@ -105,7 +105,7 @@ class Clips:
 
     def _clip(self, shard: Path, sample: Sample) -> Clip:
         with member_named(shard, sample, "crop.mp4"):
-            crops = np.stack([mouth_view(crop, self.image_size) for crop in decode_crops(sample["crop.mp4"])])
+            crops = np.stack([mouth_view(crop, self.image_size) for crop in read_frames(sample["crop.mp4"])])
         with member_named(shard, sample, "audio.wav"):
             sound = audio_windows(mfcc(read_wav(sample["audio.wav"])))
         n_windows = min(len(crops) - WINDOW_FRAMES + 1, len(sound))
@@ -147,10 +147,8 @@ def batches(clips: Clips, done: int) -> Iterator[Batch]:
     plan = clips.plan
     for part, step, held in held_in_turn(plan, clips.read, done):
         rng = np.random.default_rng([plan.seed, step])
-        if plan.single:
-            chosen = rng.integers(len(held), size=plan.per_step)
-        else:
-            chosen = part.drawn(len(held), step, plan)
+        at_random = rng.integers(len(held), size=plan.per_step)
+        chosen = at_random if plan.single else part.drawn(len(held), step, plan)
         frames, sound = zip(*(_draw(held[index], rng) for index in chosen), strict=True)
         del held  # before another round is read
         yield Batch(np.concatenate(frames), np.concatenate(sound))
