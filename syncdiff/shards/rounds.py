@@ -145,9 +145,9 @@ def ahead(work: Callable[[T], R], items: Iterable[T], workers: int = 1, depth: i
             yield ready.pop()
 
 
-def next_ahead(stream: Iterator[R]) -> Iterator[R]:
-    """Yield from an endless stream, whose next item is made in a thread while one is used."""
-    return ahead(next, repeat(stream))
+def next_ahead(stream: Iterator[R], depth: int = 1) -> Iterator[R]:
+    """Yield from an endless stream, whose next `depth` items are made in a thread while one is used."""
+    return ahead(next, repeat(stream), depth=depth)
 
 
 def shuffled(n: int, seed: tuple[int, int], first: int, length: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import quote
@@ -166,9 +167,16 @@ def member_named(tar: Path | str, sample: Sample, name: str) -> Iterator[None]:
 
 
 def _rows(file: IO[bytes]) -> int:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)[0][0]
+    start = file.read(10)  # magic, version, and the length of the header
+    return _rows_of_header(start + file.read(int.from_bytes(start[8:], "little")))
+
+
+@lru_cache(maxsize=10_000)  # to parse one takes longer than to read it, and few differ
+def _rows_of_header(header: bytes) -> int:
+    file = io.BytesIO(header)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of an unknown version")
+    return np.lib.format.read_array_header_1_0(file)[0][0]
 
 
 def _pictures(file: IO[bytes]) -> int:

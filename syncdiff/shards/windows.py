@@ -34,6 +34,7 @@ from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, frames_
 ROUND_STEPS = 500  # of a round, about; of LRS2 at 128 pixels, a frame is drawn twice in that
 ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where there are rounds
 ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
+BATCHES_AHEAD = 3  # that are gathered for a GPU: the thread that reads a round holds the other up now and then
 DECODED_FRAMES = 10_000  # crops in memory at a time while a round is encoded: 0.5 GB at 128 pixels
 
 SAMPLES_PER_SYNC_WINDOW = 16
@@ -72,6 +73,7 @@ class Source:
             windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out. Variants of
             clips are clips like others.
         device: that holds the frames.
+        pinned: whether batches are gathered into pinned memory, which a GPU can read by itself.
         encoder: of joined shards.
         with_mean: whether the clips' mean latents are wanted.
     """
@@ -79,6 +81,7 @@ class Source:
     tars: Sequence[Shard]
     feature_set: str
     device: torch.device = CPU
+    pinned: bool = False
     encoder: Encoder | None = None
     with_mean: bool = True
 
@@ -159,7 +162,7 @@ def windows(
     """
     stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world)
     if source.device != device:
-        stream = next_ahead(map(partial(moved, device=device), stream))
+        stream = next_ahead(map(partial(moved, device=device), stream), BATCHES_AHEAD)
     yield from map(as_floats, stream)
 
 
@@ -169,8 +172,8 @@ def has_room(device: torch.device) -> bool:
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
-    """Copy a batch to a GPU while the caller goes on."""
-    return {name: value.pin_memory().to(device, non_blocking=True) for name, value in batch.items()}
+    """Copy a batch to a GPU; what is pinned, while the caller goes on."""
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def as_floats(batch: Batch) -> Batch:
@@ -232,7 +235,7 @@ class Pool:
     """
 
     def __init__(self, source: Source, shards: Sequence[int], room: int) -> None:
-        self.device = source.device
+        self.device, self.pinned = source.device, source.pinned
         columns, n_frames = _joined(source, shards, room)
         if not n_frames:
             raise _no_clip([source.tars[shard] for shard in shards])
@@ -264,15 +267,19 @@ class Pool:
         previous = torch.where(frame > start, frame - 1, identity)
         rows, valid = rows_around(frame, start, stop, window_frames)
         batch = {
-            "latents": self.latents[frame],
-            "masked": self.masked[frame],
-            "identity": self.latents[identity],
-            "previous": self.latents[previous],
-            "pose": self.pose[previous],
+            "latents": self._rows(self.latents, frame),
+            "masked": self._rows(self.masked, frame),
+            "identity": self._rows(self.latents, identity),
+            "previous": self._rows(self.latents, previous),
+            "pose": self._rows(self.pose, previous),
             "speech": self.speech[rows] * valid[..., None],
             "valid": valid,
         }
         return batch if self.mean is None else batch | {"mean": self.mean[self.clip[frame]]}
+
+    def _rows(self, array: Tensor, index: Tensor) -> Tensor:
+        rows = array.new_empty((len(index), *array.shape[1:]), pin_memory=self.pinned)
+        return torch.index_select(array, 0, index, out=rows)
 
     def gather_with_sync(self, frame: Tensor, other: Tensor, window_frames: int, place: Tensor, far: Tensor) -> Batch:
         """Return the same with G sync windows; `place`, `far` (G,) in [0, 1) choose them and their identity frames."""

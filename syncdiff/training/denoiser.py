@@ -142,7 +142,8 @@ def _source(config: Config, shards: Sequence[Shard], autoencoder: Path, device: 
     """Return what batches are drawn from, held where there is room."""
     own = PartialState(cpu=device.type == "cpu").device
     encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, own))
-    return Source(shards, config.speech.feature_set, own if has_room(own) else CPU, encoder)
+    held = own if has_room(own) else CPU
+    return Source(shards, config.speech.feature_set, held, pinned=held != own, encoder=encoder)
 
 
 def _batches(
