@@ -375,7 +375,8 @@ def encoded_frames(config: Config, corpus: Corpus, networks: Networks) -> int:
     size = 2 * 2 * math.prod(networks.latent_shape) + 3 * config.priors.pose_size**2 + 4 * networks.speech_dim
     if seen * size <= ROUND_BYTES:
         return seen
-    in_round = ROUND_BYTES / 2 / size
+    shard = config.plan.frames_per_shard * (2 if config.latents.varied else 1)
+    in_round = shard * max(1, ROUND_BYTES // 2 // (shard * size))
     draws = max(1, round(ROUND_STEPS * config.train.batch_size / in_round))
     return math.ceil(config.train.steps * config.train.batch_size / draws)
 

@@ -34,7 +34,7 @@ rule train:
     threads: 8
     resources:
         **ON_NODES,
-        mem_mb=32000,
+        mem_mb=lambda wildcards, attempt: TRAIN_MB * attempt,
         runtime=4320,
         gpu=TRAIN_GPUS,
     params:
