@@ -6,34 +6,32 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import IO
 
-CARDS = "SYNCDIFF_CARDS"  # the workflow sets it to their names, with commas, where it runs jobs beside each other itself
+CARDS = (
+    "SYNCDIFF_CARDS"  # the workflow sets it to their names, with commas, where it runs jobs beside each other itself
+)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
-_held: list[IO[str]] = []  # locks end with their process
+_held: list[int] = []  # locks end with their process
 
 
-def take_card(device: str) -> str:
+def take_card(device: str) -> None:
     """Let this process see one card alone, if jobs share the cards of `SYNCDIFF_CARDS` and `device` names none of them.
 
     It must come before CUDA starts. A process of a training on several cards takes none: its number tells it which is
     its own. Where all are taken, it sees them all as before.
-
-    Returns:
-        `device`, so that this can be an option's callback.
     """
     cards = [card for card in os.environ.get(CARDS, "").split(",") if card]
     if _held or len(cards) < 2 or device not in ("auto", "cuda") or "LOCAL_RANK" in os.environ:
-        return device
+        return
     for card in cards:
-        lock = Path(tempfile.gettempdir(), f"syncdiff-{os.getuid()}-card-{card}.lock").open("a")
+        path = Path(tempfile.gettempdir(), f"syncdiff-{os.getuid()}-card-{card}.lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.close()
+            os.close(lock)
             continue
         _held.append(lock)
         os.environ[VISIBLE] = card
-        break
-    return device
+        return

@@ -16,7 +16,6 @@ from typing import Annotated, NoReturn
 import typer
 
 from syncdiff.artifacts import no_room, prepare_workers
-from syncdiff.cards import take_card
 from syncdiff.config import load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.provenance import config_of, provenance, refuse_own_teacher
@@ -38,10 +37,7 @@ ConfigOption = Annotated[
 WorkersOption = Annotated[int, typer.Option(min=1, help="processes over clips")]
 Shards = Annotated[list[str], typer.Argument(help="shards; {00000..00099} stands for a range, as in WebDataset")]
 DeviceOption = Annotated[
-    str,
-    typer.Option(
-        envvar="SYNCDIFF_DEVICE", help="auto (a GPU where there is one), cpu, cuda or cuda:N", callback=take_card
-    ),
+    str, typer.Option(envvar="SYNCDIFF_DEVICE", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
 ]
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,8 +51,9 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
         "stage": stage,
         "version": STAGES[stage].version,
         "config": json.loads(config) if config.lstrip().startswith("{") else config,
-        "inputs": _digests(inputs),
-        "outputs": _digests(made),
+        "inputs": _digests(inputs, known_digest),
+        "outputs": _digests(made, sha256),
+        "stats": {str(path): _stat(path) for path in made if path.is_file()},
         "packages": {name: version(name) for name in PACKAGES},
         "machine": {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "started": started.isoformat(timespec="seconds"),
@@ -61,9 +62,15 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     write_text(f"{outputs[0]}{SUFFIX}", json.dumps(record, indent=2) + "\n")
 
 
-def _digests(paths: Sequence[Path]) -> dict[str, str]:
+def _digests(paths: Sequence[Path], digest: Callable[[Path], str]) -> dict[str, str]:
     files = (file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]))
-    return {str(file): sha256(file) for file in files if not file.is_dir()}
+    return {str(file): digest(file) for file in files if not file.is_dir()}
+
+
+def _stat(path: Path) -> list[int]:
+    """Return what tells a file that was written anew: its size in bytes, and its time in nanoseconds."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def config_of(artifact: Path) -> dict[str, Any]:
@@ -93,10 +100,18 @@ def refuse_own_teacher(scorer: Path, denoiser: Path) -> None:
 
 
 def known_digest(path: Path) -> str:
-    """Return sha256 of a file: as the provenance beside it has it, computed where there is none."""
+    """Return sha256 of a file: read, or as the provenance beside it has it, if size and time are still those there.
+
+    So a training need not read terabytes for what their own stages have written down. `verify` reads all.
+    """
     beside = Path(f"{path}{SUFFIX}")
-    recorded = _read(beside)["outputs"] if beside.is_file() else {}
-    return {Path(name).name: digest for name, digest in recorded.items()}.get(path.name) or sha256(path)
+    if beside.is_file():
+        record = _read(beside)
+        stats, digests = record.get("stats", {}), record["outputs"]
+        own = next((name for name in stats if Path(name).name == path.name and name in digests), None)
+        if own and stats[own] == _stat(path):
+            return digests[own]
+    return sha256(path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What people really have and do: files, folders, machines."""
