@@ -115,8 +115,8 @@ def resident_mb() -> float:
 
 def from_shards(shards: list[present.Shard]) -> Iterator[Any]:
     """Batches as for a GPU that does not hold the frames itself; their copy to it is not in it."""
-    source = present.Source(shards, "fbank", with_mean=False)
-    return next_ahead(present.stored_windows(source, WINDOW, BATCH, seed=0), present.BATCHES_AHEAD)
+    stream = present.stored_windows(present.Source(shards, "fbank"), WINDOW, BATCH, seed=0, with_mean=False)
+    return next_ahead(stream, present.BATCHES_AHEAD)
 
 
 def from_code(code_and_shards: tuple[str, list[present.Shard]]) -> Iterator[Any]:

@@ -119,7 +119,7 @@ def _balanced(shards: Sequence[int], sizes: Sequence[int], room: int) -> list[li
 
 def held_in_turn(plan: Plan, read: Callable[[Round], T], start_step: int) -> Iterator[tuple[Round, int, T]]:
     """Yield for each step without end, from `start_step` on, its round, the step, and what `read` made of the round."""
-    made = ((part, read(part)) for part in plan.rounds(start_step))
+    made: Iterator[tuple[Round, T]] = ((part, read(part)) for part in plan.rounds(start_step))
     if not plan.single:
         made = next_ahead(made)
     while True:

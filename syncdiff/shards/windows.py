@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -72,18 +72,19 @@ class Source:
             each with the shard of its clips' speech beside it, with the member `feature_set`.npy, and where sync
             windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out. Variants of
             clips are clips like others.
-        device: that holds the frames.
-        pinned: whether batches are gathered into pinned memory, which a GPU can read by itself.
+        device: where batches are wanted.
         encoder: of joined shards.
-        with_mean: whether the clips' mean latents are wanted.
     """
 
     tars: Sequence[Shard]
     feature_set: str
     device: torch.device = CPU
-    pinned: bool = False
     encoder: Encoder | None = None
-    with_mean: bool = True
+
+    @property
+    def held(self) -> torch.device:
+        """The device that holds the frames: the batches' own, where it has room."""
+        return self.device if has_room(self.device) else CPU
 
     def clips(self, shards: Iterable[int]) -> Iterator[list[Tensor]]:
         """Yield latents, masked, pose, speech and perhaps sound of the clips of some shards, and of their variants.
@@ -104,8 +105,9 @@ class Source:
         """Return (C, h, w) of the latents."""
         return tuple(self.first_clip()[0].shape[1:])
 
+    @cached_property
     def frames(self) -> list[int]:
-        """Return how many frames of clips that all tars have each shard has, by its headers alone."""
+        """How many frames of clips that all its tars have each shard has, by the headers alone."""
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(self._frames, self.tars))
 
@@ -136,15 +138,16 @@ def windows(
     start_step: int = 0,
     rank: int = 0,
     world: int = 1,
-    device: torch.device = CPU,
+    with_mean: bool = True,
 ) -> Iterator[Batch]:
-    """Yield batches on `device` without end, from step `start_step` on.
+    """Yield batches without end, from step `start_step` on.
 
     Args:
-        source: where it holds frames elsewhere than on `device`, a thread gathers the next batch and sends it there.
+        source: where frames are not held on its device, a thread gathers the next batches and sends them there.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
+        with_mean: whether the clips' mean latents are wanted.
 
     Yields:
         latents, masked, identity, previous, mean (B, C, h, w): latents of frame t, of the same with the mouth hidden,
@@ -160,9 +163,9 @@ def windows(
         UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
             enough.
     """
-    stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world)
-    if source.device != device:
-        stream = next_ahead(map(partial(moved, device=device), stream), BATCHES_AHEAD)
+    stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world, with_mean)
+    if source.held != source.device:
+        stream = next_ahead(map(partial(moved, device=source.device), stream), BATCHES_AHEAD)
     yield from map(as_floats, stream)
 
 
@@ -183,13 +186,20 @@ def as_floats(batch: Batch) -> Batch:
 
 
 def stored_windows(
-    source: Source, window_frames: int, batch_size: int, seed: int, start_step: int = 0, rank: int = 0, world: int = 1
+    source: Source,
+    window_frames: int,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    with_mean: bool = True,
 ) -> Iterator[Batch]:
     """Yield the batches of `windows` where the frames are held and as they are stored: float16 latents, uint8 poses."""
     plan = _plan(source, batch_size, seed)
 
     def read(part: Round) -> Pool:
-        return Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards))
+        return Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards), with_mean)
 
     for part, step, pool in held_in_turn(plan, read, start_step):
         random = np.random.default_rng([seed, step])
@@ -209,7 +219,7 @@ def stored_windows(
 def _plan(source: Source, batch_size: int, seed: int) -> Plan:
     """Look at the shards' headers, and at one clip."""
     bytes_a_frame = sum(array[0].nbytes for array in source.first_clip())
-    frames = source.frames()
+    frames = source.frames
     plan = Plan([bytes_a_frame * n for n in frames], frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
     plan.warn([shard[0] for shard in source.tars])
     return plan
@@ -232,10 +242,11 @@ class Pool:
         source: what is read.
         shards: which of its shards.
         room: frames in them, or more.
+        with_mean: whether `mean` is wanted.
     """
 
-    def __init__(self, source: Source, shards: Sequence[int], room: int) -> None:
-        self.device, self.pinned = source.device, source.pinned
+    def __init__(self, source: Source, shards: Sequence[int], room: int, with_mean: bool) -> None:
+        self.device, self.pinned = source.held, source.held != source.device
         columns, n_frames = _joined(source, shards, room)
         if not n_frames:
             raise _no_clip([source.tars[shard] for shard in shards])
@@ -243,7 +254,7 @@ class Pool:
         self.sound = sound[0] if sound else None
         lengths = torch.tensor(n_frames, device=self.device)
         self.mean = None
-        if source.with_mean:
+        if with_mean:
             self.mean = torch.stack([clip.float().mean(dim=0) for clip in self.latents.split(n_frames)])
         self.clip = torch.arange(len(lengths), device=self.device).repeat_interleave(lengths)
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
@@ -321,7 +332,7 @@ def _joined(source: Source, shards: Sequence[int], room: int) -> tuple[list[Tens
     filled = 0
     for clip in source.clips(shards):
         stop = filled + len(clip[0])
-        columns = columns or [array.new_empty((room, *array.shape[1:]), device=source.device) for array in clip]
+        columns = columns or [array.new_empty((room, *array.shape[1:]), device=source.held) for array in clip]
         for column, array in zip(columns, clip, strict=True):
             column[filled:stop] = array
         lengths.append(stop - filled)

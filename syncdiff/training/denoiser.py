@@ -22,7 +22,7 @@ from syncdiff.errors import UserError
 from syncdiff.latents import CropEncoder
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.shards.windows import CPU, Shard, Source, has_room, windows
+from syncdiff.shards.windows import SAMPLES_PER_SYNC_WINDOW, Shard, Source, windows
 from syncdiff.training.loop import ADAMW, Run, adamw, fingerprint, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
@@ -139,11 +139,10 @@ def _sync_loss(
 
 
 def _source(config: Config, shards: Sequence[Shard], autoencoder: Path, device: torch.device) -> Source:
-    """Return what batches are drawn from, held where there is room."""
+    """Return what batches are drawn from."""
     own = PartialState(cpu=device.type == "cpu").device
     encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, own))
-    held = own if has_room(own) else CPU
-    return Source(shards, config.speech.feature_set, held, pinned=held != own, encoder=encoder)
+    return Source(shards, config.speech.feature_set, own, encoder)
 
 
 def _batches(
@@ -152,17 +151,20 @@ def _batches(
     """Yield this process's share of each step's batch, on the training device; `section` of the config has its size."""
     state = PartialState()
     batch_size = getattr(config, section).batch_size
-    if batch_size % state.num_processes:
+    with_sync = len(source.tars[0]) > 2
+    whole = state.num_processes * (SAMPLES_PER_SYNC_WINDOW if with_sync and state.num_processes > 1 else 1)
+    if batch_size % whole:
         raise UserError(
-            f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes"
+            f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes;"
+            f" set a multiple of {whole}"
         )
     return windows(
-        replace(source, with_mean=section == "pretraining"),
+        source,
         config.speech.window_frames,
         batch_size,
         config.seed,
         start_step=done,
         rank=state.process_index,
         world=state.num_processes,
-        device=state.device,
+        with_mean=section == "pretraining",  # what the lips are foretold against
     )
