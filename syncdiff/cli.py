@@ -244,8 +244,11 @@ def syncnet(folder: Path, shards: Shards, config: ConfigOption = "{}", device: D
 @app.command()
 def train(
     folder: Path,
-    latents: Annotated[list[str], typer.Option(help="latent shards; {00000..00099} stands for a range")],
-    speech: Annotated[list[str], typer.Option(help="speech shards, one beside each latent shard")],
+    latents: Annotated[
+        list[str],
+        typer.Option(help="latent shards, or joined ones with latents.stored false; {00000..00099} stands for a range"),
+    ],
+    speech: Annotated[list[str], typer.Option(help="speech shards, one beside each of these")],
     autoencoder: Annotated[Path, typer.Option(help="folder of the autoencoder whose latents these are")],
     mfcc: Annotated[list[str] | None, typer.Option(help="for train.sync_weight: shards of the features mfcc")] = None,
     expert: Annotated[

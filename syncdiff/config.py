@@ -178,8 +178,12 @@ class Autoencoder(Optimizer):
 
 
 class Latents(Section):
-    """The crops that the denoiser is trained on, encoded once for all."""
+    """The crops that the denoiser is trained on, as latents."""
 
+    stored: bool = Field(
+        True,
+        description="encoded once, into shards; false: whenever training reads crops, which wants a GPU, but no disk",
+    )
     varied: bool = Field(
         False, description="each clip once more, mirrored and tinted: helps where people are few; twice the disk [I]"
     )

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from syncdiff.cards import take_card
 from syncdiff.errors import UserError
 
 
@@ -15,6 +16,7 @@ def choose_device(wanted: str) -> torch.device:
     Raises:
         UserError: a GPU is asked for and there is none.
     """
+    take_card(wanted)
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():

@@ -25,6 +25,7 @@ from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.models.cost import Networks, parameters
 from syncdiff.shards.tar import VARIED
+from syncdiff.shards.windows import ROUND_BYTES, ROUND_STEPS
 
 MEASUREMENTS = Path(__file__).parents[1] / "benchmarks/results"
 
@@ -126,7 +127,7 @@ def estimate(config: Config, gpu: Gpu) -> list[Row]:
     return [
         *corpus_rows(corpus),
         *disk_rows(config, corpus, networks),
-        *core_rows(config, corpus),
+        *core_rows(config, corpus, networks),
         *network_rows(config, networks),
         *gpu_rows(config, corpus, networks, gpu),
     ]
@@ -219,13 +220,8 @@ def members_of(config: Config, networks: Networks, crop: float) -> dict[str, dic
     )  # float16
     latents |= pose
     varied = {VARIED + name: size for name, size in latents.items()} if config.latents.varied else {}
-    return {
-        "faces": faces,
-        "priors": pose,
-        "speech": speech,
-        "shards": faces | pose | speech,
-        "latents": latents | varied,
-    }
+    stored = {"latents": latents | varied} if config.latents.stored else {}
+    return {"faces": faces, "priors": pose, "speech": speech, "shards": faces | pose | speech, **stored}
 
 
 def overhead_of(members: Mapping[str, float]) -> int:
@@ -247,7 +243,7 @@ def crop_bytes(config: Config) -> tuple[float, str, str]:
 # ---- core hours -------------------------------------------------------------------------------------------------
 
 
-def core_rows(config: Config, corpus: Corpus) -> list[Row]:
+def core_rows(config: Config, corpus: Corpus, networks: Networks) -> list[Row]:
     """Core hours of the stages that run on CPUs, from what was measured."""
     stages, size = measured("stages"), config.faces.size
     near = nearest(stages["crops"], size)
@@ -265,6 +261,12 @@ def core_rows(config: Config, corpus: Corpus) -> list[Row]:
     rows.append(Row("cores", "plan", plan, "core h", "measured", f"a clip each; {machine(stages)}"))
     rows += [Row("cores", stage, s / 3600, "core h", grades[stage], basis) for stage, s in seconds.items()]
     rows.append(_speech_row(config, n, ms, basis, grade))
+    if not config.latents.stored:
+        decoded = encoded_frames(config, corpus, networks) / (2 if config.latents.varied else 1)
+        decoding = ms["priors"] * decoded / 3.6e6
+        rows.append(
+            Row("cores", "train", decoding, "core h", "assumed", "decoding crops in training: as long as priors")
+        )
     weakest = "assumed" if any(row.grade == "assumed" for row in rows) else "measured"
     return [*rows, Row("cores", "all", sum(row.value for row in rows), "core h", weakest, "the sum, without networks")]
 
@@ -342,6 +344,10 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
     bf16 = config.mixed_precision != "no"
     latents = gpu.hours(2 * seen * networks.encode_gflop(), bf16)  # of frames and of masked frames
     basis = f"{gpu.share(bf16)}; decoding the crops not in it"
+    if not config.latents.stored:
+        encoded = encoded_frames(config, corpus, networks)
+        latents = gpu.hours(2 * encoded * networks.encode_gflop(), bf16)
+        basis = f"{encoded:,} frames encoded while training: {basis}"
     rows = [Row("gpu", "latents", latents, "GPU h", "assumed", basis)]
     if not config.autoencoder.pretrained:
         rows.append(_training("autoencoder", config.autoencoder, bf16, networks.autoencoder_gflop(), gpu))
@@ -361,6 +367,18 @@ def gpu_rows(config: Config, corpus: Corpus, networks: Networks, gpu: Gpu) -> li
     if gpu.price is not None:
         rows.append(Row("gpu", "price", total * gpu.price, "", "assumed", f"{gpu.price:g} a GPU hour, as given"))
     return rows
+
+
+def encoded_frames(config: Config, corpus: Corpus, networks: Networks) -> int:
+    """Return how many frames training reads and encodes, where latents are not stored: those of each round."""
+    seen = (2 if config.latents.varied else 1) * corpus.trained
+    size = 2 * 2 * math.prod(networks.latent_shape) + 3 * config.priors.pose_size**2 + 4 * networks.speech_dim
+    if seen * size <= ROUND_BYTES:
+        return seen
+    shard = config.plan.frames_per_shard * (2 if config.latents.varied else 1)
+    in_round = shard * max(1, ROUND_BYTES // 2 // (shard * size))
+    draws = max(1, round(ROUND_STEPS * config.train.batch_size / in_round))
+    return math.ceil(config.train.steps * config.train.batch_size / draws)
 
 
 def _training(

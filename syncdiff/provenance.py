@@ -57,8 +57,9 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
         "version": STAGES[stage].version,
         "config": given,
         "place": str(place),
-        "inputs": _digests(inputs, place),
-        "outputs": _digests(made, place),
+        "inputs": _digests(inputs, place, known_digest),
+        "outputs": _digests(made, place, sha256),
+        "stats": {os.path.relpath(path, place): _stat(path) for path in made if path.is_file()},
         "packages": {name: version(name) for name in PACKAGES},
         "machine": {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "started": started.isoformat(timespec="seconds"),
@@ -67,10 +68,16 @@ def provenance(stage: str, config: str, inputs: Sequence[Path], outputs: Sequenc
     write_text(f"{outputs[0]}{SUFFIX}", json.dumps(record, indent=2, default=str) + "\n")
 
 
-def _digests(paths: Sequence[Path], place: Path) -> dict[str, str]:
+def _digests(paths: Sequence[Path], place: Path, digest: Callable[[Path], str]) -> dict[str, str]:
     """Return the sha256 of files, and of those below folders, by their paths from `place`."""
     files = (file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]))
-    return {os.path.relpath(file, place): sha256(file) for file in files if not file.is_dir()}
+    return {os.path.relpath(file, place): digest(file) for file in files if not file.is_dir()}
+
+
+def _stat(path: Path) -> list[int]:
+    """Return what tells a file that was written anew: its size in bytes, and its time in nanoseconds."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def config_of(artifact: Path) -> dict[str, Any]:
@@ -99,10 +106,16 @@ def refuse_own_teacher(scorer: Path, denoiser: Path) -> None:
 
 
 def known_digest(path: Path) -> str:
-    """Return sha256 of a file: as the provenance beside it has it, computed where there is none."""
+    """Return sha256 of a file: read, or as the provenance beside it has it, if size and time are still those there.
+
+    So a training need not read terabytes for what their own stages have written down. `verify` reads all.
+    """
     beside = Path(f"{path}{SUFFIX}")
-    recorded = _read(beside)["outputs"] if beside.is_file() else {}
-    return {Path(name).name: digest for name, digest in recorded.items()}.get(path.name) or sha256(path)
+    if beside.is_file():
+        record = _read(beside)
+        if path.name in record["outputs"] and record.get("stats", {}).get(path.name) == _stat(path):
+            return record["outputs"][path.name]
+    return sha256(path)
 
 
 @dataclass(frozen=True)

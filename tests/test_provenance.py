@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from syncdiff import provenance as module
+from syncdiff.artifacts import sha256
 from syncdiff.errors import UserError
 from syncdiff.provenance import SUFFIX, config_of, known_digest, provenance, refuse_own_teacher, verify
 
@@ -187,3 +190,36 @@ def test_the_same_bytes_are_refused_as_scorer_after_a_move(chain: Path, tmp_path
     with pytest.raises(UserError, match="was trained with this SyncNet"):
         refuse_own_teacher(tmp_path / "other name.pt", moved / "priors/0.tar")
     assert known_digest(moved / "priors/0.parquet") == hashlib.sha256(b"rows").hexdigest()
+
+
+def test_what_a_stage_has_written_down_is_not_read_again(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(module, "sha256", lambda path: read.append(Path(path).name) or sha256(path))
+    with provenance("shards", "{}", [made / "out.tar", made / "a.mp4"], [made / "next.tar"]):
+        (made / "next.tar").write_bytes(b"next")
+    assert read == ["a.mp4", "next.tar"]
+    inputs = json.loads((made / "next.tar.provenance.json").read_text())["inputs"]
+    assert inputs["out.tar"] == sha256(made / "out.tar")
+    read.clear()
+    verify(made)
+    assert sorted(read) == ["a.mp4", "in.tar", "next.tar", "out.tar"]
+
+
+def test_a_file_that_has_another_time_or_size_is_read(made: Path) -> None:
+    tar = made / "out.tar"
+    tar.write_bytes(b"OUTPUT")
+    assert module.known_digest(tar) == sha256(tar)
+    record = json.loads((made / "out.tar.provenance.json").read_text())
+    record["stats"][tar.name] = [6, tar.stat().st_mtime_ns]
+    (made / "out.tar.provenance.json").write_text(json.dumps(record))
+    assert module.known_digest(tar) == record["outputs"][tar.name]
+    os.utime(tar, (1, 1))
+    assert module.known_digest(tar) == sha256(tar)
+
+
+def test_a_record_that_has_no_times_is_not_believed(made: Path) -> None:
+    record = json.loads((made / "out.tar.provenance.json").read_text())
+    del record["stats"]
+    (made / "out.tar.provenance.json").write_text(json.dumps(record))
+    (made / "out.tar").write_bytes(b"other")
+    assert module.known_digest(made / "out.tar") == sha256(made / "out.tar")

@@ -6,8 +6,10 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -110,12 +112,84 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
     """
     from webdataset.tariterators import group_by_keys  # imports torch, which who only writes shards need not wait for
 
-    try:
-        for sample in group_by_keys(_members(Path(path)), lcase=False):
+    with _faults_named(path):
+        contents = ({"fname": name, "data": file.read(), "__url__": str(path)} for name, file in _members(Path(path)))
+        for sample in group_by_keys(contents, lcase=False):
             del sample["__url__"]
             if not isinstance(about(sample)["clip"], str):
                 raise TypeError("a clip that is no text")
             yield sample
+
+
+def clip_lengths(path: Path | str, *members: str) -> dict[str, int]:
+    """Return key -> T of each clip of a shard that has one of `members`, summed over those that it has.
+
+    Of an array, its header alone is read; of a video, the number of pictures that it says it has.
+
+    Raises:
+        UserError: as `read_shard`.
+    """
+    lengths: dict[str, int] = {}
+    with _faults_named(path):
+        for name, file in _members(Path(path)):
+            key, _, member = name.partition(".")
+            if member in members:
+                length = _rows(file) if member.endswith(".npy") else _pictures(file)
+                lengths[key] = lengths.get(key, 0) + length
+    return lengths
+
+
+def clip_keys(path: Path | str) -> set[str]:
+    """Return the keys of a shard's clips, by the names of its members alone."""
+    with _faults_named(path):
+        return {name.partition(".")[0] for name, _ in _members(Path(path))}
+
+
+def frames_in(path: Path | str) -> dict[str, int]:
+    """Return key -> T of each clip of a joined shard, by its poses' headers; without poses, by its crops'."""
+    return clip_lengths(path, "pose.npy") or clip_lengths(path, "crop.mp4")
+
+
+@contextmanager
+def member_named(tar: Path | str, sample: Sample, name: str) -> Iterator[None]:
+    """Let what is wrong with a member that was to be read be an error of one line.
+
+    Raises:
+        UserError: the sample has no such member, or it is damaged.
+    """
+    try:
+        yield
+    except KeyError:
+        raise UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again") from None
+    except ClipRejected as error:
+        fix = "delete the shard and run again"
+        raise UserError(f"{tar}: {name} of {sample['__key__']}: {error}; {fix}") from None
+
+
+def _rows(file: IO[bytes]) -> int:
+    start = file.read(10)  # magic, version, and the length of the header
+    return _rows_of_header(start + file.read(int.from_bytes(start[8:], "little")))
+
+
+@lru_cache(maxsize=10_000)  # to parse one takes longer than to read it, and few differ
+def _rows_of_header(header: bytes) -> int:
+    file = io.BytesIO(header)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of an unknown version")
+    return np.lib.format.read_array_header_1_0(file)[0][0]
+
+
+def _pictures(file: IO[bytes]) -> int:
+    import av  # who only writes shards need not wait for it
+
+    with av.open(file) as container:
+        return container.streams.video[0].frames
+
+
+@contextmanager
+def _faults_named(path: Path | str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such shard; run the stage that writes it first") from None
     except Exception as error:  # a damaged header can raise anything
@@ -123,8 +197,8 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         raise UserError(f"{path}: damaged shard ({reason}); delete it and run the same command again") from None
 
 
-def _members(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield each member as group_by_keys wants it; every byte of the archive must be accounted for."""
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name of each member, and the member to read from; every byte of the archive must be accounted for."""
     size = path.stat().st_size
     with tarfile.open(path, "r:") as tar:
         for member in tar:
@@ -135,7 +209,7 @@ def _members(path: Path) -> Iterator[dict[str, Any]]:
                 raise tarfile.TarError(f"{member.name!r} is longer than the file")
             content = tar.extractfile(member)
             assert content is not None  # a regular file
-            yield {"fname": member.name, "data": content.read(), "__url__": str(path)}
+            yield member.name, content
         _check_end(path, tar.offset)
 
 

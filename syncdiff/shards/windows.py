@@ -1,8 +1,12 @@
 """Training windows out of latent shards: a target frame, its three priors, and the speech around it.
 
 The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Where all
-shards fit in memory, each frame comes once in an epoch; else steps come in rounds, in each of which some of the shards
-are in memory, and each of their frames comes as often as the others, give or take once.
+shards fit in memory, each frame comes once in an epoch; else steps come in rounds (`shards.rounds`), in each of which
+some of the shards are in memory, and each of their frames comes as often as the others, give or take once.
+
+Latents stay float16 and poses uint8 up to the device. A GPU with room holds the frames itself and gathers there; for
+another one a thread gathers into pinned memory, a batch ahead. The shards are those of the stage `latents`, or the
+joined ones, whose crops are then encoded when they are read.
 
 For the sync loss, sync windows come beside those samples: as many frames of a clip, one after the other, as a SyncNet
 sees, with the sound that they match and the clip's sound at other times. They are drawn at random.
@@ -11,51 +15,139 @@ sees, with the sound that they match and the clip's sound at other times. They a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from itertools import count
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from syncdiff.errors import ClipRejected, UserError
+from syncdiff.errors import UserError
 from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC
-from syncdiff.shards.tar import VARIED, Sample, read_shard, unnpy
+from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn, next_ahead
+from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, frames_in, member_named, read_shard, unnpy
 
-ROUND_STEPS = 500  # a fixed number, so that the shards of step k are known without reading any
-ROUND_BYTES = 4 * 1024**3  # of shards in memory; of LRS2 at 256 pixels, about 7 shards or 2,000 clips
+ROUND_STEPS = 500  # of a round, about; of LRS2 at 128 pixels, a frame is drawn twice in that
+ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where there are rounds
+ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
+BATCHES_AHEAD = 3  # that are gathered for a GPU: the thread that reads a round holds the other up now and then
+DECODED_FRAMES = 10_000  # crops in memory at a time while a round is encoded: 0.5 GB at 128 pixels
 
 SAMPLES_PER_SYNC_WINDOW = 16
 SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as the score looks; sounds a frame apart are nearly the same
 SOUND_FRAMES = WINDOW_FRAMES + 1  # a clip's last frame has no whole row of MFCC
 
 LATENT_MEMBERS = ("latents.npy", "masked.npy", "pose.npy")
+CROPS = "crop.mp4"
+LATENTS = ("latents", "masked", "identity", "previous")  # of a batch
 
+CPU = torch.device("cpu")
 Batch = dict[str, Tensor]
-Shard = tuple[Path, ...]  # tars of the same clips: latents, speech and, where sync windows are wanted, MFCC
+Shard = tuple[Path, ...]  # tars of the same clips: latents or crops, speech and, where sync windows are wanted, MFCC
+Frames = tuple[np.ndarray, np.ndarray]  # of a clip or its variant: crops (T, S, S, 3) and poses (T, r, r, 3), uint8
+
+
+class Encoder(Protocol):
+    """Makes of a joined sample what the stage `latents` would have kept; see `latents.CropEncoder`."""
+
+    copies: int  # what `decoded` makes of a clip: 1, or 2 with its variant
+
+    def decoded(self, sample: Sample) -> list[Frames]:
+        """Return the clip and, where wanted, its variant."""
+
+    def encoded(self, crops: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return latents and masked latents (T, C, h, w) float16, on the encoder's device."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What windows are drawn from.
+
+    Attributes:
+        tars: latent shards, with the members latents.npy, masked.npy and pose.npy, or with an `encoder` joined shards,
+            each with the shard of its clips' speech beside it, with the member `feature_set`.npy, and where sync
+            windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out. Variants of
+            clips are clips like others.
+        device: where batches are wanted.
+        encoder: of joined shards.
+    """
+
+    tars: Sequence[Shard]
+    feature_set: str
+    device: torch.device = CPU
+    encoder: Encoder | None = None
+
+    @property
+    def held(self) -> torch.device:
+        """The device that holds the frames: the batches' own, where it has room."""
+        return self.device if has_room(self.device) else CPU
+
+    def clips(self, shards: Iterable[int]) -> Iterator[list[Tensor]]:
+        """Yield latents, masked, pose, speech and perhaps sound of the clips of some shards, and of their variants.
+
+        Raises:
+            UserError: as `windows`.
+        """
+        for shard in shards:
+            yield from self._clips(self.tars[shard])
+
+    def first_clip(self) -> list[Tensor]:
+        """Return the arrays of one clip."""
+        for clip in self.clips(range(len(self.tars))):
+            return clip
+        raise _no_clip(self.tars)
+
+    def latent_shape(self) -> tuple[int, ...]:
+        """Return (C, h, w) of the latents."""
+        return tuple(self.first_clip()[0].shape[1:])
+
+    @cached_property
+    def frames(self) -> list[int]:
+        """How many frames of clips that all its tars have each shard has, by the headers alone."""
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(self._frames, self.tars))
+
+    def _frames(self, shard: Shard) -> int:
+        stored = "latents.npy", f"{VARIED}latents.npy"
+        seen = frames_in(shard[0]) if self.encoder else clip_lengths(shard[0], *stored)
+        heard = set.intersection(*map(clip_keys, shard[1:]))
+        n_frames = sum(length for key, length in seen.items() if key in heard)
+        return n_frames * (self.encoder.copies if self.encoder else 1)
+
+    def _clips(self, shard: Shard) -> Iterator[list[Tensor]]:
+        first, *others = shard
+        heard = [_arrays(tar, name) for tar, name in zip(others, (f"{self.feature_set}.npy", "mfcc.npy"), strict=False)]
+        samples = (sample for sample in read_shard(first) if all(sample["__key__"] in arrays for arrays in heard))
+        for key, seen in _encoded(first, samples, self.encoder) if self.encoder else _stored(first, samples):
+            clip = [*seen, *(arrays[key] for arrays in heard)]
+            if len({len(array) for array in clip}) > 1:
+                features = " or ".join(map(str, others))
+                raise UserError(f"{features}: {key} has other frames than in {first}; delete them all, run again")
+            yield clip
 
 
 def windows(
-    tars: Sequence[Shard],
-    feature_set: str,
+    source: Source,
     window_frames: int,
     batch_size: int,
     seed: int,
     start_step: int = 0,
     rank: int = 0,
     world: int = 1,
+    with_mean: bool = True,
 ) -> Iterator[Batch]:
     """Yield batches without end, from step `start_step` on.
 
     Args:
-        tars: latent shards, with the members latents.npy, masked.npy and pose.npy, each with the shard of its clips'
-            speech beside it, with the member `feature_set`.npy, and where sync windows are wanted the one with the
-            member mfcc.npy. Clips that one of them lacks are left out. Variants of clips are clips like others.
+        source: where frames are not held on its device, a thread gathers the next batches and sends them there.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
+        with_mean: whether the clips' mean latents are wanted.
 
     Yields:
         latents, masked, identity, previous, mean (B, C, h, w): latents of frame t, of the same with the mouth hidden,
@@ -71,59 +163,66 @@ def windows(
         UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
             enough.
     """
-    held = held_shards(tars)
-    all_held = held == len(tars)
-    for number in count(0 if all_held else start_step // ROUND_STEPS):
-        pool = Pool(round_shards(tars, held, seed, number), feature_set)
-        first = number * ROUND_STEPS
-        steps = count(start_step) if all_held else range(max(start_step, first), first + ROUND_STEPS)
-        for step in steps:
-            random = np.random.default_rng([seed, step])
-            frame = shuffled(len(pool), (seed, number), (step - first) * batch_size, batch_size)
-            other = random.random(batch_size)
-            drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
-            if pool.sound is None:
-                yield pool.gather(*drawn, window_frames)
-            else:
-                n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
-                for_sync = random.random((2, n_windows))[:, rank::world]
-                yield pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
-        del pool  # before the next one is read
+    stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world, with_mean)
+    if source.held != source.device:
+        stream = next_ahead(map(partial(moved, device=source.device), stream), BATCHES_AHEAD)
+    yield from map(as_floats, stream)
 
 
-def latent_shape(tars: Sequence[Shard]) -> tuple[int, ...]:
-    """Return (C, h, w) of the latents, looking at the first clip.
-
-    Raises:
-        UserError: as `windows`.
-    """
-    for latents, *_ in tars:
-        for sample in read_shard(latents):
-            return _member(latents, sample, "latents.npy").shape[1:]
-    raise _no_clip(tars)
+def has_room(device: torch.device) -> bool:
+    """Whether a device holds the frames itself."""
+    return device.type == "cpu" or torch.cuda.get_device_properties(device).total_memory >= ROOM_ON_DEVICE
 
 
-def shuffled(n: int, seed: tuple[int, int], first: int, length: int) -> np.ndarray:
-    """Return places `first` to `first + length` of an endless stream of shuffled epochs over n: (length,) int64."""
-    epochs, places = np.divmod(np.arange(first, first + length), n)
-    return np.concatenate([_permutation(n, (*seed, epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Copy a batch to a GPU; what is pinned, while the caller goes on."""
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
-@lru_cache(maxsize=2)
-def _permutation(n: int, seed: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(n)
+def as_floats(batch: Batch) -> Batch:
+    """Turn the float16 latents of a batch into float32, and its uint8 poses into [-1, 1]."""
+    latents = {name: batch[name].float() for name in LATENTS}
+    return batch | latents | {"pose": batch["pose"].float() / 127.5 - 1}
 
 
-def held_shards(tars: Sequence[Shard]) -> int:
-    """Return how many shards fit in memory at a time."""
-    return min(len(tars), max(1, ROUND_BYTES // max(sum(map(_size, shard)) for shard in tars)))
+def stored_windows(
+    source: Source,
+    window_frames: int,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    with_mean: bool = True,
+) -> Iterator[Batch]:
+    """Yield the batches of `windows` where the frames are held and as they are stored: float16 latents, uint8 poses."""
+    plan = _plan(source, batch_size, seed)
+
+    def read(part: Round) -> Pool:
+        return Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards), with_mean)
+
+    for part, step, pool in held_in_turn(plan, read, start_step):
+        random = np.random.default_rng([seed, step])
+        frame = part.drawn(len(pool), step, plan)
+        other = random.random(batch_size)
+        drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
+        if pool.sound is None:
+            batch = pool.gather(*drawn, window_frames)
+        else:
+            n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
+            for_sync = random.random((2, n_windows))[:, rank::world]
+            batch = pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
+        del pool  # the last one of a round goes before another is read
+        yield batch
 
 
-def round_shards(tars: Sequence[Shard], held: int, seed: int, number: int) -> list[Shard]:
-    """Return the shards in memory in round `number`: all where they fit, else the next part of a shuffled epoch."""
-    epoch, part = divmod(number, math.ceil(len(tars) / held))
-    order = np.random.default_rng([seed, epoch]).permutation(len(tars)) if held < len(tars) else range(len(tars))
-    return [tars[i] for i in order[part * held : (part + 1) * held]]
+def _plan(source: Source, batch_size: int, seed: int) -> Plan:
+    """Look at the shards' headers, and at one clip."""
+    bytes_a_frame = sum(array[0].nbytes for array in source.first_clip())
+    frames = source.frames
+    plan = Plan([bytes_a_frame * n for n in frames], frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
+    plan.warn([shard[0] for shard in source.tars])
+    return plan
 
 
 class Pool:
@@ -131,66 +230,80 @@ class Pool:
 
     Attributes:
         latents, masked: (N, C, h, w) float16.
-        mean: (clips, C, h, w) float32, of each clip's latents.
+        mean: (clips, C, h, w) float32, of each clip's latents, where wanted.
         clip: (N,) int64, which of them a frame is of.
         pose: (N, r, r, 3) uint8.
         speech: (N, D) float32.
         sound: (N, 52) float32, four frames of MFCC; None where no sync windows are wanted.
         start, stop: (N,) int64, the clip's first frame and the one after its last, as indices into the pool.
         sync_starts: int64, the frames at which a sync window can begin.
+
+    Args:
+        source: what is read.
+        shards: which of its shards.
+        room: frames in them, or more.
+        with_mean: whether `mean` is wanted.
     """
 
-    def __init__(self, tars: Sequence[Shard], feature_set: str) -> None:
-        with_sound = len(tars[0]) == 3
-        members = [*LATENT_MEMBERS, f"{feature_set}.npy", *(["mfcc.npy"] if with_sound else [])]
-        clips = [clip for shard in tars for clip in _read(shard, members)]
-        if not clips:
-            raise _no_clip(tars)
-        lengths = torch.tensor([len(clip[0]) for clip in clips])
-        # One member after the other, each freed when it is joined: all of them twice would be too much.
-        joined = (torch.from_numpy(np.concatenate([clip.pop(0) for clip in clips])) for _ in members)
-        self.latents, self.masked, self.pose, self.speech, *sound = joined
+    def __init__(self, source: Source, shards: Sequence[int], room: int, with_mean: bool) -> None:
+        self.device, self.pinned = source.held, source.held != source.device
+        columns, n_frames = _joined(source, shards, room)
+        if not n_frames:
+            raise _no_clip([source.tars[shard] for shard in shards])
+        self.latents, self.masked, self.pose, self.speech, *sound = columns
         self.sound = sound[0] if sound else None
-        self.mean = torch.stack([clip.float().mean(dim=0) for clip in self.latents.split(lengths.tolist())])
-        self.clip = torch.arange(len(lengths)).repeat_interleave(lengths)
+        lengths = torch.tensor(n_frames, device=self.device)
+        self.mean = None
+        if with_mean:
+            self.mean = torch.stack([clip.float().mean(dim=0) for clip in self.latents.split(n_frames)])
+        self.clip = torch.arange(len(lengths), device=self.device).repeat_interleave(lengths)
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
         self.start = self.stop - lengths.repeat_interleave(lengths)
-        self.sync_starts = (torch.arange(len(self)) <= self.stop - SOUND_FRAMES).nonzero()[:, 0]
+        last_start = self.stop - SOUND_FRAMES
+        self.sync_starts = (torch.arange(len(self), device=self.device) <= last_start).nonzero()[:, 0]
         if sound and not len(self.sync_starts):
-            raise UserError(f"{tars[0][0]}: no clip of {SOUND_FRAMES} frames or more here; set train.sync_weight to 0")
+            tar = source.tars[shards[0]][0]
+            raise UserError(f"{tar}: no clip of {SOUND_FRAMES} frames or more here; set train.sync_weight to 0")
 
     def __len__(self) -> int:
         return len(self.start)
 
     def gather(self, frame: Tensor, other: Tensor, window_frames: int) -> Batch:
         """Return the batch of target frames `frame` (B,) int64; `other` (B,) in [0, 1) chooses identity frames."""
+        frame, other = frame.to(self.device), other.to(self.device)
         start, stop = self.start[frame], self.stop[frame]
         n_frames = stop - start
         ahead = 1 + (other * (n_frames - 1)).long()  # 1 .. n - 1: any frame but the target
         identity = start + (frame - start + ahead) % n_frames
         previous = torch.where(frame > start, frame - 1, identity)
         rows, valid = rows_around(frame, start, stop, window_frames)
-        return {
-            "latents": self.latents[frame].float(),
-            "masked": self.masked[frame].float(),
-            "identity": self.latents[identity].float(),
-            "previous": self.latents[previous].float(),
-            "mean": self.mean[self.clip[frame]],
-            "pose": self.pose[previous].float() / 127.5 - 1,
+        batch = {
+            "latents": self._rows(self.latents, frame),
+            "masked": self._rows(self.masked, frame),
+            "identity": self._rows(self.latents, identity),
+            "previous": self._rows(self.latents, previous),
+            "pose": self._rows(self.pose, previous),
             "speech": self.speech[rows] * valid[..., None],
             "valid": valid,
         }
+        return batch if self.mean is None else batch | {"mean": self.mean[self.clip[frame]]}
+
+    def _rows(self, array: Tensor, index: Tensor) -> Tensor:
+        rows = array.new_empty((len(index), *array.shape[1:]), pin_memory=self.pinned)
+        return torch.index_select(array, 0, index, out=rows)
 
     def gather_with_sync(self, frame: Tensor, other: Tensor, window_frames: int, place: Tensor, far: Tensor) -> Batch:
         """Return the same with G sync windows; `place`, `far` (G,) in [0, 1) choose them and their identity frames."""
         assert self.sound is not None
+        place = place.to(self.device)
         start = self.sync_starts[(place * len(self.sync_starts)).long()]  # (G,)
-        frames = (start[:, None] + torch.arange(WINDOW_FRAMES)).flatten()
+        frames = (start[:, None] + torch.arange(WINDOW_FRAMES, device=self.device)).flatten()
         others = far.repeat_interleave(WINDOW_FRAMES)
-        batch = self.gather(torch.cat([frame, frames]), torch.cat([other, others]), window_frames)
-        first = start[:, None] + torch.tensor(SYNC_SHIFTS)  # (G, K)
+        batch = self.gather(torch.cat([frame.to(self.device), frames]), torch.cat([other, others]), window_frames)
+        first = start[:, None] + torch.tensor(SYNC_SHIFTS, device=self.device)  # (G, K)
         valid = (first >= self.start[start][:, None]) & (first <= self.stop[start][:, None] - SOUND_FRAMES)
-        rows = torch.where(valid, first, start[:, None])[..., None] + torch.arange(WINDOW_FRAMES)  # (G, K, 5)
+        within = torch.arange(WINDOW_FRAMES, device=self.device)
+        rows = torch.where(valid, first, start[:, None])[..., None] + within  # (G, K, 5)
         sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
         return batch | {"sound": sound.mT, "sound_valid": valid}
 
@@ -200,7 +313,7 @@ def rows_around(frame: Tensor, start: Tensor, stop: Tensor, width: int) -> tuple
 
     Outside, the row is the frame's own.
     """
-    rows = frame[:, None] + torch.arange(width) - width // 2
+    rows = frame[:, None] + torch.arange(width, device=frame.device) - width // 2
     valid = (rows >= start[:, None]) & (rows < stop[:, None])
     return torch.where(valid, rows, frame[:, None]), valid
 
@@ -209,42 +322,50 @@ def _no_clip(tars: Sequence[Shard]) -> UserError:
     return UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
 
 
-def _read(shard: Shard, members: Sequence[str]) -> Iterator[list[np.ndarray]]:
-    """Yield the arrays of each clip that all tars of a shard have, and of its variant where there is one.
+def _joined(source: Source, shards: Sequence[int], room: int) -> tuple[list[Tensor], list[int]]:
+    """Return each kind of array over all frames of some shards, at most `room`, and the clips' lengths.
 
-    All tars after the first hold one member each.
+    Each array is written in its place as it is read: all of them twice would be too much.
     """
-    latents, *others = shard
-    names = members[len(LATENT_MEMBERS) :]
-    heard = [
-        {sample["__key__"]: _member(tar, sample, name) for sample in read_shard(tar)}
-        for tar, name in zip(others, names, strict=True)
-    ]
-    for sample in read_shard(latents):
-        key = sample["__key__"]
-        if not all(key in arrays for arrays in heard):
-            continue
+    columns: list[Tensor] = []
+    lengths: list[int] = []
+    filled = 0
+    for clip in source.clips(shards):
+        stop = filled + len(clip[0])
+        columns = columns or [array.new_empty((room, *array.shape[1:]), device=source.held) for array in clip]
+        for column, array in zip(columns, clip, strict=True):
+            column[filled:stop] = array
+        lengths.append(stop - filled)
+        filled = stop
+    return [column[:filled] for column in columns], lengths
+
+
+def _arrays(tar: Path, name: str) -> dict[str, Tensor]:
+    """Return one array of each clip of a shard, by key."""
+    return {sample["__key__"]: torch.from_numpy(_member(tar, sample, name)) for sample in read_shard(tar)}
+
+
+def _stored(tar: Path, samples: Iterable[Sample]) -> Iterator[tuple[str, list[Tensor]]]:
+    """Yield key, and latents, masked latents and poses, as the stage `latents` wrote them."""
+    for sample in samples:
         for kind in ("", VARIED) if f"{VARIED}{LATENT_MEMBERS[0]}" in sample else ("",):
-            clip = [
-                *(_member(latents, sample, kind + name) for name in LATENT_MEMBERS),
-                *(arrays[key] for arrays in heard),
-            ]
-            if len({len(array) for array in clip}) > 1:
-                features = " or ".join(map(str, others))
-                raise UserError(f"{features}: {key} has other frames than in {latents}; delete them all, run again")
-            yield clip
+            arrays = (_member(tar, sample, kind + name) for name in LATENT_MEMBERS)
+            yield sample["__key__"], [torch.from_numpy(array) for array in arrays]
+
+
+def _encoded(tar: Path, samples: Iterable[Sample], encoder: Encoder) -> Iterator[tuple[str, list[Tensor]]]:
+    """Yield the same of joined samples: threads decode crops, which leaves Python free, and one encodes them."""
+
+    def decoded(sample: Sample) -> tuple[str, list[Frames]]:
+        with member_named(tar, sample, CROPS):
+            return sample["__key__"], encoder.decoded(sample)
+
+    longest = max(frames_in(tar).values(), default=1)
+    for key, shown in ahead(decoded, samples, THREADS, max(1, min(THREADS, DECODED_FRAMES // longest))):
+        for crops, pose in shown:
+            yield key, [*encoder.encoded(crops), torch.from_numpy(pose)]
 
 
 def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
-    if name not in sample:
-        raise UserError(f"{tar}: {sample['__key__']} has no {name}; delete the shard and run again")
-    try:
+    with member_named(tar, sample, name):
         return unnpy(sample[name])
-    except ClipRejected as error:
-        raise UserError(f"{tar}: {name} of {sample['__key__']}: {error}; delete the shard and run again") from None
-
-
-def _size(tar: Path) -> int:
-    if not tar.is_file():
-        raise UserError(f"{tar}: no such shard; run the stage that writes it first")
-    return tar.stat().st_size

@@ -19,14 +19,25 @@ from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.diffusion.structure import StructureLoss
 from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.errors import UserError
+from syncdiff.latents import CropEncoder
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.shards.windows import Shard, latent_shape, windows
+from syncdiff.shards.windows import SAMPLES_PER_SYNC_WINDOW, Shard, Source, windows
 from syncdiff.training.loop import ADAMW, Run, adamw, fingerprint, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
 
-FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "priors", "mixed_precision", "seed"}
+FINGERPRINT_KEYS = {
+    "speech",
+    "pretraining",
+    "denoiser",
+    "diffusion",
+    "latents",
+    "train",
+    "priors",
+    "mixed_precision",
+    "seed",
+}
 
 
 def train_denoiser(
@@ -37,11 +48,11 @@ def train_denoiser(
     device: torch.device,
     expert: Path | None = None,
 ) -> None:
-    """Train on latent shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors.
+    """Train on shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors.
 
     Args:
         config: with `train.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
-        shards: as for `windows`.
+        shards: as for `windows`: of latents, or with `latents.stored` false joined ones.
         autoencoder: folder of the autoencoder whose latents these are.
         out: folder.
         device: of training.
@@ -67,6 +78,7 @@ def train_denoiser(
         label="train",
         optimizer=muon,
     )
+    source = _source(config, shards, autoencoder, device)
     if denoiser.speech.from_scratch and config.pretraining.steps:
         before = replace(
             run,
@@ -76,12 +88,12 @@ def train_denoiser(
             label="pretraining",
             optimizer=adamw,
         )
-        foreteller = LipForeteller(denoiser.speech, latent_shape(shards))
-        fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, shards, "pretraining"), before)
+        foreteller = LipForeteller(denoiser.speech, source.latent_shape())
+        fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, source, "pretraining"), before)
     structure = StructureLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), structure, sync)
-    trained = fit(denoiser, loss, partial(_batches, config, shards, "train"), run)
+    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run)
     state = PartialState()
     if state.is_main_process:
         save_denoiser(trained, out / "denoiser.safetensors")
@@ -126,25 +138,33 @@ def _sync_loss(
     return None
 
 
+def _source(config: Config, shards: Sequence[Shard], autoencoder: Path, device: torch.device) -> Source:
+    """Return what batches are drawn from."""
+    own = PartialState(cpu=device.type == "cpu").device
+    encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, own))
+    return Source(shards, config.speech.feature_set, own, encoder)
+
+
 def _batches(
-    config: Config, shards: Sequence[Shard], section: Literal["pretraining", "train"], done: int
+    config: Config, source: Source, section: Literal["pretraining", "train"], done: int
 ) -> Iterator[dict[str, Tensor]]:
     """Yield this process's share of each step's batch, on the training device; `section` of the config has its size."""
     state = PartialState()
     batch_size = getattr(config, section).batch_size
-    if batch_size % state.num_processes:
+    with_sync = len(source.tars[0]) > 2
+    whole = state.num_processes * (SAMPLES_PER_SYNC_WINDOW if with_sync and state.num_processes > 1 else 1)
+    if batch_size % whole:
         raise UserError(
-            f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes"
+            f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes;"
+            f" set a multiple of {whole}"
         )
-    stream = windows(
-        shards,
-        config.speech.feature_set,
+    return windows(
+        source,
         config.speech.window_frames,
         batch_size,
         config.seed,
         start_step=done,
         rank=state.process_index,
         world=state.num_processes,
+        with_mean=section == "pretraining",  # what the lips are foretold against
     )
-    for batch in stream:
-        yield {name: value.to(state.device, non_blocking=True) for name, value in batch.items()}

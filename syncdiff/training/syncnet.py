@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,16 @@ from torch.nn import functional as F
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_wav
-from syncdiff.media.video import decode_crops
-from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
-from syncdiff.shards.tar import Sample, read_shard
+from syncdiff.media.video import read_frames
+from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
+from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn
+from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
 from syncdiff.training.loop import Run, fingerprint, fit
 
-BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels; a scorer needs no more
+BYTES_IN_MEMORY = 2_000_000_000  # of crops and sound: 150,000 frames at 64 pixels
+ROUND_STEPS = 128  # of a round, about: of LRS2 a clip is drawn twice in that
 TIMES_PER_CLIP = 16  # windows that a batch takes of one clip: the negatives that differ in nothing but time
+SOUND_BYTES = 4 * 13 * WINDOW_MFCC  # of a window
 SHIFT_PIXELS = 1 / 20  # of the image's side, both ways
 
 
@@ -51,9 +56,7 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
         UserError: no clip in the shards is long enough.
     """
     settings = config.syncnet
-    clips = training_clips(shards, settings.image_size, config.seed)
-    if not clips:
-        raise UserError(f"{shards[0].parent}: no clip is longer than {TIMES_PER_CLIP + 4} frames; add training clips")
+    clips = training_clips(shards, settings.image_size, settings.batch_size, config.seed)
     torch.manual_seed(config.seed)
     run = Run(
         folder=out,
@@ -65,44 +68,90 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
         label="syncnet",
     )
     net = SyncNet(settings.width, settings.image_size)
-    trained = fit(net, sync_loss, lambda done: batches(clips, settings.batch_size, config.seed, done), run)
+    trained = fit(net, sync_loss, lambda done: batches(clips, done), run)
     assert isinstance(trained, SyncNet)
     save_syncnet(trained, out / "syncnet.safetensors", config.corpus_name)
 
 
-def training_clips(shards: Sequence[Path], image_size: int, seed: int) -> list[Clip]:
-    """Read clips from shards in a seeded order, up to `BYTES_IN_MEMORY` of crops."""
-    clips: list[Clip] = []
-    held = 0
-    for shard in np.random.default_rng(seed).permutation(np.asarray(shards, dtype=object)):
-        for sample in read_shard(shard):
-            clip = _clip(sample, image_size)
-            held += clip.crops.nbytes
-            if held > BYTES_IN_MEMORY:
-                return clips
+@dataclass(frozen=True)
+class Clips:
+    """The clips of all shards that are long enough, of which a round's are in memory at a time.
+
+    Attributes:
+        shards: joined ones, in a seeded order.
+        image_size: side of the mouth's pictures.
+        plan: what is in memory when; its units are clips.
+    """
+
+    shards: Sequence[Path]
+    image_size: int
+    plan: Plan
+
+    def read(self, part: Round) -> list[Clip]:
+        """Return the clips of a round.
+
+        Raises:
+            UserError: a shard is missing or damaged, or no clip in them has enough sound.
+        """
+        clips = [clip for shard in part.shards for clip in self._of(self.shards[shard])]
+        if not clips:
+            raise _no_clip(self.shards[part.shards[0]].parent)
+        return clips
+
+    def _of(self, shard: Path) -> Iterator[Clip]:
+        for clip in ahead(partial(self._clip, shard), read_shard(shard), THREADS, THREADS):
             if len(clip.sound) >= TIMES_PER_CLIP:
-                clips.append(clip)
-    return clips
+                yield clip
+
+    def _clip(self, shard: Path, sample: Sample) -> Clip:
+        with member_named(shard, sample, "crop.mp4"):
+            crops = np.stack([mouth_view(crop, self.image_size) for crop in read_frames(sample["crop.mp4"])])
+        with member_named(shard, sample, "audio.wav"):
+            sound = audio_windows(mfcc(read_wav(sample["audio.wav"])))
+        n_windows = min(len(crops) - WINDOW_FRAMES + 1, len(sound))
+        return Clip(crops, sound[: max(n_windows, 0)].astype(np.float32))
 
 
-def _clip(sample: Sample, image_size: int) -> Clip:
-    crops = np.stack([mouth_view(crop, image_size) for crop in decode_crops(sample["crop.mp4"])])
-    sound = audio_windows(mfcc(read_wav(sample["audio.wav"]))).astype(np.float32)
-    n_windows = min(len(crops) - WINDOW_FRAMES + 1, len(sound))
-    return Clip(crops, sound[: max(n_windows, 0)])
+def training_clips(shards: Sequence[Path], image_size: int, batch_size: int, seed: int) -> Clips:
+    """Look at the headers of joined shards, and plan how their clips come into memory.
+
+    Raises:
+        UserError: a shard is missing or damaged, or no clip in them is long enough.
+    """
+    ordered = [Path(shard) for shard in np.random.default_rng(seed).permutation(np.asarray(shards, dtype=object))]
+    with ThreadPoolExecutor(THREADS) as threads:
+        lengths = [[n for n in clips.values() if _long(n)] for clips in threads.map(frames_in, ordered)]
+    units = [len(clips) for clips in lengths]
+    if not any(units):
+        raise _no_clip(ordered[0].parent)
+    sizes = [sum(clips) * (3 * image_size**2 + SOUND_BYTES) for clips in lengths]
+    plan = Plan(sizes, units, BYTES_IN_MEMORY, max(batch_size // TIMES_PER_CLIP, 1), ROUND_STEPS, seed)
+    plan.warn(ordered)
+    return Clips(ordered, image_size, plan)
 
 
-def batches(clips: Sequence[Clip], batch_size: int, seed: int, done: int) -> Iterator[Batch]:
+def _long(n_frames: int) -> bool:
+    return n_frames >= TIMES_PER_CLIP + WINDOW_FRAMES - 1
+
+
+def _no_clip(folder: Path) -> UserError:
+    return UserError(f"{folder}: no clip is longer than {TIMES_PER_CLIP + 4} frames; add training clips")
+
+
+def batches(clips: Clips, done: int) -> Iterator[Batch]:
     """Yield batches without end, from step `done` on: a few clips, `TIMES_PER_CLIP` windows of each.
 
-    Half of the clips are mirrored; each is shifted by up to 5 % of its side.
+    Half of the clips are mirrored; each is shifted by up to 5 % of its side. Where all clips fit in memory they are
+    drawn at random; else each comes as often as the others.
     """
-    while True:
-        rng = np.random.default_rng([seed, done])
-        chosen = rng.integers(len(clips), size=max(batch_size // TIMES_PER_CLIP, 1))
-        frames, sound = zip(*(_draw(clips[index], rng) for index in chosen), strict=True)
+    plan = clips.plan
+    for part, step, held in held_in_turn(plan, clips.read, done):
+        rng = np.random.default_rng([plan.seed, step])
+        at_random = rng.integers(len(held), size=plan.per_step)
+        chosen = at_random if plan.single else part.drawn(len(held), step, plan)
+        frames, sound = zip(*(_draw(held[index], rng) for index in chosen), strict=True)
+        del held  # before another round is read
         yield Batch(np.concatenate(frames), np.concatenate(sound))
-        done += 1
 
 
 def _draw(clip: Clip, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

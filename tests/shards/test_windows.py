@@ -1,6 +1,9 @@
 """Training windows: each prior is the frame it should be, and step k is a function of (seed, k)."""
 
 import os
+import threading
+import time
+import weakref
 from itertools import islice
 from pathlib import Path
 
@@ -10,14 +13,16 @@ import torch
 
 from syncdiff.errors import UserError
 from syncdiff.shards import windows as module
-from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import VARIED, Sample, npy, read_shard, to_json, unnpy, write_shard
 from syncdiff.shards.windows import (
     SAMPLES_PER_SYNC_WINDOW,
     SOUND_FRAMES,
     SYNC_SHIFTS,
+    Pool,
     Shard,
-    held_shards,
-    round_shards,
+    Source,
+    as_floats,
+    stored_windows,
     windows,
 )
 
@@ -70,7 +75,7 @@ def with_sound(tars: list[Shard], tmp_path: Path) -> list[Shard]:
 
 
 def batches(tars: list[Shard], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
-    return list(islice(windows(tars, "fbank", W, 64, seed, start, **process), n))
+    return list(islice(windows(Source(tars, "fbank"), W, 64, seed, start, **process), n))
 
 
 def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,7 +170,7 @@ def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_sou
     for tar in with_sound[0]:
         write_shard(tar, [sample for sample in read_shard(tar) if sample["__key__"] in ("c0", "c1")])
     with pytest.raises(UserError, match="no clip of 6 frames or more"):
-        next(windows(with_sound[:1], "fbank", W, 16, 0))
+        next(windows(Source(with_sound[:1], "fbank"), W, 16, 0))
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -201,16 +206,6 @@ def _first_values(stream: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
     return [batch["latents"][:, 0, 0, 0] for batch in stream]
 
 
-def test_rounds_go_through_all_shards_in_turn(tars: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert held_shards(tars) == 2
-    assert round_shards(tars, 2, seed=0, number=0) == tars
-    monkeypatch.setattr(module, "ROUND_BYTES", 1)
-    assert held_shards(tars) == 1
-    epochs = [[round_shards(tars, 1, 0, 2 * epoch + part)[0] for part in range(2)] for epoch in range(8)]
-    assert all(sorted(epoch) == tars for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 2  # both orders occur
-
-
 def test_clips_without_speech_are_left_out(tars: list[Shard]) -> None:
     write_shard(tars[0][1], [sample for sample in read_shard(tars[0][1]) if sample["__key__"] != "c2"])
     drawn = {int(clip) for batch in batches(tars, 20) for clip in codes(batch["latents"])[0]}
@@ -221,7 +216,7 @@ def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
     cut = [sample | {"fbank.npy": npy(unnpy(sample["fbank.npy"])[:-1])} for sample in read_shard(tars[0][1])]
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
-        next(windows(tars, "fbank", W, 4, 0))
+        next(windows(Source(tars, "fbank"), W, 4, 0))
 
 
 def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) -> None:
@@ -234,7 +229,7 @@ def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) 
         write_shard(latents, samples)
     n_frames = 2 * int(N_FRAMES.sum())
     drawn = []
-    for batch in islice(windows(tars, "fbank", W, n_frames, 3), 2):
+    for batch in islice(windows(Source(tars, "fbank"), W, n_frames, 3), 2):
         varied = batch["latents"] >= 1000
         planes = {name: batch[name][:, 0, 0, 0].abs() for name in ("latents", "masked", "identity", "previous", "mean")}
         for plane in planes.values():
@@ -248,13 +243,13 @@ def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) 
 
 def test_a_missing_feature_set_names_the_shard(tars: list[Shard]) -> None:
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has no mel\.npy"):
-        next(windows(tars, "mel", W, 4, 0))
+        next(windows(Source(tars, "mel"), W, 4, 0))
 
 
 def test_shards_without_clips_are_an_error(tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", [])
     with pytest.raises(UserError, match="no clip to train on"):
-        next(windows([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank", W, 4, 0))
+        next(windows(Source([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank"), W, 4, 0))
 
 
 def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +264,7 @@ def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write_shard(pairs[-1][1], [about | {"fbank.npy": npy(np.zeros((300, 7), np.float32))}])
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
     monkeypatch.setattr(module, "ROUND_STEPS", 2)
-    stream = windows(pairs, "fbank", W, 4, 0)
+    stream = windows(Source(pairs, "fbank"), W, 4, 0)
 
     def resident_mb_after(steps: int) -> float:
         for _ in range(steps):
@@ -279,3 +274,176 @@ def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     early = resident_mb_after(8)
     assert resident_mb_after(72) - early < 40  # a shard kept from each round would be 400
+
+
+def test_each_frame_comes_as_often_as_the_others_where_not_all_shards_fit(
+    tars: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """47 frames are in one shard and 20 in the other, only one of which is in memory at a time."""
+    monkeypatch.setattr(module, "ROUND_BYTES", 1)
+    monkeypatch.setattr(module, "ROUND_STEPS", 20)
+    n_frames, draws = int(N_FRAMES.sum()), round(20 * 8 * 2 / int(N_FRAMES.sum()))
+    steps = round(draws * n_frames / 8)
+    stream = windows(Source(tars, "fbank"), W, 8, 3)
+    epochs = [torch.cat([next(stream)["latents"][:, 0, 0, 0] for _ in range(steps)]) for _ in range(6)]
+    for epoch in epochs:
+        counts = epoch.unique(return_counts=True)[1]
+        assert len(counts) == n_frames
+        assert int(counts.min()) >= draws - 1
+        assert int(counts.max()) <= draws + 1
+
+
+def test_any_number_of_processes_that_resumes_anywhere_draws_the_same(
+    tars: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROUND_BYTES", 1)
+    monkeypatch.setattr(module, "ROUND_STEPS", 3)
+    whole = batches(tars, 16)
+    for start, world in ((0, 4), (5, 1), (7, 2), (12, 64)):
+        parts = [batches(tars, 3, start, rank=rank, world=world) for rank in range(world)]
+        for step in range(3):
+            for name, value in whole[start + step].items():
+                assert torch.equal(torch.stack([part[step][name] for part in parts], 1).flatten(0, 1), value)
+
+
+def test_frames_stay_small_until_they_are_on_the_device(tars: list[Shard]) -> None:
+    source = Source(tars, "fbank")
+    stored, floats = next(stored_windows(source, W, 8, 3)), next(windows(source, W, 8, 3))
+    assert {stored[name].dtype for name in ("latents", "masked", "identity", "previous")} == {torch.float16}
+    assert stored["pose"].dtype == torch.uint8
+    assert torch.equal(as_floats(stored)["previous"], floats["previous"])
+    assert torch.equal(as_floats(stored)["pose"], floats["pose"])
+    assert "mean" not in next(windows(source, W, 8, 3, with_mean=False))
+
+
+def test_a_device_without_room_gets_the_same_batches_from_a_thread(
+    tars: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meta device stands in for a GPU: what is sent there is seen before it has no values any more."""
+    sent: list[dict[str, torch.Tensor]] = []
+    threads = set()
+
+    def noting(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+        threads.add(threading.current_thread())
+        sent.append(batch)
+        return {name: value.to(device) for name, value in batch.items()}
+
+    monkeypatch.setattr(module, "moved", noting)
+    monkeypatch.setattr(module, "has_room", lambda device: device.type == "cpu")
+    monkeypatch.setattr(Pool, "pinned", property(lambda _: False, lambda *_: None), raising=False)
+    received = list(islice(windows(Source(tars, "fbank", torch.device("meta")), W, 64, 3), 5))
+    assert {value.device.type for batch in received for value in batch.values()} == {"meta"}
+    assert threading.current_thread() not in threads
+    for batch, expected in zip(sent, batches(tars, 5), strict=False):
+        assert all(torch.equal(value, expected[name]) for name, value in as_floats(batch).items())
+
+
+def test_the_next_round_is_read_while_one_is_used(tars: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no third one: the shards are read when the round before the last has been let go."""
+    monkeypatch.setattr(module, "ROUND_BYTES", 1)
+    monkeypatch.setattr(module, "ROUND_STEPS", 3)
+    made: list[weakref.ref[Pool]] = []
+    alive: list[int] = []
+    init = Pool.__init__
+
+    def noting(self: Pool, *arguments: object) -> None:
+        alive.append(1 + sum(pool() is not None for pool in made))
+        made.append(weakref.ref(self))
+        init(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pool, "__init__", noting)
+    stream = windows(Source(tars, "fbank"), W, 64, 3)
+    next(stream)
+    deadline = time.monotonic() + 5
+    while len(made) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert len(made) == 2
+    for _ in range(60):
+        next(stream)
+    assert len(made) > 10
+    assert max(alive) <= 2
+
+
+def test_shards_without_clips_and_short_ones_are_passed_over(
+    tars: list[Shard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One shard has no clip, one has none with speech, one has a single frame."""
+    write_shard(tmp_path / "empty.tar", [])
+    one = [sample for sample in read_shard(tars[0][0]) if sample["__key__"] == "c1"]
+    write_shard(tmp_path / "one.tar", one)
+    more = [(tmp_path / "empty.tar",) * 2, (tars[1][0], tmp_path / "empty.tar"), (tmp_path / "one.tar", tars[0][1])]
+    monkeypatch.setattr(module, "ROUND_STEPS", 4)
+    for room in (1, 4 * 1024**3):
+        monkeypatch.setattr(module, "ROUND_BYTES", room)
+        drawn = torch.cat([codes(batch["latents"])[0] for batch in batches([more[0], *tars, *more[1:]], 40)])
+        assert set(drawn.tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_a_shard_larger_than_its_share_of_memory_is_named(
+    tars: list[Shard], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "ROUND_BYTES", 3000)
+    batches(tars, 1)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "0.latents.tar: takes" in line
+    assert line.endswith("for less, lower plan.frames_per_shard")
+
+
+class Halves:
+    """Encodes crops to the mean of each quarter; a variant is the negative picture."""
+
+    copies = 2
+
+    def decoded(self, sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
+        crops, pose = unnpy(sample["crop.mp4"]), unnpy(sample["pose.npy"])
+        return [(crops, pose), (255 - crops, 255 - pose)]
+
+    def encoded(self, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        means = torch.from_numpy(crops[:, ::4, ::4].copy()).permute(0, 3, 1, 2).half()
+        return means, -means
+
+
+def joined_from(tars: list[Shard], folder: Path) -> tuple[list[Shard], list[Shard]]:
+    """Joined shards of random crops with the speech of `tars`, and the latent shards of the same."""
+    random, halves = np.random.default_rng(0), Halves()
+    joined, latents = [], []
+    for number, (tar, speech) in enumerate(tars):
+        crops, seen = [], []
+        for sample in read_shard(tar):
+            n = len(unnpy(sample["pose.npy"]))
+            about = {"__key__": sample["__key__"], "json": sample["json"]}
+            pictures = random.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+            crops.append(about | {"crop.mp4": npy(pictures), "pose.npy": sample["pose.npy"]})
+            shown = {}
+            for prefix, (frames, pose) in zip(("", VARIED), halves.decoded(crops[-1]), strict=True):
+                arrays = zip(("latents.npy", "masked.npy"), halves.encoded(frames), strict=True)
+                shown |= {prefix + name: npy(array.numpy()) for name, array in arrays}
+                shown[f"{prefix}pose.npy"] = npy(pose)
+            seen.append(about | shown)
+        for kind, samples, shards in (("joined", crops, joined), ("seen", seen, latents)):
+            write_shard(folder / f"{number}.{kind}.tar", samples)
+            shards.append((folder / f"{number}.{kind}.tar", speech))
+    return joined, latents
+
+
+@pytest.mark.parametrize("room", [1, 4 * 1024**3])
+def test_crops_encoded_when_they_are_read_give_the_batches_of_stored_latents(
+    tars: list[Shard], tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROUND_BYTES", room)
+    monkeypatch.setattr(module, "ROUND_STEPS", 3)
+    joined, latents = joined_from(tars, tmp_path)
+    streams = [
+        windows(Source(joined, "fbank", encoder=Halves()), W, 64, 3),
+        windows(Source(latents, "fbank"), W, 64, 3),
+    ]
+    for made, stored in islice(zip(*streams, strict=True), 20):
+        assert all(torch.equal(made[name], value) for name, value in stored.items())
+
+
+def test_shards_of_the_other_kind_are_named(tars: list[Shard], tmp_path: Path) -> None:
+    joined, _ = joined_from(tars, tmp_path)
+    with pytest.raises(UserError, match=r"0\.latents\.tar: c0 has no crop\.mp4"):
+        next(windows(Source(tars, "fbank", encoder=Halves()), W, 4, 0))
+    with pytest.raises(UserError, match=r"0\.joined\.tar: c0 has no latents\.npy"):
+        next(windows(Source(joined, "fbank"), W, 4, 0))

@@ -24,7 +24,7 @@ rule autoencoder:
     priority: 1  # the longest way to the denoiser leads through here
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 1  # the same bytes on any number of cores; two small trainings side by side use them better
+    threads: FEEDERS  # the same bytes on any number of cores; two small trainings side by side use one each better
     resources:
         mem_mb=16000,
         runtime=1440,

@@ -3,6 +3,8 @@
 import getpass
 import os
 import re
+import shutil
+import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -69,6 +71,10 @@ BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
 GPU = 0 if CONFIG.device == "cpu" else 1
 TRAIN_GPUS = GPU * CONFIG.train.processes * CONFIG.train.nodes
+# Cores that decode crops for a training beside a GPU.
+FEEDERS = 1 if CONFIG.corpus.kind == "demo" else 4
+# Each process of a training holds its own shards, beside what it computes with.
+TRAIN_MB = 24000 + 8000 * CONFIG.train.processes
 # What makes the executor hand all nodes to a training: it starts the command on the first, and srun reaches the others.
 # `tasks_per_gpu: 0` keeps it from multiplying `tasks` by the GPUs, which without the last line may be shared out unevenly.
 ON_NODES = {}
@@ -87,6 +93,25 @@ ABLATION = [
     for name, experiment in CONFIG.experiments.items()
     if CONFIG.speech.checkpoint or "frozen_layers" not in experiment.speech
 ]
+
+
+def cards_here():
+    """The names of the GPUs that jobs on this machine may use."""
+    if not GPU or not shutil.which("nvidia-smi"):
+        return []
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [card for card in visible.split(",") if card not in ("", "-1")]
+    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.split()
+
+
+# Where this machine runs the jobs, no more of them at a time than it has cards, each on its own. SLURM sees to that
+# itself; with it, --jobs gives a number of nodes (which executor there is, is not known when this is read).
+here = workflow.is_main_process and workflow.resource_settings.nodes is None
+if here and (CARDS := cards_here()):
+    if "gpu" not in workflow.global_resources:
+        workflow.global_resources["gpu"] = len(CARDS)
+    os.environ["SYNCDIFF_CARDS"] = ",".join(CARDS)
 
 
 def any_of(*names):
@@ -203,6 +228,11 @@ def features_of(experiment):
     return f"speech/{CONFIG.experiment(experiment).speech.feature_set}"
 
 
+def crops_of(experiment):
+    """The stage whose shards an experiment's training reads its pictures from."""
+    return "latents" if CONFIG.experiment(experiment).latents.stored else "shards"
+
+
 def with_sync_loss(experiment):
     """Whether an experiment trains with a sync loss."""
     return CONFIG.experiment(experiment).train.sync_weight > 0
@@ -216,8 +246,11 @@ def sync_files(wildcards):
 
 
 def training_options(wildcards):
-    """Latent and speech shards of each training split, side by side, and the networks that training reads, as words."""
-    stages = {"latents": "latents", "speech": features_of(wildcards.experiment)}
+    """Latent (or joined) and speech shards of each training split, side by side, and the networks, as words."""
+    stages = {
+        "latents": crops_of(wildcards.experiment),
+        "speech": features_of(wildcards.experiment),
+    }
     networks = ["--autoencoder", AUTOENCODER]
     if with_sync_loss(wildcards.experiment):
         stages["mfcc"] = "speech/mfcc"

@@ -24,7 +24,7 @@ rule syncnet:
         f"{OUT}/benchmarks/{{judge}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 1  # as the autoencoder
+    threads: FEEDERS  # as the autoencoder
     resources:
         mem_mb=16000,
         runtime=1440,

@@ -1,5 +1,5 @@
-# REQUIRED INPUTS: <split>/latents/<shard>.tar and <split>/speech/<features>/<shard>.tar of the training splits, the
-#                  autoencoder; with train.sync_weight also <split>/speech/mfcc/<shard>.tar, sync_expert/
+# REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
+#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight also <split>/speech/mfcc/<shard>.tar, sync_expert/
 # OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
 
 
@@ -14,7 +14,7 @@ onstart:
 
 rule train:
     input:
-        latents=train_files("latents"),
+        latents=lambda wildcards: train_files(crops_of(wildcards.experiment)),
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
@@ -35,7 +35,7 @@ rule train:
     threads: 8
     resources:
         **ON_NODES,
-        mem_mb=32000,
+        mem_mb=lambda wildcards, attempt: TRAIN_MB * attempt,
         runtime=4320,
         gpu=TRAIN_GPUS,
     params:
