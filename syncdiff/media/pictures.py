@@ -6,6 +6,7 @@ range, at every size, as ffmpeg and OpenCV do and with them the scorers that oth
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ MAX_PIXEL_ASPECT = 4  # width to height of a pixel, or the other way round; brok
 NEARLY_SQUARE = Fraction(1, 200)  # what rounding in a header makes of square pixels
 SMALLEST = 4  # pixels a side that can be deinterlaced
 HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
-UNSPECIFIED = 2  # matrix, primaries or transfer, in H.273
-LIMITED, FULL = 1, 2  # range, in libav
+RGB, UNSPECIFIED = 0, 2  # matrix, primaries or transfer, in H.273
+FULL = 2  # range, in libav
 MATRICES = {
     1: "bt709",
     2: "bt601",
@@ -41,17 +42,17 @@ MATRICES = {
     7: "smpte240m",
     9: "bt2020",
 }  # as swscale has them
+TAGS = {*range(1, 19)} - {3}  # primaries and transfers that are not reserved
 HD = (1280, 577)  # pixels from which on, in width or height, players take BT.709 for granted
 
 NOTE_HDR = "HDR: tone-mapped to BT.709"
+NOTE_MATRIX = "colours that cannot be converted (YCgCo, ICtCp or reserved values): read as BT.601"
 NOTE_INTERLACED = "interlaced: deinterlaced, a picture for two fields"
 NOTE_ASPECT = "non-square pixels: made square"
 NOTE_BROKEN_ASPECT = f"pixels more than {MAX_PIXEL_ASPECT} times as long as wide, or as wide as long: taken as square"
 NOTE_TURNED = "turned or mirrored by its header: made upright"
 NOTE_TRACKS = "several video tracks: the first flagged default is used, else the first"
-NOTE_SIZES = (
-    "the picture's size changes on the way: fitted into the first one's, with black bars where the shape differs"
-)
+NOTE_SIZES = "the picture's size changes on the way: fitted into the first one's, with black bars if the shape differs"
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,22 @@ class Upright:
         options: dict[str, Any] = _tone_mapping(frame) if frame.color_trc in HDR else {}
         if (width, height) != (frame.width, frame.height):
             options |= {"width": width, "height": height, "interpolation": Interpolation.BICUBIC}
-        picture = self._reformatter.reformat(frame, format="rgb24", threads=1, **options).to_ndarray()
+        picture = self._to_rgb(_tilted(frame), options).to_ndarray()
         picture = turned(picture, display_matrix(frame))
         if picture.shape[:2] != (self.height, self.width):
             say_once(self._name, NOTE_SIZES)
             picture = fit(picture, self.height, self.width)
         return np.ascontiguousarray(picture)
+
+    def _to_rgb(self, frame: VideoFrame, options: dict[str, Any]) -> VideoFrame:
+        try:
+            return self._reformatter.reformat(frame, format="rgb24", threads=1, **options)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP or frame.colorspace == UNSPECIFIED:
+                raise
+        say_once(self._name, NOTE_MATRIX)
+        frame.colorspace = UNSPECIFIED
+        return self._to_rgb(frame, {key: value for key, value in options.items() if key in ("width", "height")})
 
     def _aspect(self) -> Fraction:
         """Return a pixel's width over its height: the container's word, until the codec's changes."""
@@ -130,11 +141,9 @@ def display_matrix(frame: VideoFrame) -> np.ndarray | None:
 
 
 def turned(picture: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Turn and mirror a picture (H, W, 3) by a display matrix as ffmpeg does; angles between keep the canvas."""
-    if matrix is None:
+    """Turn a picture (H, W, 3) by quarters, and mirror it, as a display matrix asks."""
+    if matrix is None or _tilt(matrix):
         return picture
-    if (degrees := _tilt(matrix)) is not None:
-        return _tilted(picture, degrees)
     if _is_on_its_side(matrix):
         picture, matrix = picture.transpose(1, 0, 2), matrix[::-1]
     picture = picture[:, ::-1] if matrix[0, 0] < 0 else picture
@@ -160,7 +169,7 @@ def deinterlaced(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         graph: Graph | None = None
         for frame in alike:
             if graph is None and frame.interlaced_frame and min(frame.width, frame.height) >= SMALLEST:
-                graph = _deinterlacer(frame)
+                graph = _graph(frame, "bwdif", "mode=send_frame:deint=interlaced")
             yield from [frame] if graph is None else _filtered(graph, frame)
         if graph is not None:
             yield from _filtered(graph, None)
@@ -172,7 +181,8 @@ def colour_of(frame: VideoFrame) -> Colour | None:
         return BT709
     if frame.colorspace not in MATRICES:
         return None
-    return Colour(frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range == FULL)
+    primaries, transfer = (tag if tag in TAGS else UNSPECIFIED for tag in (frame.color_primaries, frame.color_trc))
+    return Colour(frame.colorspace, primaries, transfer, frame.color_range == FULL)
 
 
 def notes(container: InputContainer, stream: VideoStream, first: VideoFrame) -> tuple[str, ...]:
@@ -181,6 +191,7 @@ def notes(container: InputContainer, stream: VideoStream, first: VideoFrame) -> 
     found = {
         NOTE_TRACKS: len(videos(container)) > 1,
         NOTE_HDR: first.color_trc in HDR,
+        NOTE_MATRIX: first.colorspace not in (*MATRICES, RGB),
         NOTE_INTERLACED: first.interlaced_frame,
         NOTE_ASPECT: square_size(first, aspect) != (first.width, first.height),
         NOTE_BROKEN_ASPECT: not _is_credible(aspect),
@@ -195,25 +206,24 @@ def _is_credible(aspect: Fraction) -> bool:
 
 def _is_on_its_side(matrix: np.ndarray | None) -> bool:
     """Return whether width and height change places: a quarter turn, within a degree."""
-    return matrix is not None and _tilt(matrix) is None and bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
+    return matrix is not None and not _tilt(matrix) and bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
 
 
-def _tilt(matrix: np.ndarray) -> float | None:
-    """Return the clockwise angle in degrees where a matrix asks for another turn than by quarters; None: it does not.
-
-    A matrix that says nothing (all zeros) asks for none.
-    """
-    scale = np.hypot(matrix[0], matrix[1])  # of each column
-    if not scale.all():
-        return None
+def _tilt(matrix: np.ndarray) -> float:
+    """Return the clockwise angle in degrees where a matrix asks for another turn than by quarters, else 0."""
+    scale = np.hypot(*matrix)
+    if not scale.all():  # the matrix says nothing
+        return 0
     degrees = float(np.degrees(np.arctan2(matrix[0, 1] / scale[1], matrix[0, 0] / scale[0])))
-    return None if abs(degrees - 90 * round(degrees / 90)) < 1 else degrees
+    return degrees if abs(degrees - 90 * round(degrees / 90)) >= 1 else 0
 
 
-def _tilted(picture: np.ndarray, degrees: float) -> np.ndarray:
-    height, width = picture.shape[:2]
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1)
-    return cv2.warpAffine(np.ascontiguousarray(picture), turn, (width, height), flags=cv2.INTER_LINEAR)
+def _tilted(frame: VideoFrame) -> VideoFrame:
+    """Turn a frame on its own canvas, as ffmpeg does, where the display matrix asks for another angle than quarters."""
+    matrix = display_matrix(frame)
+    if matrix is None or not (degrees := _tilt(matrix)):
+        return frame
+    return next(_filtered(_graph(frame, "rotate", f"{degrees}*PI/180"), frame))
 
 
 def _tone_mapping(frame: VideoFrame) -> dict[str, Any]:
@@ -228,16 +238,14 @@ def _kind(frame: VideoFrame) -> tuple[Any, ...]:
     return frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, frame.time_base
 
 
-def _deinterlacer(frame: VideoFrame) -> Graph:
+def _graph(frame: VideoFrame, name: str, arguments: str) -> Graph:
+    """Return a filter of libav for frames like this one."""
     graph = Graph()
     graph.threads = 1
     source = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={frame.time_base}"
     colour = f"colorspace={frame.colorspace}:range={frame.color_range}"
-    graph.link_nodes(
-        graph.add("buffer", f"{source}:{colour}"),
-        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
-        graph.add("buffersink"),
-    ).configure()
+    nodes = graph.add("buffer", f"{source}:{colour}"), graph.add(name, arguments), graph.add("buffersink")
+    graph.link_nodes(*nodes).configure()
     return graph
 
 

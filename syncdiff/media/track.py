@@ -50,9 +50,8 @@ class Track:
     def encoding(self) -> dict[str, Any]:
         """Return ffmpeg's options for AAC of this rate and these channels."""
         channels = 1 if self.mean else self.channels
-        return {"ar": min(self.rate, MAX_RATE)} | (
-            {"audio_bitrate": BITS_PER_CHANNEL * channels} if channels > 1 else {}
-        )
+        options = {"ar": min(self.rate, MAX_RATE)}
+        return options if channels == 1 else options | {"audio_bitrate": BITS_PER_CHANNEL * channels}
 
 
 def track_of(path: Path, seconds: float) -> Track:

@@ -103,8 +103,8 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
     """Stream pictures at 25 fps from time zero, one in memory at a time.
 
     Each instant shows the picture nearest in time; one that is held for longer than a frame gives way to the next half
-    a frame before that one's time, as in ffmpeg's fps filter. What is interlaced is deinterlaced, pixels are made square,
-    HDR is tone-mapped. Pictures of another size than the first are fitted into that, and a line on stderr says so.
+    a frame before that one's time, as in ffmpeg's fps filter. What is interlaced is deinterlaced, pixels are made
+    square, HDR is tone-mapped. Pictures of another size than the first are fitted into that; a line on stderr says so.
 
     Args:
         source: a file, or the bytes of one.
