@@ -34,7 +34,7 @@ MODEL_KEYS = (
 )
 
 STAGES = {
-    "corpus": Stage(6, ("results", "corpus", "seed")),
+    "corpus": Stage(7, ("results", "corpus", "seed")),
     "plan": Stage(2, ("results", "corpus", "plan")),
     "faces": Stage(4, ("faces",)),
     "priors": Stage(2, ("priors",)),
@@ -45,12 +45,12 @@ STAGES = {
     "latents": Stage(5, ("latents", "faces.size", "mixed_precision", "seed")),
     "syncnet": Stage(4, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "train": Stage(10, (*MODEL_KEYS, "pretraining", "train")),
-    "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
-    "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
+    "sample": Stage(11, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
     "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),
-    "report": Stage(2, ()),  # shows the whole config
+    "report": Stage(3, ()),  # shows the whole config
 }
 
 

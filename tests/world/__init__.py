@@ -1,1 +1,1 @@
-"""The world as it is: other people's files, trees, names and habits."""
+"""Files, trees and habits as people really have them."""
