@@ -19,14 +19,13 @@ from av.filter import Graph
 
 from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected
-from syncdiff.media.clock import Clock, decoded, first_picture, picture_shifts, refuse_late_sound
+from syncdiff.media.clock import Clock, decoded, picture_shifts, picture_start, refuse_late_sound
 from syncdiff.media.container import (
     FPS,
     audio_stream,
     continuous,
     frame_time,
     open_media,
-    video_stream,
 )
 
 SAMPLE_RATE = 16_000
@@ -55,7 +54,7 @@ def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]
     Raises:
         ClipRejected: no audio stream, it cannot be decoded, or (at its end) its channels cancel each other out.
     """
-    zero = _first_picture_time(path)
+    zero = picture_start(path)
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
@@ -127,15 +126,6 @@ def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.
     if audio.ndim != 1:
         raise ClipRejected(f"damaged sound: {audio.shape[1]} channels")
     return audio
-
-
-def _first_picture_time(path: Path | str) -> Fraction | None:
-    with open_media(path) as container:
-        try:
-            stream = video_stream(container)
-        except ClipRejected:
-            return None
-        return frame_time(first_picture(container, stream))
 
 
 def _from(n_trimmed: int, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -207,6 +207,16 @@ def has_pictures(path: Path | str) -> bool:
             return False
 
 
+def picture_start(path: Path | str) -> Fraction | None:
+    """Return when a file's first picture is due on its own clock, in seconds; None: it has no video stream."""
+    with open_media(path) as container:
+        try:
+            stream = video_stream(container)
+        except ClipRejected:
+            return None
+        return frame_time(first_picture(container, stream))
+
+
 def picture_shifts(path: Path | str) -> list[Fraction]:
     """Return the `Clock.shifts` of a file's pictures."""
     clock = Clock()
