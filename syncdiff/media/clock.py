@@ -32,7 +32,7 @@ from syncdiff.media.container import (
     video_stream,
 )
 
-RESTART_S = Fraction(1, 10)  # a clock that falls back by more has started anew, as in ffmpeg
+JITTER_S = Fraction(1, 100)  # what has fallen back by more, and by half a picture, has started anew
 DISORDER_S = 1  # between two key frames, libav's guesses at decoding times fall back by less
 MAX_DENOMINATOR = 10**6  # of a time in seconds that a file gives
 HEADER_S = 0.002  # an mp4's edit list counts in milliseconds
@@ -114,7 +114,9 @@ class Clock:
             self._end = max(self._end, pts + (packet.duration or 0))
 
     def _restarts(self, packet: Packet, ticks: int) -> bool:
-        return ticks * packet.time_base > (RESTART_S if packet.is_keyframe else DISORDER_S)
+        if not packet.is_keyframe:
+            return ticks * packet.time_base > DISORDER_S
+        return 2 * ticks >= (packet.duration or 0) and ticks * packet.time_base > JITTER_S
 
     def _begin_run(self, time_base: Fraction, start: int) -> None:
         own = [*self.shifts, (self._end - start) * time_base]

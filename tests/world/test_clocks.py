@@ -221,6 +221,20 @@ def test_joined_recordings_go_on_in_step(suffix: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(clicks, flashes, atol=0.005)
 
 
+def test_joined_recordings_that_overlap_lose_no_picture(tmp_path: Path) -> None:
+    ff(*source()[:4], *X264, tmp_path / "a.ts")
+    ff(*source()[:4], *X264, "-output_ts_offset", 1, tmp_path / "b.ts")  # two frames too early: ffmpeg shifts the first
+    (tmp_path / "ab.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    assert lengths(tmp_path / "ab.ts") == (50, 50)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".flv", ".ts", ".webm"])
+def test_key_frames_do_not_start_the_clock_anew(suffix: str, tmp_path: Path) -> None:
+    ff(*source(), *CODECS[suffix], "-g", 8, *(["-bf", 3] if suffix != ".webm" else []), tmp_path / f"a{suffix}")
+    assert probe(tmp_path / f"a{suffix}").notes == ()
+    assert lengths(tmp_path / f"a{suffix}") == (25, 25)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_an_avi_with_b_frames_is_in_step(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
