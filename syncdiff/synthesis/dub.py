@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import torch
 
-from syncdiff.artifacts import progress
+from syncdiff.artifacts import progress, temporary_name
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.faces.align import paste, warp
@@ -88,21 +88,31 @@ def check_out(out: Path, *inputs: Path) -> None:
         UserError: a folder or no ordinary file, a suffix that is not written, an input under whatever name, or a place
             where this user may not write.
     """
+    try:
+        refusal = _refusal(out, inputs)
+    except OSError as error:
+        refusal = f"cannot be written ({error.strerror}); choose another place or name"
+    if refusal:
+        raise UserError(f"{out}: {refusal}")
+
+
+def _refusal(out: Path, inputs: Sequence[Path]) -> str | None:
     if out.is_dir():
-        raise UserError(f"{out}: is a folder; name a file in it, such as {out / 'dubbed.mp4'}")
+        return f"is a folder; name a file in it, such as {out / 'dubbed.mp4'}"
     if out.suffix.lower() not in SUFFIXES:
         what = f"the suffix {out.suffix}" if out.suffix else "no suffix"
-        raise UserError(f"{out}: {what}; videos are written as {', '.join(SUFFIXES)}: name it {out.stem}.mp4")
+        return f"{what}; videos are written as {', '.join(SUFFIXES)}: name it {out.stem}.mp4"
     if out.exists() and not out.is_file():
-        raise UserError(f"{out}: is no ordinary file; give another name")
-    for source in inputs:
-        if out.exists() and source.exists() and out.samefile(source):
-            raise UserError(f"{out}: is the same file as {source}, which would be lost; give another name")
+        return "is no ordinary file; give another name"
+    for written, source in product((out, temporary_name(out)), inputs):
+        if written.exists() and source.exists() and written.samefile(source):
+            return f"is the same file as {source}, or its name while it is written, and that would be lost; rename it"
     folder = next(folder for folder in out.absolute().parents if folder.exists())
     if not folder.is_dir():
-        raise UserError(f"{out}: {folder} is no folder; choose another")
+        return f"{folder} is no folder; choose another"
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{out}: {folder} cannot be written to; choose another folder")
+        return f"{folder} cannot be written to; choose another folder"
+    return None
 
 
 def _remarks(video: Path, sound: Path, facts: Probe, segment: Segment, n_samples: int, n_dubbed: int) -> Iterator[str]:
