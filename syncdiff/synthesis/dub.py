@@ -89,30 +89,28 @@ def check_out(out: Path, *inputs: Path) -> None:
             where this user may not write.
     """
     try:
-        refusal = _refusal(out, inputs)
+        _check_name(out, inputs)
+        folder = next(folder for folder in out.absolute().parents if folder.exists())
     except OSError as error:
-        refusal = f"cannot be written ({error.strerror}); choose another place or name"
-    if refusal:
-        raise UserError(f"{out}: {refusal}")
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place or name") from None
+    if not folder.is_dir():
+        raise UserError(f"{out}: {folder} is no folder; choose another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{out}: {folder} cannot be written to; choose another folder")
 
 
-def _refusal(out: Path, inputs: Sequence[Path]) -> str | None:
+def _check_name(out: Path, inputs: Sequence[Path]) -> None:
     if out.is_dir():
-        return f"is a folder; name a file in it, such as {out / 'dubbed.mp4'}"
+        raise UserError(f"{out}: is a folder; name a file in it, such as {out / 'dubbed.mp4'}")
     if out.suffix.lower() not in SUFFIXES:
         what = f"the suffix {out.suffix}" if out.suffix else "no suffix"
-        return f"{what}; videos are written as {', '.join(SUFFIXES)}: name it {out.stem}.mp4"
+        raise UserError(f"{out}: {what}; videos are written as {', '.join(SUFFIXES)}: name it {out.stem}.mp4")
     if out.exists() and not out.is_file():
-        return "is no ordinary file; give another name"
+        raise UserError(f"{out}: is no ordinary file; give another name")
     for written, source in product((out, temporary_name(out)), inputs):
         if written.exists() and source.exists() and written.samefile(source):
-            return f"is the same file as {source}, or its name while it is written, and that would be lost; rename it"
-    folder = next(folder for folder in out.absolute().parents if folder.exists())
-    if not folder.is_dir():
-        return f"{folder} is no folder; choose another"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return f"{folder} cannot be written to; choose another folder"
-    return None
+            how = "" if written == out else f" (by {written.name}, its name while it is written)"
+            raise UserError(f"{out}: is the same file as {source}{how}, which would be lost; give another name")
 
 
 def _remarks(video: Path, sound: Path, facts: Probe, segment: Segment, n_samples: int, n_dubbed: int) -> Iterator[str]:

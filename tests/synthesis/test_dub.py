@@ -125,7 +125,7 @@ def test_a_video_without_a_face_is_named(config: Config, run: Path, tmp_path: Pa
         ("out", "no suffix; videos"),
         ("folder", "is a folder; name a file in it"),
         ("folder.mp4", "is a folder; name a file in it"),
-        ("in.mp4", "is the same file as .*in.mp4, .* would be lost"),
+        ("in.mp4", "is the same file as .*in.mp4, which would be lost"),
         ("folder/../in.mp4", "is the same file as .*in.mp4"),
         ("symlink.mp4", "is the same file as .*in.mp4"),
         ("hard.mp4", "is the same file as .*in.mp4"),
