@@ -134,9 +134,10 @@ def square_size(frame: VideoFrame, aspect: Fraction) -> tuple[int, int]:
 
 def display_matrix(frame: VideoFrame) -> np.ndarray | None:
     """Return the linear part (2, 2) of a frame's display matrix, as in x', y' = x, y @ matrix; None: as it is."""
-    if Type.DISPLAYMATRIX not in frame.side_data:
+    found: Any = frame.side_data  # a mapping by type, which PyAV's stub does not say
+    if Type.DISPLAYMATRIX not in found:
         return None
-    matrix = np.frombuffer(frame.side_data[Type.DISPLAYMATRIX], np.int32)[[0, 1, 3, 4]].reshape(2, 2) / 65536
+    matrix = np.frombuffer(found[Type.DISPLAYMATRIX], np.int32)[[0, 1, 3, 4]].reshape(2, 2) / 65536
     return None if np.array_equal(matrix, np.eye(2)) else matrix
 
 

@@ -43,7 +43,7 @@ class Track:
             return sound
         if self.mean:
             mix = "+".join(f"{1 / self.channels}*c{channel}" for channel in range(self.channels))
-            sound = sound.filter("pan", f"mono|c0={mix}")
+            sound = sound.filter("pan", args=f"mono|c0={mix}")
         sound = sound.filter("aresample", **{"async": 1, "first_pts": round(self.zero * self.rate)})
         sound = sound.filter("asetpts", "PTS-STARTPTS")
         return sound.filter("apad").filter("atrim", end=self.seconds)
@@ -52,7 +52,7 @@ class Track:
         """Return ffmpeg's options for AAC of this rate and these channels."""
         channels = 1 if self.mean else self.channels
         options = {"ar": min(self.rate, MAX_RATE)}
-        return options if channels == 1 else options | {"audio_bitrate": BITS_PER_CHANNEL * channels}
+        return options if self.seconds is None else options | {"audio_bitrate": BITS_PER_CHANNEL * channels}
 
 
 def track_of(path: Path, seconds: float) -> Track:

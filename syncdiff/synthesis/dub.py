@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import torch
 
-from syncdiff.artifacts import progress
+from syncdiff.artifacts import progress, temporary_name
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.faces.align import paste, warp
@@ -88,6 +88,18 @@ def check_out(out: Path, *inputs: Path) -> None:
         UserError: a folder or no ordinary file, a suffix that is not written, an input under whatever name, or a place
             where this user may not write.
     """
+    try:
+        _check_name(out, inputs)
+        folder = next(folder for folder in out.absolute().parents if folder.exists())
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place or name") from None
+    if not folder.is_dir():
+        raise UserError(f"{out}: {folder} is no folder; choose another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{out}: {folder} cannot be written to; choose another folder")
+
+
+def _check_name(out: Path, inputs: Sequence[Path]) -> None:
     if out.is_dir():
         raise UserError(f"{out}: is a folder; name a file in it, such as {out / 'dubbed.mp4'}")
     if out.suffix.lower() not in SUFFIXES:
@@ -95,14 +107,10 @@ def check_out(out: Path, *inputs: Path) -> None:
         raise UserError(f"{out}: {what}; videos are written as {', '.join(SUFFIXES)}: name it {out.stem}.mp4")
     if out.exists() and not out.is_file():
         raise UserError(f"{out}: is no ordinary file; give another name")
-    for source in inputs:
-        if out.exists() and source.exists() and out.samefile(source):
-            raise UserError(f"{out}: is the same file as {source}, which would be lost; give another name")
-    folder = next(folder for folder in out.absolute().parents if folder.exists())
-    if not folder.is_dir():
-        raise UserError(f"{out}: {folder} is no folder; choose another")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{out}: {folder} cannot be written to; choose another folder")
+    for written, source in product((out, temporary_name(out)), inputs):
+        if written.exists() and source.exists() and written.samefile(source):
+            how = "" if written == out else f" (by {written.name}, its name while it is written)"
+            raise UserError(f"{out}: is the same file as {source}{how}, which would be lost; give another name")
 
 
 def _remarks(video: Path, sound: Path, facts: Probe, segment: Segment, n_samples: int, n_dubbed: int) -> Iterator[str]:

@@ -132,6 +132,9 @@ def test_a_video_without_a_face_is_named(config: Config, run: Path, tmp_path: Pa
         ("sound.mp4", "is the same file as .*sound.mp4"),
         ("in.mp4/out.mp4", "in.mp4 is no folder; choose another"),
         ("pipe.mp4", "is no ordinary file"),
+        ("left.mp4", "is the same file as .*left.tmp.mp4"),
+        ("n" * 251 + ".mp4", "cannot be written .File name too long"),
+        ("", "is a folder"),
     ],
 )
 @pytest.mark.quick
@@ -144,9 +147,10 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path: Path, nam
         (tmp_path / folder).mkdir()
     (tmp_path / "symlink.mp4").symlink_to(video)
     (tmp_path / "hard.mp4").hardlink_to(video)
+    (tmp_path / ".left.tmp.mp4").write_bytes(b"left by a killed process, and a source")
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(UserError, match=complaint):
-        check_out(tmp_path / name, video, sound)
+        check_out(tmp_path / name, video, sound, tmp_path / ".left.tmp.mp4")
     assert video.read_bytes() == sound.read_bytes() == b"mine"
 
 
