@@ -51,7 +51,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         UserError: the disk is full, a quota is used up, the folder cannot be written to, or another process is at it.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = temporary.open("ab")
@@ -69,6 +69,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
                 fix = "make room and run the same command again"
                 raise UserError(f"{path}: cannot be written ({fault}); {fix}") from None
             raise
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name under which `atomic` writes a file."""
+    return path.with_name(f".{path.stem}.tmp{path.suffix}")
 
 
 @contextmanager

@@ -449,13 +449,16 @@ def dub_video(
     config: ConfigOption = "{}",
     device: DeviceOption = "auto",
 ) -> None:
-    """Write VIDEO with lips that say SOUND, as long as the shorter of the two.
+    """Write VIDEO with lips that say SOUND, as long as the shorter of the two, to OUT: .mp4, .m4v, .mov or .mkv.
+
+    VIDEO and SOUND are never written.
 
     The config is that of the denoiser's run, with the keys of --config (of `sample`, say) laid over it.
     """
     from syncdiff.device import choose_device
-    from syncdiff.synthesis.dub import dub
+    from syncdiff.synthesis.dub import check_out, dub
 
+    check_out(out, video, sound)
     run = parse_config(merge(config_of(denoiser), read_config(config)))
     n_frames = dub(run, video, sound, out, denoiser, autoencoder, choose_device(device))
     print(f"{out}: {n_frames} frames with generated lips")

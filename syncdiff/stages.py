@@ -34,7 +34,7 @@ MODEL_KEYS = (
 )
 
 STAGES = {
-    "corpus": Stage(6, ("corpus", "seed")),
+    "corpus": Stage(7, ("corpus", "seed")),
     "plan": Stage(2, ("corpus", "plan")),
     "faces": Stage(4, ("faces",)),
     "priors": Stage(2, ("priors",)),
@@ -45,8 +45,8 @@ STAGES = {
     "latents": Stage(5, ("latents.varied", "faces.size", "mixed_precision", "seed")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "train": Stage(11, (*MODEL_KEYS, "latents", "pretraining", "train")),
-    "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
-    "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
+    "sample": Stage(11, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
     "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.frame import Frame
 from av.stream import Disposition
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from syncdiff.artifacts import one_line
@@ -42,6 +40,7 @@ SIDE_TRACKS = Disposition.dub | Disposition.comment | Disposition.karaoke | Disp
 SIDE_TRACKS |= Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.clean_effects
 READ_BYTES = 2**20  # at a time
 ORDINARY_BYTES = 2**30  # who asks for more, and does not get it, has a broken header
+STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 Timed = TypeVar("Timed", bound=Frame)
 
@@ -100,13 +99,22 @@ def _is_special(path: Path) -> bool:
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """Return the first video stream that is not a cover picture, set to decode in one thread and none too large."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context:  # none: an unknown codec
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            return stream
-    raise ClipRejected("no video stream")
+    """Return the video to see, the first that is flagged default, else the first; set to decode in one thread.
+
+    Pictures of more than `MAX_PIXELS` will not decode.
+    """
+    streams = videos(container)
+    if not streams:
+        raise ClipRejected("no video stream")
+    stream = next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def videos(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams that are no covers or thumbnails, and that there is a decoder for."""
+    return [stream for stream in container.streams.video if stream.codec_context and not stream.disposition & STILLS]
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
@@ -153,9 +161,3 @@ def frame_time(frame: Frame) -> Fraction:
 def frame_rate(stream: VideoStream) -> Fraction:
     """Return the stream's average rate in pictures a second."""
     return Fraction(stream.average_rate or stream.guessed_rate or FPS)
-
-
-def upright(frame: VideoFrame) -> np.ndarray:
-    """Convert to (H, W, 3) uint8 RGB, turned as the file's display matrix asks."""
-    picture = frame.to_ndarray(format="rgb24", threads=1)
-    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90))) if frame.rotation else picture

@@ -13,8 +13,8 @@ from fractions import Fraction
 from itertools import chain, repeat
 from math import ceil
 from pathlib import Path
-from subprocess import Popen
-from typing import Any
+from subprocess import PIPE, Popen
+from typing import IO, Any
 
 import av
 import ffmpeg
@@ -26,7 +26,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
-from syncdiff.media.audio import SAMPLE_RATE, write_wav
+from syncdiff.media.audio import write_wav
 from syncdiff.media.clock import NO_PICTURE, extent, n_shown, pictures, shown_for
 from syncdiff.media.container import (
     FPS,
@@ -35,15 +35,26 @@ from syncdiff.media.container import (
     frame_rate,
     frame_time,
     open_media,
-    upright,
     video_stream,
 )
+from syncdiff.media.pictures import (
+    MATRICES,
+    Colour,
+    Upright,
+    colour_for,
+    colour_of,
+    deinterlaced,
+    notes,
+)
+from syncdiff.media.track import Track
 
 PRESET = "veryfast"  # half the time of x264's own choice on 1080p
 CROP_CRF = 5  # with that preset: 43 dB, about one grey level of error
 HALF = Fraction(1, 2)
 VIDEO_CRF = 17  # x264's "visually lossless"
 X264 = "asm=AVX2"  # with AVX-512, the same pictures gave other bytes from one time to the next (PyAV 18.1's x264)
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")  # of videos that are written
+MESSAGE = 4096  # bytes of ffmpeg's that are shown
 BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}  # no dates or versions in the file
 
 
@@ -51,7 +62,7 @@ BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact
 class Probe:
     """What a file's headers and its first picture say."""
 
-    width: int  # pixels, upright
+    width: int  # square pixels, upright
     height: int
     fps: float
     n_frames: int  # pictures in the file, at its own rate
@@ -60,6 +71,7 @@ class Probe:
     audio_start_s: float  # relative to the first picture; negative: the sound begins earlier
     codec: str
     notes: tuple[str, ...] = ()  # what is unusual about the file and what is made of it, a kind a line, the same words
+    colour: Colour | None = None  # how to write these pictures again; None: as any others
 
 
 def probe(path: Path | str) -> Probe:
@@ -71,19 +83,20 @@ def probe(path: Path | str) -> Probe:
     with open_media(path) as container:
         stream = video_stream(container)
         first, found = extent(container, stream)
-        height, width = upright(first).shape[:2]
+        upright = Upright(stream, first)
         audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(
-            width=width,
-            height=height,
+            width=upright.width,
+            height=upright.height,
             fps=float(found.fps),
             n_frames=found.n_pictures,
             duration_s=float(found.duration),
             audio_rate=audio.sample_rate if audio else None,
             audio_start_s=float(audio_start - frame_time(first)) if audio else 0.0,
             codec=stream.codec_context.name,
-            notes=found.notes,
+            notes=notes(container, stream, first) + found.notes,
+            colour=colour_of(first),
         )
 
 
@@ -91,7 +104,8 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
     """Stream pictures at 25 fps from time zero, one in memory at a time.
 
     Each instant shows the picture nearest in time; one that is held for longer than a frame gives way to the next half
-    a frame before that one's time, as in ffmpeg's fps filter.
+    a frame before that one's time, as in ffmpeg's fps filter. What is interlaced is deinterlaced, pixels are made
+    square, HDR is tone-mapped. Pictures of another size than the first are fitted into that; a line on stderr says so.
 
     Args:
         source: a file, or the bytes of one.
@@ -104,20 +118,22 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
         ClipRejected: no video stream, or it cannot be decoded.
     """
     slot = 0  # of the next frame, on the 25 fps timeline
+    upright: Upright | None = None
     with open_media(source) as container:
-        for picture, until in _timeline(container):
-            yield from _repeated(picture, until - max(slot, start))
+        stream = video_stream(container)
+        for picture, until in _timeline(container, stream):
+            upright = upright or Upright(stream, picture)
+            yield from _repeated(upright, picture, until - max(slot, start))
             slot = until
 
 
-def _timeline(container: InputContainer) -> Iterator[tuple[VideoFrame, int]]:
+def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int]]:
     """Yield the pictures that are shown at 25 fps, each with the slot from which the next is shown, or the end."""
-    stream = video_stream(container)
     waiting: deque[tuple[VideoFrame, int]] = deque()  # the end may come before the slots that the nearest would have
     held: VideoFrame | None = None
     slot = n_pictures = 0
     zero = shown = end = Fraction(0)  # these and `begin` in slots
-    for frame in continuous(pictures(container, stream)):
+    for frame in deinterlaced(continuous(pictures(container, stream))):
         if held is None:
             zero = frame_time(frame) * FPS
         begin = end if frame.pts is None else frame_time(frame) * FPS - zero
@@ -136,7 +152,7 @@ def _timeline(container: InputContainer) -> Iterator[tuple[VideoFrame, int]]:
     yield held, n_frames
 
 
-def _repeated(frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
+def _repeated(upright: Upright, frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
     """Yield one picture so many times; when that is none, it is not even converted."""
     if times > 0:
         yield from repeat(upright(frame), times)
@@ -146,18 +162,20 @@ def write_crops(path: Path, frames: Iterable[np.ndarray]) -> None:
     """Write square crops as an H.264 yuv444p mp4, visually lossless, atomically; the same crops give the same bytes.
 
     Args:
-        frames: (S, S, 3) uint8 RGB each, at 25 fps; at least one.
+        frames: (S, S, 3) uint8 RGB each, at 25 fps; at least one, all of one size.
+
+    Raises:
+        ValueError: a crop of another size.
     """
-    frames = iter(frames)
-    first = next(frames)
+    shape, frames = _of_one_size(frames)
     with (
         atomic(path) as temporary,
         av.open(f"file:{temporary}", "w", format="mp4", options={"fflags": "+bitexact"}) as container,
     ):
         options = {"crf": str(CROP_CRF), "preset": PRESET, "threads": "1", "x264-params": X264}
         stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "yuv444p"
-        for frame in chain([first], frames):
+        stream.height, stream.width, stream.pix_fmt = *shape[:2], "yuv444p"
+        for frame in frames:
             container.mux(stream.encode(VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
 
@@ -170,49 +188,77 @@ def decode_crops(data: bytes) -> np.ndarray:
 def write_video(
     path: Path | str,
     frames: Iterable[np.ndarray],
-    audio: Iterable[np.ndarray] | None = None,
+    audio: Iterable[np.ndarray] | Track | None = None,
     comment: str | None = None,
+    colour: Colour | None = None,
 ) -> None:
-    """Write an mp4 (H.264 yuv420p at 25 fps, AAC) through ffmpeg, atomically; odd sides get one more row or column.
+    """Write H.264 yuv420p at 25 fps and AAC through ffmpeg, atomically; odd sides get one more row or column.
+
+    Matrix, range, primaries and transfer are tagged: by default BT.709 for HD and the matrix of BT.601 below, which is
+    what players assume that do not read tags.
 
     Args:
+        path: its suffix, one of `SUFFIXES`, names the container.
         frames: (H, W, 3) uint8 RGB each, all of one size; at least one.
-        audio: (n,) int16 mono at 16 kHz, piece by piece.
+        audio: (n,) int16 mono at 16 kHz, piece by piece; or a track of a file, at its own rate and channels.
         comment: metadata tag, for example that the video is synthetic.
+        colour: that of the source, as `Probe` has it, where the video should play like that.
 
     Raises:
+        ValueError: a frame of another size.
         RuntimeError: ffmpeg failed; its own message.
     """
+    shape, frames = _of_one_size(frames)
+    with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
+        if audio is not None and not isinstance(audio, Track):
+            wav = Path(folder, "audio.wav")
+            write_wav(wav, audio)
+            audio = Track(wav)
+        height, width = shape[:2]
+        command = _ffmpeg_command(temporary, height, width, audio, comment, colour or colour_for(width, height))
+        arguments = command.compile(cmd=get_ffmpeg_exe(), overwrite_output=True)
+        _feed(Popen(arguments, stdin=PIPE, stderr=errors), frames, errors)
+
+
+def _of_one_size(frames: Iterable[np.ndarray]) -> tuple[tuple[int, ...], Iterator[np.ndarray]]:
+    """Return the shape of the first frame, and all frames; an encoder would take others for garbage of that shape."""
     frames = iter(frames)
     first = next(frames)
-    with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder, "audio.wav")
-        if audio is not None:
-            write_wav(wav, audio)
-        command = _ffmpeg_command(temporary, first.shape, wav if audio is not None else None, comment)
-        process = command.run_async(cmd=get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True, overwrite_output=True)
-        _feed(process, chain([first], frames))
+
+    def checked() -> Iterator[np.ndarray]:
+        for index, frame in enumerate(chain([first], frames)):
+            if frame.shape != first.shape:
+                raise ValueError(f"frame {index} has the shape {frame.shape}, the first one {first.shape}")
+            yield frame
+
+    return first.shape, checked()
 
 
 def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
     return Fraction(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / frame_rate(stream)
 
 
-def _ffmpeg_command(path: Path, shape: tuple[int, ...], wav: Path | None, comment: str | None) -> Any:
-    height, width = shape[:2]
+def _ffmpeg_command(
+    path: Path, height: int, width: int, audio: Track | None, comment: str | None, colour: Colour
+) -> Any:
     pictures = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=FPS)
-    streams = [pictures.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")]
-    options = {"vcodec": "libx264", "crf": VIDEO_CRF, "preset": PRESET, "pix_fmt": "yuv420p", "threads": 1}
-    options |= {"movflags": "+faststart", "x264-params": X264}
-    if wav is not None:
-        streams.append(ffmpeg.input(f"file:{wav}", protocol_whitelist="file,pipe").audio)
-        options |= {"acodec": "aac", "ar": SAMPLE_RATE}
+    pictures = pictures.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
+    span = "full" if colour.full_range else "limited"
+    pictures = pictures.filter("scale", out_color_matrix=MATRICES[colour.matrix], out_range=span)
+    tags = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
+    streams = [pictures.filter("format", "yuv420p").filter("setparams", range=span, **tags)]
+    options = {"vcodec": "libx264", "crf": VIDEO_CRF, "preset": PRESET, "threads": 1, "x264-params": X264}
+    if path.suffix.lower() != ".mkv":
+        options["movflags"] = "+faststart"
+    if audio is not None:
+        streams.append(audio.stream())
+        options |= {"acodec": "aac"} | audio.encoding()
     if comment is not None:
         options["metadata"] = f"comment={comment}"
     return ffmpeg.output(*streams, f"file:{path}", loglevel="error", **options, **BITEXACT)
 
 
-def _feed(process: Popen[bytes], frames: Iterable[np.ndarray]) -> None:
+def _feed(process: Popen[bytes], frames: Iterable[np.ndarray], errors: IO[bytes]) -> None:
     """Stream frames into ffmpeg and wait for it; kill it when the frames themselves fail."""
     assert process.stdin is not None
     try:
@@ -224,8 +270,10 @@ def _feed(process: Popen[bytes], frames: Iterable[np.ndarray]) -> None:
         process.kill()
         process.wait()
         raise
-    _, message = process.communicate()
+    process.communicate()
     if process.returncode == -signal.SIGXFSZ:  # what a limit on the size of files does, without a word
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     if process.returncode:
-        raise RuntimeError(f"ffmpeg failed: {message.decode(errors='replace').strip()}")
+        errors.seek(0)
+        message = errors.read(MESSAGE).decode(errors="replace")  # the first lines name the cause
+        raise RuntimeError(f"ffmpeg failed: {message.strip()}")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import torch
 
-from syncdiff.artifacts import progress
+from syncdiff.artifacts import progress, temporary_name
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.faces.align import paste, warp
 from syncdiff.faces.extract import align, find_speaker
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.faces.track import Segment
-from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, stream_audio, stream_wav, write_wav
+from syncdiff.media.audio import SAMPLES_PER_FRAME, stream_audio, write_wav
 from syncdiff.media.container import FPS
-from syncdiff.media.video import read_frames, write_video
+from syncdiff.media.track import track_of
+from syncdiff.media.video import SUFFIXES, Probe, probe, read_frames, write_video
 from syncdiff.priors import identity_index, mouth_mask
 from syncdiff.speech.extract import LongSpeech
 from syncdiff.synthesis.generate import Target, generate, load_networks
@@ -33,12 +35,15 @@ def dub(
 ) -> int:
     """Write `out`: the pictures of `video` at 25 fps with the sound of `sound`, as long as the shorter of the two.
 
-    Frames without the speaker stay as they are. The video is decoded several times, so that no pictures are kept: to
-    track the face, up to the identity frame, for the crops, and for the pictures that these are pasted into.
+    The output is upright and has square pixels, the matrix and the colour tags of `video` (of HDR: BT.709), and the
+    sound at its own rate and channels, as AAC. Frames without the speaker stay as they are. What is left out or left
+    alone is printed, a line each. The video is decoded several times, so that no pictures are kept: to track the face,
+    up to the identity frame, for the crops, and for the pictures that these are pasted into.
 
     Args:
         config: that of the denoiser; of the rest it reads `faces` and `sample`.
         sound: a sound file, or any container with sound.
+        out: mp4, m4v, mov or mkv; none of the files that are read.
         denoiser: denoiser.safetensors of a run.
         autoencoder: its autoencoder's folder.
 
@@ -46,10 +51,14 @@ def dub(
         The number of frames whose mouth was generated.
 
     Raises:
-        UserError: no face in the video, or none before the sound ends, or one of the two cannot be read.
+        UserError: `out` cannot be written; no face in the video, or none before the sound ends; or one of the two
+            cannot be read.
     """
+    check_out(out, video, sound)
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder, "sound.wav")
+        with _naming(video):
+            facts = probe(video)
         with _naming(sound):
             n_samples = write_wav(wav, stream_audio(sound))
         with _naming(video):
@@ -60,12 +69,64 @@ def dub(
             raise UserError(
                 f"{sound}: ends before the face appears in {video}, at {segment.start / FPS:.2f} s; give more sound"
             )
+        with _naming(sound):
+            track = track_of(sound, n_frames / FPS)
         networks = load_networks(config, denoiser, autoencoder, device)
         target, transforms = _target(config, video, segment, wav, n_dubbed)
         mouths = (crops[0] for crops in progress(generate(networks, [target]), "dub", n_dubbed))
         pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
-        write_video(out, pictures, fit_audio(stream_wav(wav), n_frames), comment=SYNTHETIC)
-        return n_dubbed
+        write_video(out, pictures, track, comment=SYNTHETIC, colour=facts.colour)
+    for line in _remarks(video, sound, facts, segment, n_samples, n_dubbed):
+        print(line)
+    return n_dubbed
+
+
+def check_out(out: Path, *inputs: Path) -> None:
+    """Refuse an output that could not be written, or that is one of the inputs, before any work is done.
+
+    Raises:
+        UserError: a folder or no ordinary file, a suffix that is not written, an input under whatever name, or a place
+            where this user may not write.
+    """
+    try:
+        _check_name(out, inputs)
+        folder = next(folder for folder in out.absolute().parents if folder.exists())
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place or name") from None
+    if not folder.is_dir():
+        raise UserError(f"{out}: {folder} is no folder; choose another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{out}: {folder} cannot be written to; choose another folder")
+
+
+def _check_name(out: Path, inputs: Sequence[Path]) -> None:
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder; name a file in it, such as {out / 'dubbed.mp4'}")
+    if out.suffix.lower() not in SUFFIXES:
+        what = f"the suffix {out.suffix}" if out.suffix else "no suffix"
+        raise UserError(f"{out}: {what}; videos are written as {', '.join(SUFFIXES)}: name it {out.stem}.mp4")
+    if out.exists() and not out.is_file():
+        raise UserError(f"{out}: is no ordinary file; give another name")
+    for written, source in product((out, temporary_name(out)), inputs):
+        if written.exists() and source.exists() and written.samefile(source):
+            how = "" if written == out else f" (by {written.name}, its name while it is written)"
+            raise UserError(f"{out}: is the same file as {source}{how}, which would be lost; give another name")
+
+
+def _remarks(video: Path, sound: Path, facts: Probe, segment: Segment, n_samples: int, n_dubbed: int) -> Iterator[str]:
+    """Say, a line each, what is unusual about the video, what of the two was left out, and which frames were left."""
+    for note in facts.notes:
+        yield f"{video}: {note}"
+    longer = n_samples / (SAMPLES_PER_FRAME * FPS) - segment.clip_frames / FPS  # seconds that there is more sound
+    if longer >= 1 / FPS:
+        yield f"{sound}: its last {longer:.2f} s are left out, for {video} ends before"
+    elif longer <= -1 / FPS:
+        yield f"{video}: its last {-longer:.2f} s are left out, for {sound} ends before"
+    n_frames = min(segment.clip_frames, n_samples // SAMPLES_PER_FRAME)
+    if n_dubbed < n_frames:
+        yield f"{video}: {n_frames - n_dubbed} of {n_frames} frames are left as they are: {segment.note}"
+    elif segment.note:
+        yield f"{video}: {segment.note}"
 
 
 def _target(config: Config, video: Path, segment: Segment, wav: Path, n_dubbed: int) -> tuple[Target, np.ndarray]:

@@ -31,6 +31,15 @@ MEDIA: dict[str, tuple[str | None, str | None]] = {
     ".m4a": (None, "aac"),
     ".ogg": (None, "libvorbis"),
 }
+# name of a seed: pictures of ffmpeg's, and options of their encoder
+PICTURES: dict[str, tuple[str, dict[str, str]]] = {
+    "squeezed.mkv": ("setsar=4/3", {}),
+    "interlaced.mp4": ("interlace", {"flags": "+ilme+ildct"}),
+    "hlg.mp4": (
+        "format=yuv420p10le",
+        {"bsf:v": "h264_metadata=matrix_coefficients=9:colour_primaries=9:transfer_characteristics=18"},
+    ),
+}
 MEDIA_TOKENS = (
     *(b"moov", b"trak", b"mdat", b"stts", b"ctts", b"stsz", b"stco", b"co64", b"elst", b"dref", b"url ", b"tkhd"),
     *(b"RIFF", b"LIST", b"idx1", b"OggS", b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xb3", b"\x00\x00\x01\xba", b"\x47"),
@@ -76,6 +85,29 @@ def odd_media(folder: Path) -> list[Path]:
     return [folder / name for name in (*kinds, "rejoined.ts", "nine.wav")]
 
 
+def make_pictures(folder: Path) -> list[Path]:
+    """Write small clips with pictures that are not shown as they are coded."""
+    import ffmpeg
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    quiet = {"cmd": get_ffmpeg_exe(), "quiet": True, "overwrite_output": True}
+    source = "testsrc=size={}:rate=50:duration=0.3"
+    paths = []
+    for name, (filters, options) in PICTURES.items():
+        pictures = ffmpeg.input(f"{source.format('64x48')},{filters}", f="lavfi")
+        paths.append(folder / name)
+        ffmpeg.output(pictures, str(paths[-1]), **{"c:v": "libx264", **options}).run(**quiet)
+    turned = ffmpeg.input(str(paths[1]), display_rotation=90, display_hflip=None)
+    paths.append(folder / "turned.mp4")
+    ffmpeg.output(turned, str(paths[-1]), c="copy").run(**quiet)
+    joined = b""
+    for size in ("64x48", "48x64"):
+        ffmpeg.output(ffmpeg.input(source.format(size), f="lavfi"), str(folder / "part.ts")).run(**quiet)
+        joined += (folder / "part.ts").read_bytes()
+    (folder / "joined.ts").write_bytes(joined)
+    return [*paths, folder / "joined.ts"]
+
+
 def playlist(rng: Generator, target: str) -> bytes:
     """Return a text that some demuxer takes for a list of other files."""
     texts = (
@@ -93,6 +125,7 @@ def media(place: Place) -> Make:
     """Return a maker of damaged clips of all containers, and of playlists under a video's name."""
     seeds = [(suffix, make_media(place.inputs, suffix).read_bytes()) for suffix in MEDIA]
     seeds += [(path.suffix, path.read_bytes()) for path in odd_media(place.inputs)]
+    seeds += [(path.suffix, path.read_bytes()) for path in make_pictures(place.inputs)]
     target = str(place.inputs / "seed.mp4")
 
     def make(rng: Generator) -> Path:

@@ -1,13 +1,16 @@
 """Dubbing: whose pictures, whose sound, how long, and in how much memory. The networks have random weights."""
 
 import json
+import os
 import subprocess
 import sys
 from itertools import chain, islice, repeat
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from syncdiff.config import Config, parse_config
@@ -16,11 +19,12 @@ from syncdiff.errors import UserError
 from syncdiff.faces.extract import align, find_speaker
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.media.audio import read_audio
+from syncdiff.media.pictures import Colour
 from syncdiff.media.video import probe, read_frames, write_video
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.priors import identity_index
-from syncdiff.synthesis.dub import _identity, dub
+from syncdiff.synthesis.dub import _identity, check_out, dub
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -111,6 +115,81 @@ def test_a_video_without_a_face_is_named(config: Config, run: Path, tmp_path: Pa
     write_video(tmp_path / "black.mp4", repeat(np.zeros((64, 64, 3), np.uint8), 8), [np.zeros(8 * 640, np.int16)])
     with pytest.raises(UserError, match=r"black\.mp4: no face in any of 8 frames; give another file"):
         _dub(config, run, tmp_path / "black.mp4", _videos(run)[0], tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("out.gif", "the suffix .gif; videos are written as .mp4, .m4v, .mov, .mkv: name it out.mp4"),
+        ("out.webm", "the suffix .webm; videos"),
+        ("out", "no suffix; videos"),
+        ("folder", "is a folder; name a file in it"),
+        ("folder.mp4", "is a folder; name a file in it"),
+        ("in.mp4", "is the same file as .*in.mp4, which would be lost"),
+        ("folder/../in.mp4", "is the same file as .*in.mp4"),
+        ("symlink.mp4", "is the same file as .*in.mp4"),
+        ("hard.mp4", "is the same file as .*in.mp4"),
+        ("sound.mp4", "is the same file as .*sound.mp4"),
+        ("in.mp4/out.mp4", "in.mp4 is no folder; choose another"),
+        ("pipe.mp4", "is no ordinary file"),
+        ("left.mp4", "is the same file as .*left.tmp.mp4"),
+        ("n" * 251 + ".mp4", "cannot be written .File name too long"),
+        ("", "is a folder"),
+    ],
+)
+@pytest.mark.quick
+def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path: Path, name: str, complaint: str) -> None:
+    """The inputs are no videos: nothing looks into them."""
+    video, sound = tmp_path / "in.mp4", tmp_path / "sound.mp4"
+    for path in (video, sound):
+        path.write_bytes(b"mine")
+    for folder in ("folder", "folder.mp4"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "symlink.mp4").symlink_to(video)
+    (tmp_path / "hard.mp4").hardlink_to(video)
+    (tmp_path / ".left.tmp.mp4").write_bytes(b"left by a killed process, and a source")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UserError, match=complaint):
+        check_out(tmp_path / name, video, sound, tmp_path / ".left.tmp.mp4")
+    assert video.read_bytes() == sound.read_bytes() == b"mine"
+
+
+@pytest.mark.quick
+def test_an_output_in_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UserError, match="cannot be written to; choose another folder"):
+        check_out(tmp_path / "new" / "out.mp4")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["out.mp4", "new/deep/OUT.MKV", "out.mov", "out.m4v"])
+def test_an_output_that_can_be_is_not_made_by_the_check(tmp_path: Path, name: str) -> None:
+    check_out(tmp_path / name, tmp_path / "in.mp4", tmp_path / "none.wav")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sound_keeps_its_rate_and_channels_and_what_is_left_out_is_said(
+    config: Config, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The left channel is a tone, the right one silent. The video is full range, BT.709 and has two black frames."""
+    frames = list(islice(read_frames(_videos(run)[0]), 10))
+    source = tmp_path / "in.mkv"
+    colour = Colour(1, 1, 13, full_range=True)
+    write_video(source, chain(repeat(np.zeros_like(frames[0]), 2), frames), colour=colour)
+    tone = 0.3 * np.sin(np.arange(48000) * 2 * np.pi * 440 / 48000)
+    soundfile.write(tmp_path / "s.wav", np.stack([tone, 0 * tone], axis=1), 48000)
+    assert _dub(config, run, source, tmp_path / "s.wav", tmp_path / "out.mkv") == 10
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 's.wav'}: its last 0.52 s are left out, for {source} ends before" in said
+    assert f"{source}: 2 of 12 frames are left as they are: kept frames 2 to 11 of 12" in said
+    assert probe(tmp_path / "out.mkv").colour == colour
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        stream = container.streams.audio[0]
+        assert (stream.rate, stream.channels) == (48000, 2)
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
+    assert heard.shape[1] == pytest.approx(12 * 1920, abs=1024)
+    assert np.corrcoef(heard[0, 4800:20000], tone[4800:20000])[0, 1] > 0.98  # in its place
+    assert np.abs(heard[1, 4800:20000]).max() < 0.01
 
 
 def test_the_command_takes_the_config_of_the_run(run: Path, tmp_path: Path) -> None:

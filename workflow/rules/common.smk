@@ -233,6 +233,12 @@ def crops_of(experiment):
     return "latents" if CONFIG.experiment(experiment).latents.stored else "shards"
 
 
+def passed(wildcards):
+    """The ledger of the shards that an experiment's training reads, which is only written when not too many failed."""
+    stored = crops_of(wildcards.experiment) == "latents"
+    return ancient(f"{OUT}/{'latents' if stored else 'ledger'}.parquet")
+
+
 def with_sync_loss(experiment):
     """Whether an experiment trains with a sync loss."""
     return CONFIG.experiment(experiment).train.sync_weight > 0

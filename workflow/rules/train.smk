@@ -1,5 +1,6 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
-#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight also <split>/speech/mfcc/<shard>.tar, sync_expert/
+#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight
+#                  also <split>/speech/mfcc/<shard>.tar, sync_expert/
 # OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
 
 
@@ -18,7 +19,7 @@ rule train:
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
-        ledger=ancient(f"{OUT}/latents.parquet"),  # must have passed; made anew, it changes nothing here
+        ledger=passed,  # made anew, it changes nothing here
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
         report(

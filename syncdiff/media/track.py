@@ -1,0 +1,78 @@
+"""The sound of a file as it is put into a video: its own rate and channels, on the timeline that `stream_audio` has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from syncdiff.errors import ClipRejected
+from syncdiff.media.clock import picture_start
+from syncdiff.media.container import SAFE, audio_stream, frame_time, open_media
+
+MAX_RATE = 96_000  # of AAC
+MAX_CHANNELS = 8
+BITS_PER_CHANNEL = 128_000  # a second; ffmpeg takes less where the rate does not allow that
+UNNAMED = "channels"  # in the layout of channels that the file does not name, as in "9 channels"
+
+
+@dataclass(frozen=True)
+class Track:
+    """One sound track of a file, or a part of it, for `write_video`.
+
+    zero: time on the file's clock, in seconds, at which the video begins; sound before it is cut, after it padded.
+    seconds: of the video; the sound is cut or padded to it. None: all of the sound, from its beginning.
+    mean: mix the channels to their mean.
+    """
+
+    path: Path
+    index: int = 0  # of the stream in the file
+    rate: int = 16_000
+    channels: int = 1
+    zero: Fraction = Fraction(0)
+    seconds: float | None = None
+    mean: bool = False
+
+    def stream(self) -> Any:
+        """Return what ffmpeg reads: no other file than this one, its clock as it is (`-copyts`)."""
+        sound = ffmpeg.input(f"file:{self.path}", copyts=None, **SAFE)[str(self.index)]
+        if self.seconds is None:
+            return sound
+        if self.mean:
+            mix = "+".join(f"{1 / self.channels}*c{channel}" for channel in range(self.channels))
+            sound = sound.filter("pan", args=f"mono|c0={mix}")
+        sound = sound.filter("aresample", **{"async": 1, "first_pts": round(self.zero * self.rate)})
+        sound = sound.filter("asetpts", "PTS-STARTPTS")
+        return sound.filter("apad").filter("atrim", end=self.seconds)
+
+    def encoding(self) -> dict[str, Any]:
+        """Return ffmpeg's options for AAC of this rate and these channels."""
+        channels = 1 if self.mean else self.channels
+        options = {"ar": min(self.rate, MAX_RATE)}
+        return options if self.seconds is None else options | {"audio_bitrate": BITS_PER_CHANNEL * channels}
+
+
+def track_of(path: Path, seconds: float) -> Track:
+    """Return the track of a file that `stream_audio` hears, for a video of so many seconds.
+
+    Channels that the file does not name, or more than 8, are mixed to their mean.
+
+    Raises:
+        ClipRejected: no sound, or it cannot be read.
+    """
+    with open_media(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise ClipRejected("no audio stream")
+        context = stream.codec_context
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise ClipRejected("no sound in the audio stream")
+        zero, index = frame_time(frame), stream.index
+        channels, layout = context.channels, frame.layout.name
+    mean = channels > MAX_CHANNELS or (channels > 2 and UNNAMED in layout)
+    picture = picture_start(path)
+    return Track(path, index, frame.sample_rate, channels, zero if picture is None else picture, seconds, mean)
