@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from syncdiff import artifacts
@@ -264,3 +265,17 @@ def test_a_parquet_without_a_column_is_named(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", pd.DataFrame({"clip": ["a"]}))
     with pytest.raises(UserError, match=r"a\.parquet: has no column shard"):
         read_parquet(tmp_path / "a.parquet", "clip", "shard")
+
+
+@pytest.mark.quick
+def test_what_a_library_puts_in_the_place_of_the_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
+    """safetensors writes a file of its own, for its owner alone, and renames it."""
+    before = os.umask(0o027)
+    try:
+        for _ in range(2):
+            with atomic(tmp_path / "net.safetensors") as temporary:
+                save_file({"weight": torch.zeros(1)}, temporary)
+            assert (tmp_path / "net.safetensors").stat().st_mode & 0o777 == 0o640
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
