@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
