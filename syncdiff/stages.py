@@ -36,7 +36,7 @@ MODEL_KEYS = (
 STAGES = {
     "corpus": Stage(6, ("results", "corpus", "seed")),
     "plan": Stage(1, ("results", "corpus", "plan")),
-    "faces": Stage(3, ("faces",)),
+    "faces": Stage(4, ("faces",)),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
