@@ -43,11 +43,11 @@ STAGES = {
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "autoencoder": Stage(5, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("latents", "faces.size", "mixed_precision", "seed")),
-    "syncnet": Stage(4, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
+    "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "train": Stage(10, (*MODEL_KEYS, "pretraining", "train")),
     "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "seed")),
     "ablation": Stage(1, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(2, ()),  # shows the whole config

@@ -55,7 +55,7 @@ class FaceMeshLandmarker:
     frame. The views also find faces that are small in the picture. Where no face is known, `_search` looks closer.
     """
 
-    smallest_face = 25
+    misses = "not seen are faces under about 25 pixels, and those half outside the picture"
 
     def __init__(self) -> None:
         _keep_heap_small()
@@ -194,7 +194,7 @@ def _looks(frame: np.ndarray, turns: int) -> list[_Look]:
 
 
 def _tiles(frame: np.ndarray) -> list[_Look]:
-    """Squares that overlap by half and show faces of `FaceMeshLandmarker.smallest_face` large enough to be found."""
+    """Squares that overlap by half and show faces of about 25 pixels large enough to be found."""
     height, width = frame.shape[:2]
     side = max(min(TILE, height, width), ceil(max(height, width) / MAX_TILES))
     tile_width, tile_height = min(side, width), min(side, height)

@@ -67,7 +67,7 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
     net = SyncNet(settings.width, settings.image_size)
     trained = fit(net, sync_loss, lambda done: batches(clips, settings.batch_size, config.seed, done), run)
     assert isinstance(trained, SyncNet)
-    save_syncnet(trained, out / "syncnet.safetensors", config.corpus_name)
+    save_syncnet(trained, out / "syncnet.safetensors", config.corpus_name, config.faces.size)
 
 
 def training_clips(shards: Sequence[Path], image_size: int, seed: int) -> list[Clip]:
