@@ -55,7 +55,7 @@ class FaceMeshLandmarker:
     frame. The views also find faces that are small in the picture. Where no face is known, `_search` looks closer.
     """
 
-    misses = "not seen are faces under about 25 pixels, and those half outside the picture"
+    misses = "not seen are faces under about 25 pixels, and those a third outside the picture"
 
     def __init__(self) -> None:
         _keep_heap_small()

@@ -198,7 +198,7 @@ def _note(track: Track, n_frames: int, name: str, n_passing: int) -> str:
     if len(track) > track.n_found:
         parts.append(f"interpolated over {len(track) - track.n_found} frames without the face")
     if turns := quarter_turns(track.landmarks()):
-        parts.append(f"the face is turned by {90 * turns} degrees: made upright")
+        parts.append(f"the face is turned by {90 * turns} degrees clockwise: made upright")
     if n_passing:
         parts.append(f"faces seen too briefly to be taken: {n_passing}")
     return "; ".join(parts)

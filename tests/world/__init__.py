@@ -1,0 +1,1 @@
+"""Files, trees and habits as people really have them."""
