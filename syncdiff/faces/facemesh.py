@@ -135,7 +135,7 @@ class FaceMeshLandmarker:
     def _open(self, frame: np.ndarray, found: list[_Found], known: list[_View]) -> list[_View]:
         """Return `known` and views that see further faces, where the detector found some."""
         boxes: list[np.ndarray] = []
-        views = []
+        views: list[_View] = []
         for face in sorted(found, key=lambda face: face.box[0] - face.box[2]):  # widest first
             centre = (face.box[:2] + face.box[2:]) / 2
             if len(known) + len(views) < MAX_FACES and not _shown(centre, known) and not _inside(centre, boxes):
