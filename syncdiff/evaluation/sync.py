@@ -145,40 +145,37 @@ def score_videos(
         audio, frames = scored_pictures(video, net.image_size, crop, jpeg, segment, loaded.crop_size)
         return score(frames, audio, net)
 
-    def score_file(video: Path) -> tuple[SyncScore, str]:
-        if crop == "none":
-            return score_segment(video, None), ""
-        return _score_face(faces_of(video), face, partial(score_segment, video))
-
     scored, failed = [], []
     for video in progress(videos, "score"):
-        outcome = attempt(score_file, video)
+        outcome = attempt(partial(_score_file, None if crop == "none" else face, score_segment), video)
         if outcome.value is not None:
-            scores, note = outcome.value
-            scored.append({"video": str(video), **scores._asdict(), "note": note})
+            scored.append({"video": str(video), **outcome.value})
         else:
             failed.append({"video": str(video), "reason": outcome.reason})
-    mean = {key: _mean([row[key] for row in scored]) for key in ("offset", "lse_d", "lse_c")}
-    counts = {"n_expected": len(videos), "n_scored": len(scored)}
-    return {"videos": scored, "mean": {**mean, **counts}, "failed": failed, "scorer": loaded.scorer, "crop": crop}
+    mean: dict[str, Any] = {key: _mean([row[key] for row in scored]) for key in ("offset", "lse_d", "lse_c")}
+    mean |= {"n_expected": len(videos), "n_scored": len(scored)}
+    return {"videos": scored, "mean": mean, "failed": failed, "scorer": loaded.scorer, "crop": crop}
 
 
-def _score_face(
-    segments: Sequence[Segment], face: Face, score_segment: Callable[[Segment], SyncScore]
-) -> tuple[SyncScore, str]:
-    """Score the chosen one of the faces that a video shows at the same time; its score, and what to know of it."""
+def _score_file(
+    face: Face | None, score_segment: Callable[[Path, Segment | None], SyncScore], video: Path
+) -> dict[str, Any]:
+    """Score the chosen face of a video, or (None) the whole picture: its score, and as `note` what to know of it."""
+    if face is None:
+        return score_segment(video, None)._asdict() | {"note": ""}
+    segments = faces_of(video)
     if face == "largest" or len(segments) == 1:
         chosen = largest(segments)
-        return score_segment(chosen), chosen.note
+        return score_segment(video, chosen)._asdict() | {"note": chosen.note}
     rivals = [index for index, segment in enumerate(segments) if len(segment.landmarks) >= RIVAL_FRAMES or not index]
     scores: dict[int, SyncScore] = {}
     for index in rivals:
         with suppress(ClipRejected):  # the sound may end before this face appears
-            scores[index] = score_segment(segments[index])
+            scores[index] = score_segment(video, segments[index])
     if not scores:
         raise ClipRejected("the sound ends before any of its faces has been there for 6 frames")
     best = max(scores, key=lambda index: scores[index].lse_c)
-    return scores[best], choose(segments, best, "one most in sync").note
+    return scores[best]._asdict() | {"note": choose(segments, best, "one most in sync").note}
 
 
 def print_scores(scores: dict[str, Any]) -> None:
