@@ -55,6 +55,13 @@ class Crop(StrEnum):
     FACE = "face"
 
 
+class Face(StrEnum):
+    """Whose lips the SyncNet sees, where several faces are in the picture."""
+
+    LARGEST = "largest"
+    SPEAKING = "speaking"
+
+
 class Dtype(StrEnum):
     """Arithmetic of the SyncNet."""
 
@@ -407,6 +414,9 @@ def score(
     crop: Annotated[
         Crop, typer.Option(help="none: Wav2Lip's LRS protocol; face: its real-videos protocol (for published weights)")
     ] = Crop.NONE,
+    face: Annotated[
+        Face, typer.Option(help="of several faces at once: the largest, or speaking, the one with the highest LSE-C")
+    ] = Face.SPEAKING,
     jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
     dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
     device: DeviceOption = "auto",
@@ -418,7 +428,7 @@ def score(
     from syncdiff.weights import get
 
     weights = syncnet or get("syncnet")[0]
-    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, str(choose_device(device)))
+    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, str(choose_device(device)), face.value)
     print(json.dumps(scores, indent=2)) if as_json else print_scores(scores)
     raise typer.Exit(0 if scores["videos"] else 1)
 

@@ -14,9 +14,9 @@ from av.video.frame import VideoFrame
 from scipy.signal import medfilt
 
 from syncdiff.config import Faces
-from syncdiff.faces.extract import align, find_speaker
+from syncdiff.faces.extract import align, find_faces
 from syncdiff.faces.landmarks import bounding_box, open_landmarker
-from syncdiff.faces.track import Segment
+from syncdiff.faces.track import Segment, quarter_turns
 from syncdiff.media.audio import read_audio
 from syncdiff.media.container import FPS, open_media, video_stream
 from syncdiff.media.video import read_frames
@@ -34,59 +34,89 @@ GREY = 110
 TRACKED = Faces(min_track_frames=6)  # what SyncNet needs
 
 
-def scored_pictures(video: Path, size: int, crop: Crop, jpeg: bool) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+def scored_pictures(
+    video: Path, size: int, crop: Crop, jpeg: bool, face: Segment | None = None, crop_size: int = TRACKED.size
+) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Open a video for `sync.score`: its sound (n,) int16, and a stream of (size, size, 3) uint8 RGB at 25 fps.
 
-    `none` resizes the whole frame, as calculate_scores_LRS.py. `face` crops around the largest consistent face, as
-    run_pipeline.py before calculate_scores_real_videos.py, with this project's tracker instead of S3FD and with tracks
-    from 6 frames on instead of 100; frames outside the track are left out, with their sound. `aligned` shows the mouth
-    of the aligned face, as a SyncNet that the workflow has trained saw it.
+    `none` resizes the whole frame, as calculate_scores_LRS.py. `face` crops around a face, as run_pipeline.py before
+    calculate_scores_real_videos.py, with this project's tracker instead of S3FD and with tracks from 6 frames on
+    instead of 100; frames outside the track are left out, with their sound. `aligned` shows the mouth of the aligned
+    face, as a SyncNet that the workflow has trained saw it.
+
+    Args:
+        face: for `face` and `aligned`, which one; by default the largest.
+        crop_size: for `aligned`, the side in pixels of the crops that SyncNet was trained on.
 
     Raises:
         ClipRejected: unreadable, without sound, or (`face`, `aligned`) without a face.
     """
+    if crop == "none":
+        frames = read_frames(video)
+        if jpeg:
+            frames = through_jpeg(frames, _jpeg_format(video))
+        return read_audio(video), (cv2.resize(frame, (size, size)) for frame in frames)
+    face = face or faces_of(video)[0]
+    audio = read_audio(video, face.start / FPS)
     if crop == "aligned":
-        start, crops = aligned_crops(video)
-        return read_audio(video, start / FPS), (mouth_view(aligned, size) for aligned in crops)
-    if crop == "face":
-        start, boxes = face_boxes(video)
-        pictures = (crop_face(*pair, size) for pair in zip(read_frames(video, start), boxes, strict=False))
-        return read_audio(video, start / FPS), through_jpeg(pictures, "yuvj420p") if jpeg else pictures
-    frames = read_frames(video)
-    if jpeg:
-        frames = through_jpeg(frames, _jpeg_format(video))
-    return read_audio(video), (cv2.resize(frame, (size, size)) for frame in frames)
+        _, crops = aligned_crops(video, face, crop_size)
+        return audio, (mouth_view(aligned, size) for aligned in crops)
+    _, boxes = face_boxes(video, face)
+    turns = quarter_turns(face.landmarks)
+    upright = (np.rot90(frame, turns) for frame in read_frames(video, face.start))
+    pictures = (crop_face(*pair, size) for pair in zip(upright, boxes, strict=False))
+    return audio, through_jpeg(pictures, "yuvj420p") if jpeg else pictures
 
 
-def aligned_crops(video: Path) -> tuple[int, Iterator[np.ndarray]]:
-    """Track the speaker as the stage `faces` does: index of the first frame, and the aligned crops from there on.
+def faces_of(video: Path) -> list[Segment]:
+    """Track the faces of a video as the stage `faces` does, from 6 frames on: the largest, then those beside it.
+
+    Raises:
+        ClipRejected: unreadable, or no face.
+    """
+    return find_faces(video, open_landmarker(TRACKED), TRACKED)
+
+
+def aligned_crops(
+    video: Path, face: Segment | None = None, crop_size: int = TRACKED.size
+) -> tuple[int, Iterator[np.ndarray]]:
+    """Align a face, by default the largest, as the stage `faces` does: its first frame's index, and its crops.
 
     Raises:
         ClipRejected: no face.
     """
-    segment = _speaker(video)
-    _, crops = align(video, segment, TRACKED)
-    return segment.start, crops
+    face = face or faces_of(video)[0]
+    _, crops = align(video, face, TRACKED.model_copy(update={"size": crop_size}))
+    return face.start, crops
 
 
-def _speaker(video: Path) -> Segment:
-    return find_speaker(video, open_landmarker(TRACKED), TRACKED)
+def face_boxes(video: Path, face: Segment | None = None) -> tuple[int, np.ndarray]:
+    """Return the first frame with a face, by default the largest, and per frame (T, 3) centre x, y and half side.
 
-
-def face_boxes(video: Path) -> tuple[int, np.ndarray]:
-    """Track the speaker: index of the first frame with the face, and per frame (T, 3) centre x, y and half side.
-
-    The box is the detector's, smoothed by a median over 13 frames. Pixels of the source.
+    The box is the detector's, smoothed by a median over 13 frames. Pixels of the source, turned by `quarter_turns`.
 
     Raises:
         ClipRejected: no face.
     """
-    segment = _speaker(video)
-    x0, y0, x1, y1 = bounding_box(segment.landmarks).T
+    face = face or faces_of(video)[0]
+    landmarks = face.landmarks
+    if turns := quarter_turns(landmarks):
+        landmarks = _turned(landmarks, turns, next(read_frames(video, face.start)).shape[:2])
+    x0, y0, x1, y1 = bounding_box(landmarks).T
     y0 = y0 - FOREHEAD * (y1 - y0)
     half_side = np.maximum(x1 - x0, y1 - y0) / 2
     boxes = np.stack([(x0 + x1) / 2, (y0 + y1) / 2, half_side], axis=1).astype(np.float64)  # (T, 3)
-    return segment.start, medfilt(boxes, (SMOOTHING_FRAMES, 1))
+    odd = len(boxes) - 1 + len(boxes) % 2
+    return face.start, medfilt(boxes, (min(SMOOTHING_FRAMES, odd), 1))  # it pads with zeros: no wider than the track
+
+
+def _turned(points: np.ndarray, turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Move points (..., 2) as `np.rot90` moves the pixels of a picture (height, width)."""
+    height, width = shape
+    for _ in range(turns):
+        points = np.stack([points[..., 1], width - 1 - points[..., 0]], axis=-1)
+        height, width = width, height
+    return points
 
 
 def crop_face(frame: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:

@@ -5,8 +5,9 @@ Wav2Lip's LSE (evaluation/scores_LSE) is this arithmetic on the whole frame, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,7 +20,8 @@ from torch.nn import functional as F
 
 from syncdiff.artifacts import attempt, progress
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.crops import Crop, scored_pictures
+from syncdiff.evaluation.crops import Crop, faces_of, scored_pictures
+from syncdiff.faces.track import Segment, choose, largest
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.models.syncnet import (
     EMBEDDING_DIM,
@@ -34,6 +36,8 @@ from syncdiff.models.syncnet import (
 MAX_SHIFT = 15  # video frames by which the sound is shifted, both ways
 AUDIO_WINDOWS_PER_PASS = 256
 LIP_WINDOWS_PER_PASS = {"cpu": 7, "cuda": 96}  # at 224 pixels; maps under 32 MB, which malloc takes from its heap
+Face = Literal["largest", "speaking"]
+RIVAL_FRAMES = 25  # a face beside the largest that is seen for less has a confidence of chance
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -114,6 +118,7 @@ def score_videos(
     jpeg: bool = False,
     dtype: Literal["fp32", "bf16"] = "fp32",
     device: str = "cpu",
+    face: Face = "speaking",
 ) -> dict[str, Any]:
     """Score video files; a video that cannot be scored is listed under `failed`, never dropped silently.
 
@@ -125,9 +130,10 @@ def score_videos(
         jpeg: pass the pictures through the reference's JPEG.
         dtype: arithmetic of the network.
         device: of torch.
+        face: of several at the same time, where the crop is not `none`: the largest, or the one with the highest LSE-C.
 
     Returns:
-        {"videos": [{"video", "offset", "lse_d", "lse_c", "n_windows"}], "mean": {"offset", "lse_d", "lse_c",
+        {"videos": [{"video", "offset", "lse_d", "lse_c", "n_windows", "note"}], "mean": {"offset", "lse_d", "lse_c",
         "n_expected", "n_scored"}, "failed": [{"video", "reason"}], "scorer", "crop"}. The means are unweighted, as
         Wav2Lip's, and None where nothing was scored.
     """
@@ -135,27 +141,49 @@ def score_videos(
     net = for_inference(loaded.net, device, DTYPES[dtype])
     crop = "aligned" if loaded.crop == "aligned" else crop
 
-    def score_file(video: Path) -> SyncScore:
-        audio, frames = scored_pictures(video, net.image_size, crop, jpeg)
+    def score_segment(video: Path, segment: Segment | None) -> SyncScore:
+        audio, frames = scored_pictures(video, net.image_size, crop, jpeg, segment, loaded.crop_size)
         return score(frames, audio, net)
 
     scored, failed = [], []
     for video in progress(videos, "score"):
-        outcome = attempt(score_file, video)
+        outcome = attempt(partial(_score_file, None if crop == "none" else face, score_segment), video)
         if outcome.value is not None:
-            scored.append({"video": str(video), **outcome.value._asdict()})
+            scored.append({"video": str(video), **outcome.value})
         else:
             failed.append({"video": str(video), "reason": outcome.reason})
-    mean = {key: _mean([row[key] for row in scored]) for key in ("offset", "lse_d", "lse_c")}
-    counts = {"n_expected": len(videos), "n_scored": len(scored)}
-    return {"videos": scored, "mean": {**mean, **counts}, "failed": failed, "scorer": loaded.scorer, "crop": crop}
+    mean: dict[str, Any] = {key: _mean([row[key] for row in scored]) for key in ("offset", "lse_d", "lse_c")}
+    mean |= {"n_expected": len(videos), "n_scored": len(scored)}
+    return {"videos": scored, "mean": mean, "failed": failed, "scorer": loaded.scorer, "crop": crop}
+
+
+def _score_file(
+    face: Face | None, score_segment: Callable[[Path, Segment | None], SyncScore], video: Path
+) -> dict[str, Any]:
+    """Score the chosen face of a video, or (None) the whole picture: its score, and as `note` what to know of it."""
+    if face is None:
+        return score_segment(video, None)._asdict() | {"note": ""}
+    segments = faces_of(video)
+    if face == "largest" or len(segments) == 1:
+        chosen = largest(segments)
+        return score_segment(video, chosen)._asdict() | {"note": chosen.note}
+    rivals = [index for index, segment in enumerate(segments) if len(segment.landmarks) >= RIVAL_FRAMES or not index]
+    scores: dict[int, SyncScore] = {}
+    for index in rivals:
+        with suppress(ClipRejected):  # the sound may end before this face appears
+            scores[index] = score_segment(video, segments[index])
+    if not scores:
+        raise ClipRejected("the sound ends before any of its faces has been there for 6 frames")
+    best = max(scores, key=lambda index: scores[index].lse_c)
+    return scores[best]._asdict() | {"note": choose(segments, best, "one most in sync").note}
 
 
 def print_scores(scores: dict[str, Any]) -> None:
     """Print what `score_videos` returns: a line a video, the failures with their reasons, the means, the scorer."""
     line = "{name}: offset {offset:g}, LSE-D {lse_d:.3f}, LSE-C {lse_c:.3f}"
     for row in scores["videos"]:
-        print(line.format(name=row["video"], **row) + f", {row['n_windows']} windows")
+        note = f" ({row['note']})" if row["note"] else ""
+        print(line.format(name=row["video"], **row) + f", {row['n_windows']} windows{note}")
     for row in scores["failed"]:
         print(f"{row['video']}: not scored: {row['reason']}")
     mean = scores["mean"]

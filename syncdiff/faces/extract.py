@@ -16,7 +16,7 @@ from syncdiff.artifacts import Ledger, each_clip, read_parquet, scratch, sha256
 from syncdiff.config import Config, Faces
 from syncdiff.faces.align import ANCHORS, similarity, steady, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
-from syncdiff.faces.track import Segment, is_cut, speaker, thumbnail
+from syncdiff.faces.track import Segment, candidates, is_cut, speaker, thumbnail
 from syncdiff.media.audio import fit_audio, stream_audio, write_wav
 from syncdiff.media.container import FPS
 from syncdiff.media.video import read_frames, write_crops
@@ -66,7 +66,7 @@ def extract_clip(
         root: of the corpus, below which the row's video lies.
 
     Returns:
-        The sample, and which frames were kept and why (empty: all of them).
+        The sample, and the note of its segment.
 
     Raises:
         ClipRejected: unreadable, without sound, or without one face for long enough.
@@ -96,11 +96,27 @@ def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray
 
 
 def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Segment:
-    """Find the frames of a video that show its speaker, and the landmarks there.
+    """Find the frames of a video that show its speaker, the largest face, and the landmarks there.
 
     Raises:
         ClipRejected: unreadable, or without one face for long enough.
     """
+    found = _watch(video, landmarker)
+    return speaker(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
+
+
+def find_faces(video: Path | str, landmarker: Landmarker, faces: Faces) -> list[Segment]:
+    """Find the largest face of a video, and those that are beside it: see `candidates`.
+
+    Raises:
+        ClipRejected: unreadable, or without one face for long enough.
+    """
+    found = _watch(video, landmarker)
+    return candidates(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
+
+
+def _watch(video: Path | str, landmarker: Landmarker) -> Iterator[tuple[bool, list[np.ndarray]]]:
+    """Yield of each frame whether a new scene begins with it, and its faces."""
     cuts: deque[bool] = deque()  # of the pictures that the landmarker has been given and has not answered yet
 
     def watched() -> Iterator[np.ndarray]:
@@ -111,5 +127,5 @@ def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Seg
             before = after
             yield frame
 
-    found = ((cuts.popleft(), there) for there in landmarker.track(watched()))
-    return speaker(found, faces.max_gap_frames, faces.min_track_frames)
+    for faces in landmarker.track(watched()):
+        yield cuts.popleft(), faces

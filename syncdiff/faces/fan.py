@@ -27,6 +27,8 @@ DETECTOR_WEIGHTS: dict[str, dict[str, list[str]]] = {
 class FanLandmarker:
     """Detection and 2DFAN-4 on every picture by itself."""
 
+    misses = ""
+
     def __init__(self, detector: str, weights: str | None, device: str) -> None:
         """Load the networks.
 

@@ -14,6 +14,8 @@ from syncdiff.config import Faces
 class Landmarker(Protocol):
     """Finds the landmarks of all faces in a stream of pictures."""
 
+    misses: str  # which faces it does not find, for those who miss one; may be empty
+
     def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         """Yield the faces of each picture, in no particular order; nothing is remembered from an earlier call.
 

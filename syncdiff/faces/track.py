@@ -1,9 +1,9 @@
-"""One speaker per clip: join faces over frames, end tracks at scene cuts and long gaps, keep the best track."""
+"""Who may be the speaker of a clip: join faces over frames, end tracks at scene cuts and long gaps, rank them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ class Track:
         self.after_cut = after_cut  # whether it begins with a scene
         self.before_cut = False  # whether it ends with one
         self.total_area = 0.0  # square pixels, of the boxes of the faces that were found
+        self.n_found = 0  # frames; in the others it is interpolated
         self.last = face
         self._rows = bytearray()  # a row of 544 bytes for each frame; a list of arrays would be half as large again
         self.append(start, face)
@@ -40,10 +41,15 @@ class Track:
         left, top, right, bottom = bounding_box(face)
         self.total_area += float((right - left) * (bottom - top))
         self.last, self.end = face, index + 1
+        self.n_found += 1
 
     def __len__(self) -> int:
         """Frames from the first to the last in which it was found."""
         return self.end - self.start
+
+    def shares(self, frames: range) -> bool:
+        """Say whether it has frames in common with others."""
+        return self.start < frames.stop and frames.start < self.end
 
     def landmarks(self) -> np.ndarray:
         """Return (T, 68, 2) float32; the track cannot grow any more."""
@@ -52,27 +58,39 @@ class Track:
 
 @dataclass(frozen=True)
 class Segment:
-    """The frames of a clip that show its speaker."""
+    """The frames of a clip that show one face."""
 
     start: int
     landmarks: np.ndarray  # (T, 68, 2) float32
     clip_frames: int  # of the whole clip
-    note: str  # which frames were kept and why; empty: all of them
+    note: str  # which frames were kept and why, and what else to know; empty: all of them, nothing else
 
 
-def speaker(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int, min_track_frames: int) -> Segment:
-    """Choose the largest consistent face: the track with the greatest sum of box areas.
+def speaker(
+    found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int, min_track_frames: int, misses: str = ""
+) -> Segment:
+    """Choose the largest consistent face: the first of `candidates`, which see."""
+    return largest(candidates(found, max_gap_frames, min_track_frames, misses))
+
+
+def candidates(
+    found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int, min_track_frames: int, misses: str = ""
+) -> list[Segment]:
+    """Return the largest consistent face, the track with the greatest sum of box areas, and then those beside it.
 
     Args:
         found: of each frame, whether a new scene begins with it, and the (68, 2) landmarks of all its faces.
         max_gap_frames: so many frames without the face are interpolated over; more end the track.
         min_track_frames: shorter tracks are not enough.
+        misses: which faces cannot be among those found, for the reason.
+
+    Returns:
+        The tracks that share frames with the largest one, by size; one alone in most clips.
 
     Raises:
         ClipRejected: no face at all, or no track that is long enough.
     """
-    n_frames = longest = 0
-    best: Track | None = None
+    n_frames = 0
 
     def counted() -> Iterator[tuple[bool, list[np.ndarray]]]:
         nonlocal n_frames
@@ -80,15 +98,40 @@ def speaker(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int,
             n_frames += 1
             yield frame
 
+    longest, passing, tracks = 0, [], []
     for track in link_faces(counted(), max_gap_frames):
         longest = max(longest, len(track))
-        if len(track) >= min_track_frames and (best is None or track.total_area > best.total_area):
-            best = track
+        tracks.append(track) if len(track) >= min_track_frames else passing.append(range(track.start, track.end))
     if not longest:
-        raise ClipRejected(f"no face in any of {n_frames} frames")
-    if best is None:
+        raise ClipRejected(f"no face in any of {n_frames} frames" + (f" ({misses})" if misses else ""))
+    if not tracks:
         raise ClipRejected(f"longest face track has {longest} frames, faces.min_track_frames is {min_track_frames}")
-    return Segment(best.start, best.landmarks(), n_frames, _note(best, n_frames))
+    tracks.sort(key=lambda track: track.total_area, reverse=True)
+    beside = [track for track in tracks if track.shares(range(tracks[0].start, tracks[0].end))]
+    name = "the largest face" if len(beside) == 1 else "the face"
+    return [
+        Segment(track.start, track.landmarks(), n_frames, _note(track, n_frames, name, sum(map(track.shares, passing))))
+        for track in beside
+    ]
+
+
+def largest(segments: Sequence[Segment]) -> Segment:
+    """Return the first of `candidates`."""
+    return choose(segments, 0, "larger" if len(segments) == 2 else "largest")
+
+
+def choose(segments: Sequence[Segment], index: int, why: str) -> Segment:
+    """Return one of several segments; where it is not the only one, its note says so, and why it was chosen."""
+    chosen = segments[index]
+    if len(segments) == 1:
+        return chosen
+    return replace(chosen, note="; ".join(filter(None, [chosen.note, f"{len(segments)} faces: the {why} was taken"])))
+
+
+def quarter_turns(landmarks: np.ndarray) -> int:
+    """Return the quarter turns, anticlockwise, that make a face upright in most frames: (T, 68, 2) to 0, 1, 2 or 3."""
+    down = np.median(landmarks[:, 48:].mean(axis=1) - landmarks[:, 36:48].mean(axis=1), axis=0)  # from eyes to mouth
+    return round(-np.arctan2(down[0], down[1]) / (np.pi / 2)) % 4
 
 
 def link_faces(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int) -> Iterator[Track]:
@@ -143,12 +186,19 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(overlap / union) if union > 0 else 0.0
 
 
-def _note(track: Track, n_frames: int) -> str:
-    if len(track) == n_frames:
-        return ""
+def _note(track: Track, n_frames: int, name: str, n_passing: int) -> str:
+    parts = []
     edges = []
     if track.start > 0:
         edges.append("begins at a scene cut" if track.after_cut else "is not found before")
     if track.end < n_frames:
         edges.append("ends at a scene cut" if track.before_cut else "is not found after")
-    return f"kept frames {track.start} to {track.end - 1} of {n_frames}: the largest face {' and '.join(edges)}"
+    if edges:
+        parts.append(f"kept frames {track.start} to {track.end - 1} of {n_frames}: {name} {' and '.join(edges)}")
+    if len(track) > track.n_found:
+        parts.append(f"interpolated over {len(track) - track.n_found} frames without the face")
+    if turns := quarter_turns(track.landmarks()):
+        parts.append(f"the face is turned by {90 * turns} degrees clockwise: made upright")
+    if n_passing:
+        parts.append(f"faces seen too briefly to be taken: {n_passing}")
+    return "; ".join(parts)

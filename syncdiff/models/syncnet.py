@@ -29,6 +29,7 @@ WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
 WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
 MFCC_PER_FRAME = 4  # a frame of video in MFCC frames
 EMBEDDING_DIM = 1024
+CROP_SIZE = 64  # pixels: of the crops behind a file that does not say it
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -191,6 +192,7 @@ class LoadedSyncNet(NamedTuple):
     net: SyncNet
     scorer: str
     crop: Literal["face", "aligned"]  # around the detected face, or `mouth_view` of the aligned crop
+    crop_size: int = CROP_SIZE  # pixels a side of the aligned crop
 
 
 def load_syncnet(path: Path | str) -> LoadedSyncNet:
@@ -210,6 +212,7 @@ def load_syncnet(path: Path | str) -> LoadedSyncNet:
             raise ValueError("no SyncNet has these sizes")
         net = SyncNet(width, image_size)
         net.load_state_dict(weights)
+        crop_size = int(about.get("crop_size", CROP_SIZE))
     except (RuntimeError, ValueError, TypeError, AttributeError):
         raise UserError(
             f"{path}: not a SyncNet checkpoint; give syncnet_v2.model, or the syncnet.safetensors of a run"
@@ -217,13 +220,13 @@ def load_syncnet(path: Path | str) -> LoadedSyncNet:
     if "corpus" not in about:
         return LoadedSyncNet(net.eval(), path.stem, "face")
     scorer = f"SyncNet of {about['corpus']} ({net.image_size} px, width {net.width:g})"
-    return LoadedSyncNet(net.eval(), scorer, "aligned")
+    return LoadedSyncNet(net.eval(), scorer, "aligned", crop_size)
 
 
-def save_syncnet(net: SyncNet, path: Path | str, corpus: str) -> None:
-    """Write a SyncNet trained on aligned crops of `corpus` as safetensors, atomically."""
+def save_syncnet(net: SyncNet, path: Path | str, corpus: str, crop_size: int = CROP_SIZE) -> None:
+    """Write a SyncNet trained on aligned crops of `corpus`, of `crop_size` pixels, as safetensors, atomically."""
     # One entry: safetensors writes several in an order that changes from run to run.
-    about = json.dumps({"width": net.width, "image_size": net.image_size, "corpus": corpus})
+    about = json.dumps({"width": net.width, "image_size": net.image_size, "corpus": corpus, "crop_size": crop_size})
     weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     with atomic(path) as temporary:
         save_file(weights, temporary, {"syncnet": about})

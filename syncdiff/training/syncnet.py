@@ -70,7 +70,7 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
     net = SyncNet(settings.width, settings.image_size)
     trained = fit(net, sync_loss, lambda done: batches(clips, done), run)
     assert isinstance(trained, SyncNet)
-    save_syncnet(trained, out / "syncnet.safetensors", config.corpus_name)
+    save_syncnet(trained, out / "syncnet.safetensors", config.corpus_name, config.faces.size)
 
 
 @dataclass(frozen=True)
