@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syncdiff.errors import UserError
+
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
 class Section(BaseModel):
@@ -229,7 +232,7 @@ class Config(Section):
     """All of config.yaml."""
 
     results: str = Field("results", description="output folder")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a CUDA GPU where there is one")
+    device: str = Field("auto", pattern=DEVICE, description="auto: a CUDA GPU where there is one")
     mixed_precision: Literal["auto", "no", "bf16"] = Field(
         "auto", description="of training and sampling; auto: bf16 where the GPU or the CPU has units for it, else fp32"
     )
@@ -324,6 +327,13 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
     if need_root and config.corpus.kind != "demo" and not config.corpus.root:
         raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
     return config
+
+
+def known_device(wanted: str | None) -> str | None:
+    """Return the name of a device as it is, if it is one; whether the device is there, `device.choose_device` tells."""
+    if wanted is not None and not re.search(DEVICE, wanted):
+        raise UserError(f"device: {wanted[:40]!r} is none that is known here; say auto, cpu, cuda or cuda:N (N from 0)")
+    return wanted
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,18 +106,19 @@ def _generated(networks: Networks, jobs: Sequence[Job]) -> Iterator[tuple[Job, n
     width = networks.config.sample.batch_clips
     for batch in (longest_first[start : start + width] for start in range(0, len(jobs), width)):
         crops: list[list[np.ndarray]] = [[] for _ in batch]
-        for frames in generate(networks, [_target(networks.config, job) for job in batch]):
+        for frames in generate(networks, [_target(networks, job) for job in batch]):
             for clip, frame in zip(crops, frames, strict=False):
                 clip.append(frame)
         yield from ((job, np.stack(clip)) for job, clip in zip(batch, crops, strict=True))
 
 
-def _target(config: Config, job: Job) -> Target:
-    about = job.about
+def _target(networks: Networks, job: Job) -> Target:
+    about, config = job.about, networks.config
+    driven = job.driving.audio, job.driving.n_frames
     return Target(
         crops=read_frames(job.sample["crop.mp4"]),
         identity=job.identity,
-        speech=features(job.driving.audio, job.driving.n_frames, config.speech.feature_set, config.speech),
+        speech=features(*driven, config.speech.feature_set, config.speech, str(networks.device)),
         noise_seed=crc32(about["clip"].encode()) + config.seed,
     )
 

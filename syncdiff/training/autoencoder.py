@@ -27,7 +27,8 @@ from syncdiff.models.autoencoder import (
 )
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import read_shard
-from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.loop import Run, fit
 from syncdiff.variation import mirrored, random_gains, tinted
 
 FRAMES_IN_MEMORY = 40_000  # crops kept for training: 0.5 GB at 64 pixels
@@ -49,9 +50,7 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         folder=out,
         settings=config.autoencoder,
         seed=config.seed,
-        fingerprint=fingerprint(
-            [config.autoencoder.model_dump(), config.mixed_precision, config.faces.size, config.seed], shards
-        ),
+        fingerprint=fingerprint("autoencoder", config, shards),
         device=device,
         mixed_precision=config.mixed_precision,
         label="autoencoder",

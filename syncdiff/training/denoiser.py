@@ -22,11 +22,10 @@ from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.shards.windows import Shard, latent_shape, windows
-from syncdiff.training.loop import ADAMW, Run, adamw, fingerprint, fit
+from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
-
-FINGERPRINT_KEYS = {"speech", "pretraining", "denoiser", "diffusion", "train", "priors", "mixed_precision", "seed"}
 
 
 def train_denoiser(
@@ -55,12 +54,11 @@ def train_denoiser(
     components, mean = _components(config, autoencoder)
     if denoiser.copying:
         denoiser.copying.start(components, mean)
-    settings = config.model_dump(include=FINGERPRINT_KEYS)
     run = Run(
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=fingerprint(settings, files_read(config, shards, autoencoder, expert)),
+        fingerprint=fingerprint("train", config, files_read(config, shards, autoencoder, expert)),
         device=device,
         mixed_precision=config.mixed_precision,
         ema_decay=config.train.ema_decay,
@@ -77,11 +75,16 @@ def train_denoiser(
             optimizer=adamw,
         )
         foreteller = LipForeteller(denoiser.speech, latent_shape(shards))
-        fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, shards, "pretraining"), before)
+        fit(
+            foreteller,
+            ForetellingLoss(config.faces.size),
+            partial(_batches, config, shards, "pretraining", device),
+            before,
+        )
     structure = StructureLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), structure, sync)
-    trained = fit(denoiser, loss, partial(_batches, config, shards, "train"), run)
+    trained = fit(denoiser, loss, partial(_batches, config, shards, "train", device), run)
     state = PartialState()
     if state.is_main_process:
         save_denoiser(trained, out / "denoiser.safetensors")
@@ -120,14 +123,14 @@ def _sync_loss(
 ) -> SyncLoss | None:
     wanted = config.train.sync_weight > 0
     if wanted and with_sound and expert:
-        return SyncLoss(autoencoder, expert, PartialState(cpu=device.type == "cpu").device)
+        return SyncLoss(autoencoder, expert, device)
     if wanted or with_sound or expert:
         raise UserError("config: train.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
     return None
 
 
 def _batches(
-    config: Config, shards: Sequence[Shard], section: Literal["pretraining", "train"], done: int
+    config: Config, shards: Sequence[Shard], section: Literal["pretraining", "train"], device: torch.device, done: int
 ) -> Iterator[dict[str, Tensor]]:
     """Yield this process's share of each step's batch, on the training device; `section` of the config has its size."""
     state = PartialState()
@@ -147,4 +150,4 @@ def _batches(
         world=state.num_processes,
     )
     for batch in stream:
-        yield {name: value.to(state.device, non_blocking=True) for name, value in batch.items()}
+        yield {name: value.to(device, non_blocking=True) for name, value in batch.items()}

@@ -17,7 +17,8 @@ from syncdiff.media.audio import read_wav
 from syncdiff.media.video import decode_crops
 from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
 from syncdiff.shards.tar import Sample, read_shard
-from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.loop import Run, fit
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels; a scorer needs no more
 TIMES_PER_CLIP = 16  # windows that a batch takes of one clip: the negatives that differ in nothing but time
@@ -59,7 +60,7 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
         folder=out,
         settings=settings,
         seed=config.seed,
-        fingerprint=fingerprint([settings.model_dump(), config.mixed_precision, config.seed], shards),
+        fingerprint=fingerprint("syncnet", config, shards),
         device=device,
         mixed_precision=config.mixed_precision,
         label="syncnet",
