@@ -44,7 +44,7 @@ STAGES = {
     "autoencoder": Stage(5, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("latents", "faces.size", "mixed_precision", "seed")),
     "syncnet": Stage(4, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
-    "train": Stage(10, (*MODEL_KEYS, "pretraining", "train")),
+    "train": Stage(11, (*MODEL_KEYS, "pretraining", "train")),
     "sample": Stage(10, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(3, ("faces.size", "sample.max_clips", "mixed_precision")),
     "evaluate": Stage(5, ("evaluate", "faces", "sample.max_clips", "seed")),

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from safetensors.torch import save_file
 from torch import Tensor
 
-from syncdiff.artifacts import atomic, write_text
+from syncdiff.artifacts import write_text
 from syncdiff.config import Autoencoder, Config
 from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import (
@@ -27,6 +26,7 @@ from syncdiff.models.autoencoder import (
 )
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import read_shard
+from syncdiff.tensorfiles import write_safetensors
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.loop import Run, fit
 from syncdiff.variation import mirrored, random_gains, tinted
@@ -126,7 +126,5 @@ def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:
 
 
 def _save(autoencoder: AutoencoderKL, out: Path) -> None:
-    weights = {name: value.cpu().contiguous() for name, value in autoencoder.state_dict().items()}
-    with atomic(out / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+    write_safetensors(out / WEIGHTS, autoencoder.state_dict(), {"format": "pt"})
     write_text(out / "config.json", autoencoder.to_json_string())
