@@ -98,7 +98,7 @@ def settle(folder: Path, wanted: str) -> list[str]:
             continue
         if found == wanted:
             fitting[done] = path
-        elif path.name == RESUME or not _aside(folder, found).exists():
+        elif found not in others.values() and (path.name == RESUME or not _aside(folder, found).exists()):
             others[path] = found
     for path, found in others.items():
         path.replace(_aside(folder, found))
