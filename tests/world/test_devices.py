@@ -93,7 +93,7 @@ def test_processes_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
         assert str(choose_device("cuda")) == str(choose_device("auto")) == "cuda:1"
         with pytest.raises(UserError, match="cuda:0 is one GPU for 2 processes"):
             choose_device("cuda:0")
-    with stand_in_card(cards=1), pytest.raises(UserError, match="2 processes and 1 CUDA GPUs .* train.processes to 1"):
+    with stand_in_card(cards=1), pytest.raises(UserError, match=r"2 processes and 1 CUDA GPUs .* train.processes to 1"):
         choose_device("auto")
 
 
@@ -201,23 +201,25 @@ def _tf32() -> tuple[bool, bool]:
 
 
 @pytest.mark.quick
-def test_features_scores_and_fp32_are_not_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_scores_and_fp32_are_not_rounded_to_tf32() -> None:
     """Whatever the process allows otherwise, and that again afterwards."""
     seen: list[tuple[bool, bool]] = []
     encoder = AVHubertEncoder(EncoderConfig(layers=1, dim=32, heads=4, ffn_dim=64, conv_pos=16)).eval()
     encoder.register_forward_hook(lambda *_: seen.append(_tf32()))
     net = for_inference(SyncNet(0.125, 64))
     net.netcnnlip.register_forward_hook(lambda *_: seen.append(_tf32()))
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
-    before = _tf32()
-    hidden_states(encoder, [np.zeros((3, 104), np.float32)], None)
-    embed_lips([np.zeros((64, 64, 3), np.uint8)] * 6, net)
-    with arithmetic("no", CPU):
-        seen.append(_tf32())
-    with full_fp32():
-        seen.append(_tf32())
-    assert seen == [(False, False)] * 4
-    assert _tf32() == before == (True, True)
+    allowed, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
+    try:
+        hidden_states(encoder, [np.zeros((3, 104), np.float32)], None)
+        embed_lips([np.zeros((64, 64, 3), np.uint8)] * 6, net)
+        with arithmetic("no", CPU):
+            seen.append(_tf32())
+        with full_fp32():
+            seen.append(_tf32())
+        assert seen == [(False, False)] * 4
+        assert _tf32() == (True, True)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
@@ -268,8 +270,6 @@ def test_a_checkpoint_of_another_config_is_set_aside_and_going_back_resumes_it(
     _stop(one, 14)
     _stop(other, 5)
     assert "is of another config or other data; starting afresh (another config" in capsys.readouterr().out
-    names = sorted(path.name for path in (tmp_path / "run").glob("*.pt"))
-    assert len(names) == 2, names
     resumed = fit(_model(), _loss, _batches, one)
     told = capsys.readouterr().out
     assert "resumed at step 14" in told
@@ -354,8 +354,8 @@ def test_too_little_memory_names_the_key(tmp_path: Path) -> None:
 def test_stopped_at_ten_random_steps_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole", steps=60))
     run = _run(tmp_path / "run", steps=60)
-    for _ in range(10):
-        _stop(run, random.Random(_).randint(1, 5))
+    for seed in range(10):
+        _stop(run, random.Random(seed).randint(1, 5))
     assert 10 <= Trainer(_model(), run).done < 60
     assert _same(whole, fit(_model(), _loss, _batches, run))
     assert (tmp_path / "whole/loss.csv").read_text() == (tmp_path / "run/loss.csv").read_text()
@@ -371,14 +371,11 @@ def batches(done):
     state = PartialState(cpu=True)
     return (batch[state.process_index :: 2] for batch in t._batches(done))
 
-t._batches = batches
-try:
-    if sys.argv[3] != "0":
-        t._stop(t._run(Path(sys.argv[1]), steps=40), int(sys.argv[3]))
-    else:
-        model = t.fit(t._model(), t._mean_loss, batches, t._run(Path(sys.argv[1]), steps=40))
-finally:
-    torch.distributed.destroy_process_group()
+trainer = t.Trainer(t._model(), t._run(Path(sys.argv[1]), steps=40))
+for batch, _ in zip(batches(trainer.done), range(14)):
+    trainer.step(t._mean_loss, batch)
+trainer.save()
+trainer.accelerator.end_training()
 """
 
 
@@ -398,7 +395,7 @@ def test_one_process_and_two_take_turns(tmp_path: Path) -> None:
     trainer.save()
     (tmp_path / "two.py").write_text(TWO)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, str(tmp_path / "two.py"), str(run.folder), "-", "0"]
+    command = [*launcher, str(tmp_path / "two.py"), str(run.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr[-3000:]
     assert "resumed at step 13" in done.stdout
@@ -407,7 +404,7 @@ def test_one_process_and_two_take_turns(tmp_path: Path) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
-# ---- what a run is ----------------------------------------------------------------------------------------------------
+# ---- what a run is --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -475,14 +472,14 @@ def test_an_autoencoder_made_again_with_the_same_bytes_is_the_same_input(tmp_pat
     folder = write_autoencoder(tmp_path / "autoencoder")
     (tmp_path / "latents.tar").write_bytes(b"")
     prints = []
-    for _ in range(2):
+    for seconds in range(2):
         outputs = [folder / "diffusion_pytorch_model.safetensors", folder / "config.json"]
         with provenance("autoencoder", "{}", [], outputs):
             pass
         record = Path(f"{outputs[0]}.provenance.json")
-        record.write_text(record.read_text().replace('"seconds": ', f'"seconds": {_}'))
+        record.write_text(record.read_text().replace('"started": "', f'"started": "{seconds}'))
         prints.append(checkpoints.fingerprint("train", Config(), weights_in(folder)))
-        if not _:
+        if not seconds:
             with provenance("latents", "{}", weights_in(folder), [tmp_path / "latents.tar"]):
                 pass
     assert prints[0] == prints[1]
@@ -516,7 +513,7 @@ def test_each_trained_stage_knows_its_version_config_and_files(
     assert of(file="b.tar") != first
 
 
-# ---- files ------------------------------------------------------------------------------------------------------------
+# ---- files ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.quick
@@ -532,9 +529,9 @@ def test_two_writers_of_one_safetensors_file_are_kept_apart(tmp_path: Path) -> N
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "replace", in_between)
-        write_safetensors(path, {"x": torch.ones(3).T}, {"a": "b"})
+        write_safetensors(path, {"x": torch.ones(3, 2).T}, {"a": "b"})
     tensors, metadata = read_safetensors(path)
-    assert torch.equal(tensors["x"], torch.ones(3))
+    assert torch.equal(tensors["x"], torch.ones(2, 3))
     assert metadata == {"a": "b"}
 
 
@@ -555,7 +552,7 @@ def test_a_denoiser_is_read_without_the_checkpoint_that_it_began_with(tmp_path: 
     assert all(torch.equal(states[name], value) for name, value in loaded.state_dict().items())
 
 
-# ---- sync windows -----------------------------------------------------------------------------------------------------
+# ---- sync windows ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.quick
