@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from syncdiff.artifacts import no_room, prepare_workers
-from syncdiff.config import load_config, merge, parse_config, read_config
+from syncdiff.config import known_device, load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.provenance import config_of, provenance, refuse_own_teacher
 
@@ -37,7 +37,12 @@ ConfigOption = Annotated[
 WorkersOption = Annotated[int, typer.Option(min=1, help="processes over clips")]
 Shards = Annotated[list[str], typer.Argument(help="shards; {00000..00099} stands for a range, as in WebDataset")]
 DeviceOption = Annotated[
-    str, typer.Option(envvar="SYNCDIFF_DEVICE", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
+    str | None,
+    typer.Option(
+        envvar="SYNCDIFF_DEVICE",
+        callback=known_device,
+        help="auto (a GPU where there is one), cpu, cuda or cuda:N; by default what the config says",
+    ),
 ]
 
 
@@ -150,6 +155,7 @@ def faces(
     out: Path,
     ledger: Path,
     config: ConfigOption = "{}",
+    device: DeviceOption = None,
     workers: WorkersOption = 1,
 ) -> None:
     """Track the speaker of each clip and write aligned crops, landmarks, transforms and audio."""
@@ -157,8 +163,9 @@ def faces(
         prepare_workers("syncdiff.faces.extract")
     from syncdiff.faces.extract import extract_shard
 
+    run = load_config(config)
     with provenance("faces", config, [plan], [out, ledger]):
-        extract_shard(load_config(config), plan, split, shard, out, ledger, workers)
+        extract_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
 
 
 @app.command()
@@ -171,12 +178,20 @@ def priors(faces: Path, out: Path, ledger: Path, config: ConfigOption = "{}") ->
 
 
 @app.command()
-def speech(feature_set: str, faces: Path, out: Path, ledger: Path, config: ConfigOption = "{}") -> None:
+def speech(
+    feature_set: str,
+    faces: Path,
+    out: Path,
+    ledger: Path,
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+) -> None:
     """Extract the speech features FEATURE_SET (fbank, mel or avhubert<N>), one row per video frame."""
     from syncdiff.speech.extract import speech_shard
 
+    run = load_config(config)
     with provenance("speech", config, [faces], [out, ledger]):
-        speech_shard(load_config(config), [feature_set], faces, out, ledger)
+        speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
 
 
 @app.command()
@@ -206,7 +221,7 @@ def ledger(
 
 
 @app.command()
-def autoencoder(folder: Path, shards: Shards, config: ConfigOption = "{}", device: DeviceOption = "auto") -> None:
+def autoencoder(folder: Path, shards: Shards, config: ConfigOption = "{}", device: DeviceOption = None) -> None:
     """Train the autoencoder on the crops of SHARDS."""
     from syncdiff.device import choose_device
     from syncdiff.models.autoencoder import WEIGHTS
@@ -214,8 +229,9 @@ def autoencoder(folder: Path, shards: Shards, config: ConfigOption = "{}", devic
     from syncdiff.training.autoencoder import train_autoencoder
 
     tars = expand_shards(shards)
+    run = load_config(config)
     with provenance("autoencoder", config, tars, [folder / WEIGHTS, folder / "config.json"]):
-        train_autoencoder(load_config(config), tars, folder, choose_device(device))
+        train_autoencoder(run, tars, folder, choose_device(device or run.device))
 
 
 @app.command()
@@ -225,27 +241,28 @@ def latents(
     out: Path,
     ledger: Path,
     config: ConfigOption = "{}",
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
 ) -> None:
     """Encode the frames and masked frames of a shard."""
     from syncdiff.device import choose_device
     from syncdiff.latents import latents_shard
     from syncdiff.models.autoencoder import weights_in
 
+    run = load_config(config)
     with provenance("latents", config, [shard, *weights_in(autoencoder)], [out, ledger]):
-        latents_shard(load_config(config), shard, autoencoder, out, ledger, choose_device(device))
+        latents_shard(run, shard, autoencoder, out, ledger, choose_device(device or run.device))
 
 
 @app.command()
-def syncnet(folder: Path, shards: Shards, config: ConfigOption = "{}", device: DeviceOption = "auto") -> None:
+def syncnet(folder: Path, shards: Shards, config: ConfigOption = "{}", device: DeviceOption = None) -> None:
     """Train a SyncNet on the crops and the audio of SHARDS."""
     from syncdiff.device import choose_device
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.syncnet import train_syncnet
 
-    tars = expand_shards(shards)
+    tars, run = expand_shards(shards), load_config(config)
     with provenance("syncnet", config, tars, [folder / "syncnet.safetensors"]):
-        train_syncnet(load_config(config), tars, folder, choose_device(device))
+        train_syncnet(run, tars, folder, choose_device(device or run.device))
 
 
 @app.command()
@@ -262,7 +279,7 @@ def train(
         Path | None, typer.Option(help="for train.sync_weight: a SyncNet of `syncdiff syncnet` that never scores")
     ] = None,
     config: ConfigOption = "{}",
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
 ) -> None:
     """Train the denoiser; run again, it resumes."""
     from syncdiff.device import choose_device
@@ -273,7 +290,7 @@ def train(
     shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
     inputs = files_read(run, shards, autoencoder, expert)
     with provenance("train", config, inputs, [folder / "denoiser.safetensors"]):
-        train_denoiser(run, shards, autoencoder, folder, choose_device(device), expert)
+        train_denoiser(run, shards, autoencoder, folder, choose_device(device or run.device), expert)
 
 
 @app.command()
@@ -284,16 +301,16 @@ def sample(
     denoiser: Annotated[Path, typer.Option(help="denoiser.safetensors of a run")],
     autoencoder: Annotated[Path, typer.Option(help="its autoencoder's folder")],
     config: ConfigOption = "{}",
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
 ) -> None:
     """Generate every clip of a shard under every protocol, and write the videos."""
     from syncdiff.device import choose_device
     from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.split import sample_experiment
 
-    inputs = [shard, denoiser, *weights_in(autoencoder)]
+    inputs, run = [shard, denoiser, *weights_in(autoencoder)], load_config(config)
     with provenance("sample", config, inputs, [ledger]) as outputs:
-        job = load_config(config), shard, denoiser, autoencoder, videos, ledger, choose_device(device)
+        job = run, shard, denoiser, autoencoder, videos, ledger, choose_device(device or run.device)
         outputs.extend(sample_experiment(*job))
 
 
@@ -305,15 +322,16 @@ def baseline(
     ledger: Path,
     autoencoder: Annotated[Path, typer.Option(help="the autoencoder's folder")],
     config: ConfigOption = "{}",
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
 ) -> None:
     """Write the videos of a row to compare with: reconstruction or frozen."""
     from syncdiff.device import choose_device
     from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.split import sample_baseline
 
+    run = load_config(config)
     with provenance("baseline", config, [shard, *weights_in(autoencoder)], [ledger]) as outputs:
-        job = load_config(config), method, shard, autoencoder, videos, ledger, choose_device(device)
+        job = run, method, shard, autoencoder, videos, ledger, choose_device(device or run.device)
         outputs.extend(sample_baseline(*job))
 
 
@@ -325,7 +343,7 @@ def evaluate(
     shards: Annotated[list[str], typer.Option(help="the test split's shards")],
     videos: Annotated[Path | None, typer.Option(help="folder of the method's videos; none for real")] = None,
     config: ConfigOption = "{}",
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
     workers: WorkersOption = 1,
 ) -> None:
     """Score the videos of one method, clip by clip."""
@@ -335,9 +353,9 @@ def evaluate(
 
     if videos:
         refuse_own_teacher(syncnet, videos.parent / "denoiser.safetensors")
-    tars = expand_shards(shards)
+    tars, run = expand_shards(shards), load_config(config)
     with provenance("evaluate", config, [*tars, syncnet], [out]):
-        score_method(load_config(config), method, tars, videos, syncnet, out, choose_device(device), workers)
+        score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
 
 
 @app.command()
@@ -391,11 +409,12 @@ def features(
     layer: Annotated[str | None, typer.Option(help="a number, last, or none: the stacked filterbank")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="rows; by default those of the video")] = None,
     engine: Annotated[Engine, typer.Option(help="whose encoder computes them")] = Engine.NATIVE,
+    device: DeviceOption = None,
 ) -> None:
     """Extract speech features of a sound or video file: (T, D) float32 .npy at 25 Hz."""
     from syncdiff.speech.extract import extract_features
 
-    rows = extract_features(audio, out, checkpoint, layer, frames, engine.value)
+    rows = extract_features(audio, out, checkpoint, layer, frames, engine.value, device or "auto")
     print(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}")
 
 
@@ -419,7 +438,7 @@ def score(
     ] = Face.SPEAKING,
     jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
     dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
 ) -> None:
     """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does."""
@@ -428,7 +447,7 @@ def score(
     from syncdiff.weights import get
 
     weights = syncnet or get("syncnet")[0]
-    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, str(choose_device(device)), face.value)
+    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, choose_device(device or "auto"), face.value)
     print(json.dumps(scores, indent=2)) if as_json else print_scores(scores)
     raise typer.Exit(0 if scores["videos"] else 1)
 
@@ -438,14 +457,14 @@ def fidelity(
     real: Path,
     fake: Path,
     inception: Annotated[Path | None, typer.Option(help="pt_inception-2015-12-05 weights; else a stand-in")] = None,
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
 ) -> None:
     """Compare two folders of images or videos: FID, SSIM and PSNR."""
     from syncdiff.device import choose_device
     from syncdiff.evaluation import fidelity as measures
 
-    values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device))
+    values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device or "auto"))
     print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
 
 
@@ -457,7 +476,7 @@ def dub_video(
     denoiser: Annotated[Path, typer.Option(help="denoiser.safetensors of a run, with its provenance beside it")],
     autoencoder: Annotated[Path, typer.Option(help="its autoencoder's folder")],
     config: ConfigOption = "{}",
-    device: DeviceOption = "auto",
+    device: DeviceOption = None,
 ) -> None:
     """Write VIDEO with lips that say SOUND, as long as the shorter of the two, to OUT: .mp4, .m4v, .mov or .mkv.
 
@@ -470,7 +489,7 @@ def dub_video(
 
     check_out(out, video, sound)
     run = parse_config(merge(config_of(denoiser), read_config(config)))
-    n_frames = dub(run, video, sound, out, denoiser, autoencoder, choose_device(device))
+    n_frames = dub(run, video, sound, out, denoiser, autoencoder, choose_device(device or run.device))
     print(f"{out}: {n_frames} frames with generated lips")
 
 

@@ -49,6 +49,7 @@ def _place(path: str) -> str:
 
 Place = Annotated[str, AfterValidator(_place)]
 """A file or folder: `~` is the home folder, relative ones begin at the working folder."""
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
 class Section(BaseModel):
@@ -295,7 +296,7 @@ class Config(Section):
         "results",
         description="output folder; in every path ~ is the home folder, and relative ones begin at the working folder",
     )
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: a CUDA GPU where there is one")
+    device: str = Field("auto", pattern=DEVICE, description="auto: a CUDA GPU where there is one")
     mixed_precision: Annotated[Literal["auto", "no", "bf16"], BeforeValidator(_yaml_no)] = Field(
         "auto", description="of training and sampling; auto: bf16 where the GPU or the CPU has units for it, else fp32"
     )
@@ -435,6 +436,13 @@ def _name_fault(name: str) -> str | None:
 def _folded(name: str) -> str:
     """Return what is the same for names that some disks take for one."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def known_device(wanted: str | None) -> str | None:
+    """Return the name of a device as it is, if it is one; whether the device is there, `device.choose_device` tells."""
+    if wanted is not None and not re.search(DEVICE, wanted):
+        raise UserError(f"device: {wanted[:40]!r} is none that is known here; say auto, cpu, cuda or cuda:N (N from 0)")
+    return wanted
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from syncdiff.artifacts import one_line
+from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import UserError
 
 
@@ -26,6 +28,17 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # a damaged header can raise anything
         raise UserError(f"{path}: not a readable safetensors file ({one_line(error)})") from None
+
+
+def write_safetensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors and metadata as safetensors, atomically.
+
+    Not by safetensors' own `save_file`: it puts another file in the place of the one that `atomic` holds a lock on. Of
+    metadata one entry at most: safetensors writes several in an order that changes from run to run.
+    """
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(save(plain, metadata))
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.quick
 
 @pytest.mark.parametrize(
     ("device", "unit", "bf16"),
-    [("cuda", None, True), ("cpu", "avx512_bf16", True), ("cpu", "amx_bf16", True), ("cpu", "avx512_f", False)],
+    [("cpu", "avx512_bf16", True), ("cpu", "amx_bf16", True), ("cpu", "avx512_f", False)],
 )
 def test_bf16_is_for_those_who_have_units_for_it(
     monkeypatch: pytest.MonkeyPatch, device: str, unit: str | None, bf16: bool

@@ -21,6 +21,7 @@ from syncdiff.diffusion.sync import SyncLoss
 from syncdiff.models.denoiser import Denoiser, Priors
 from syncdiff.models.syncnet import WINDOW_FRAMES
 from syncdiff.priors import lip_region, mouth_mask
+from syncdiff.shards.windows import sync_windows
 
 VISIBLE_WEIGHT = 0.1  # outside the mask: there, crops keep their own pixels
 
@@ -34,8 +35,13 @@ class Draws:
 
     def __init__(self, n_samples: int, n_windows: int, device: torch.device) -> None:
         state = PartialState()
-        self.own = slice(state.process_index, None, state.num_processes)
-        self.totals = n_samples * state.num_processes, n_windows * state.num_processes
+        rank, world = state.process_index, state.num_processes
+        spare = -sync_windows(n_samples * world) % world
+        total = n_windows * world - spare
+        places = torch.arange(rank, n_windows * world, world, device=device)
+        self.own = slice(rank, None, world), places % max(total, 1)
+        self.totals = n_samples * world, total
+        self.counted, self.world = places < total, world
         self.device = device
 
     def integers(self, high: int) -> Tensor:
@@ -50,8 +56,12 @@ class Draws:
         """Return (B + 5 G, *shape) of unit variance."""
         return self._each(lambda total: torch.randn(total, *shape, device=self.device))
 
+    def mean_over_windows(self, values: Tensor) -> Tensor:
+        """Return of (G,) what, averaged over the processes, is the mean over the step's sync windows."""
+        return (values * self.counted).sum() * self.world / self.totals[1]
+
     def _each(self, draw: Callable[[int], Tensor]) -> Tensor:
-        samples, windows = (draw(total)[self.own] for total in self.totals)
+        samples, windows = (draw(total)[own] for total, own in zip(self.totals, self.own, strict=True))
         return torch.cat([samples, windows.repeat_interleave(WINDOW_FRAMES, dim=0)])
 
 
@@ -109,7 +119,7 @@ class DiffusionLoss:
         if self.sync:
             of_windows = self.sync(prediction[n_samples:].float(), batch["sound"], batch["sound_valid"])  # (G,)
             noise = 1 - self.schedule.alphas_cumprod.to(of_windows.device)[timesteps[n_samples::WINDOW_FRAMES]]
-            losses["loss_sync"] = (noise * of_windows).mean()
+            losses["loss_sync"] = draw.mean_over_windows(noise * of_windows)
             losses["loss"] = losses["loss"] + self.config.train.sync_weight * losses["loss_sync"]
         return losses
 

@@ -15,6 +15,7 @@ import torch
 from scipy.linalg.lapack import dpstrf
 from skimage.metrics import structural_similarity
 
+from syncdiff.device import full_fp32
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.evaluation.textures import NAME as TEXTURE_BANK
 from syncdiff.evaluation.textures import texture_features
@@ -83,7 +84,7 @@ def fid_features(inception: str | None, device: torch.device | str = "cpu") -> t
     name = Path(inception).stem if inception else TEXTURE_BANK
 
     def extract(pictures: np.ndarray) -> np.ndarray:
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.inference_mode(), full_fp32():
             rgb = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).contiguous() / 255
             return network(rgb).double().cpu().numpy()
 

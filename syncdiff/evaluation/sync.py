@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from syncdiff.artifacts import attempt, progress
+from syncdiff.device import full_fp32
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import Crop, faces_of, scored_pictures
 from syncdiff.faces.track import Segment, choose, largest
@@ -117,7 +118,7 @@ def score_videos(
     crop: Crop = "none",
     jpeg: bool = False,
     dtype: Literal["fp32", "bf16"] = "fp32",
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     face: Face = "speaking",
 ) -> dict[str, Any]:
     """Score video files; a video that cannot be scored is listed under `failed`, never dropped silently.
@@ -198,8 +199,8 @@ def _mean(values: list[float]) -> float | None:
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """No gradients, and no TF32: it would change the third digit of a score on a GPU."""
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    """No gradients, and whole fp32."""
+    with torch.inference_mode(), full_fp32():
         yield
 
 

@@ -27,13 +27,21 @@ BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
 
 
 def extract_shard(
-    config: Config, plan: Path, split: str, shard: str, out_tar: Path, out_ledger: Path, workers: int = 1
+    config: Config,
+    plan: Path,
+    split: str,
+    shard: str,
+    out_tar: Path,
+    out_ledger: Path,
+    workers: int = 1,
+    device: str = "cpu",
 ) -> None:
     """Write the samples of one planned shard, and a ledger row for each of its clips.
 
     Args:
         plan: plan/clips.parquet; its rows with status `ok`, this split and this shard are the clips.
         workers: processes, over clips.
+        device: of a landmarker that can use one, as `choose_device` takes it.
     """
     table = read_parquet(plan, "status", "split", "shard", *KEPT)
     rows = table[(table["status"] == "ok") & (table["split"] == split) & (table["shard"] == shard)].to_dict("records")
@@ -41,7 +49,7 @@ def extract_shard(
 
     def samples() -> Iterator[Sample]:
         with scratch(out_tar) as folder:
-            work = partial(extract_clip, config.faces, config.device, folder, root=config.corpus_root)
+            work = partial(extract_clip, config.faces, device, folder, root=config.corpus_root)
             for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
                 if outcome.value is None:
                     ledger.record(row["clip"], outcome, first_frame=0, n_frames=0)

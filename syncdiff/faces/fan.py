@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from face_alignment import FaceAlignment, LandmarksType
 
+from syncdiff.device import choose_device
 from syncdiff.errors import UserError
 
 # The names under which face-alignment 1.5.0 looks for its weights, and others that they go by.
@@ -35,17 +36,16 @@ class FanLandmarker:
         Args:
             detector: `sfd`, `blazeface` or `yunet`.
             weights: folder that holds the weights; None: the package downloads them.
-            device: `auto`, `cpu`, `cuda` or `cuda:1`.
+            device: as `choose_device` takes it.
 
         Raises:
             UserError: weights are missing or cannot be loaded; names the files.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        place = str(choose_device(device))
         needed = FAN_WEIGHTS | DETECTOR_WEIGHTS[detector]
         try:
             with _weights_from(weights, needed):
-                self._network = FaceAlignment(LandmarksType.TWO_D, face_detector=detector, device=device, compile=False)
+                self._network = FaceAlignment(LandmarksType.TWO_D, face_detector=detector, device=place, compile=False)
         except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
             reason = str(error).splitlines()[0].split(". ")[0]
             hint = f"put {' and '.join(needed)} into a folder and name it in faces.weights"

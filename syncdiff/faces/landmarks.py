@@ -35,10 +35,10 @@ def open_landmarker(faces: Faces, device: str = "cpu") -> Landmarker:
 
     Args:
         faces: reads `backend`, and for face-alignment `detector` and `weights`.
-        device: the config's (`auto`, `cpu`, `cuda`, `cuda:1`).
+        device: face-alignment's, as `choose_device` takes it; MediaPipe's FaceMesh computes on the CPU alone.
 
     Raises:
-        UserError: face-alignment's weights are not there.
+        UserError: face-alignment's weights are not there, or its device is not.
     """
     if faces.backend == "mediapipe":
         from syncdiff.faces.facemesh import FaceMeshLandmarker

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from syncdiff.artifacts import one_line
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
+from syncdiff.provenance import SUFFIX
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
 BATCH = 64  # frames encoded or decoded at once
@@ -111,8 +112,12 @@ def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:
 
 
 def weights_in(folder: Path) -> list[Path]:
-    """Return the files of weights in a folder of diffusers' layout, whichever form they have there."""
-    return sorted(folder.glob(f"{Path(WEIGHTS).stem}*"))
+    """Return the files that an autoencoder is read from: its weights, whichever form they have there, and its config.
+
+    The latter has the latents' scale. What stands beside them (provenance, which says when) is none of them.
+    """
+    weights = sorted(file for file in folder.glob(f"{Path(WEIGHTS).stem}*") if not file.name.endswith(SUFFIX))
+    return [*weights, folder / "config.json"]
 
 
 def to_pixels(frames: np.ndarray, device: torch.device) -> Tensor:

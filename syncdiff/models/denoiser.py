@@ -7,16 +7,16 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from syncdiff.artifacts import atomic, one_line
+from syncdiff.artifacts import one_line
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
 from syncdiff.models.copying import IdentityCopy
-from syncdiff.speech.avhubert import SpeechEncoder
-from syncdiff.tensorfiles import read_safetensors
+from syncdiff.speech.avhubert import SpeechEncoder, sizes_of
+from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig, sizes_in
+from syncdiff.tensorfiles import read_safetensors, write_safetensors
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ class Denoiser(nn.Module):
     It paints latents, and tells how to bend and copy the identity frame, which is added (`models.copying`).
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, sizes: EncoderConfig | None = None) -> None:
+        """Build it untrained; `sizes` as in `SpeechEncoder`."""
         super().__init__()
         settings = config.denoiser
         latent_channels = config.autoencoder.latent_channels
         self.pose_frame = settings.pose_frame
-        self.speech = SpeechEncoder(config.speech)
+        self.speech = SpeechEncoder(config.speech, sizes)
         if self.pose_frame == "bottleneck":
             self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
         patch, n_flows = config.autoencoder.patch_size, settings.copy_flows
@@ -121,17 +122,21 @@ class Denoiser(nn.Module):
 
 
 def save_denoiser(denoiser: Denoiser, path: Path) -> None:
-    """Write the weights as safetensors, atomically."""
-    with atomic(path) as temporary:
-        save_file({name: value.contiguous() for name, value in denoiser.state_dict().items()}, temporary)
+    """Write the weights as safetensors, atomically; with a pretrained speech encoder's sizes, to be read without it."""
+    speech = denoiser.speech
+    write_safetensors(path, denoiser.state_dict(), None if speech.from_scratch else sizes_of(speech.encoder))
 
 
 def load_denoiser(config: Config, path: Path, device: torch.device) -> Denoiser:
-    """Build the denoiser of `config` and load its weights; another architecture's file is a `UserError`."""
-    denoiser = Denoiser(config)
+    """Build the denoiser of `config` and load its weights; another architecture's file is a `UserError`.
+
+    All weights are in the file: the checkpoint that its speech encoder began with need not be there any more.
+    """
     try:
-        denoiser.load_state_dict(read_safetensors(path)[0])
-    except (RuntimeError, UserError) as error:
+        weights, metadata = read_safetensors(path)
+        denoiser = Denoiser(config, sizes_in(metadata) if METADATA_KEY in metadata else None)
+        denoiser.load_state_dict(weights)
+    except (RuntimeError, UserError, ValueError, TypeError) as error:
         fault = one_line(error)
         raise UserError(
             f"{path}: not a denoiser of this config ({fault}); train it again, or mend denoiser.*"

@@ -14,16 +14,14 @@ import cv2
 import numpy as np
 import python_speech_features
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from syncdiff.artifacts import atomic
 from syncdiff.config import ImageSize
 from syncdiff.errors import UserError
 from syncdiff.media.audio import SAMPLE_RATE
-from syncdiff.tensorfiles import read_safetensors, read_weights
+from syncdiff.tensorfiles import read_safetensors, read_weights, write_safetensors
 
 WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
 WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
@@ -227,6 +225,4 @@ def save_syncnet(net: SyncNet, path: Path | str, corpus: str, crop_size: int = C
     """Write a SyncNet trained on aligned crops of `corpus`, of `crop_size` pixels, as safetensors, atomically."""
     # One entry: safetensors writes several in an order that changes from run to run.
     about = json.dumps({"width": net.width, "image_size": net.image_size, "corpus": corpus, "crop_size": crop_size})
-    weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(weights, temporary, {"syncnet": about})
+    write_safetensors(path, net.state_dict(), {"syncnet": about})

@@ -155,7 +155,8 @@ def windows(
         (B, r, r, 3) in [-1, 1]: frame t - 1 reduced; speech (B, W, D), zero where valid (B, W) is false: beyond the
         clip's ends. float32 all, but `valid`. The first frame of a clip has the identity frame for its previous one,
         as in sampling.
-        With MFCC, the frames of G = ⌈B / 16⌉ sync windows follow the B samples, window by window, and there are sound
+        With MFCC, the frames of this process's share of the step's ⌈B / 16⌉ sync windows (`shared_sync_windows`),
+        G of them, follow the samples, window by window, and there are sound
         (G, K, 13, 20), MFCC from each of `SYNC_SHIFTS` after the window's first frame on, and sound_valid (G, K),
         false beyond the clip's ends.
 
@@ -209,8 +210,8 @@ def stored_windows(
         if pool.sound is None:
             batch = pool.gather(*drawn, window_frames)
         else:
-            n_windows = world * math.ceil(batch_size / world / SAMPLES_PER_SYNC_WINDOW)
-            for_sync = random.random((2, n_windows))[:, rank::world]
+            own, _ = shared_sync_windows(batch_size, rank, world)
+            for_sync = random.random((2, sync_windows(batch_size)))[:, own]
             batch = pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
         del pool  # the last one of a round goes before another is read
         yield batch
@@ -306,6 +307,22 @@ class Pool:
         rows = torch.where(valid, first, start[:, None])[..., None] + within  # (G, K, 5)
         sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
         return batch | {"sound": sound.mT, "sound_valid": valid}
+
+
+def sync_windows(batch_size: int) -> int:
+    """Return how many sync windows there are in a step of B samples, over all processes."""
+    return math.ceil(batch_size / SAMPLES_PER_SYNC_WINDOW)
+
+
+def shared_sync_windows(batch_size: int, rank: int, world: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of a step's sync windows process `rank` of `world` gets, (G,) int64, and which of these count.
+
+    All processes get as many. Where the windows do not go round, some come once more, and do not count there: so the
+    windows of a step do not depend on the number of processes.
+    """
+    total = sync_windows(batch_size)
+    places = np.arange(rank, world * math.ceil(total / world), world)
+    return places % total, places < total
 
 
 def rows_around(frame: Tensor, start: Tensor, stop: Tensor, width: int) -> tuple[Tensor, Tensor]:

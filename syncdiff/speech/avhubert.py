@@ -13,15 +13,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from syncdiff.artifacts import atomic
 from syncdiff.config import Speech
 from syncdiff.errors import UserError
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig, read_checkpoint
 from syncdiff.speech.filterbank import STACKED_DIM
 from syncdiff.speech.mel import MEL_DIM
+from syncdiff.tensorfiles import write_safetensors
 
 MAX_CONV_POS = 128  # frames, AV-HuBERT's own
 
@@ -199,9 +198,12 @@ def convert(checkpoint: Path | str, out: Path | str) -> None:
         UserError: as `load_encoder`.
     """
     encoder = load_encoder(checkpoint)
-    metadata = {METADATA_KEY: json.dumps(asdict(encoder.config), sort_keys=True)}
-    with atomic(out) as temporary:
-        save_file(encoder.state_dict(), temporary, metadata)
+    write_safetensors(out, encoder.state_dict(), sizes_of(encoder))
+
+
+def sizes_of(encoder: AVHubertEncoder) -> dict[str, str]:
+    """Return metadata that holds an encoder's sizes, which cannot all be read off its tensors."""
+    return {METADATA_KEY: json.dumps(asdict(encoder.config), sort_keys=True)}
 
 
 class SpeechEncoder(nn.Module):
@@ -212,12 +214,15 @@ class SpeechEncoder(nn.Module):
     place in the window gets a learned offset, since the UNet's attention has no other way to tell the target frame.
     """
 
-    def __init__(self, speech: Speech) -> None:
+    def __init__(self, speech: Speech, sizes: EncoderConfig | None = None) -> None:
+        """Build it; with `sizes`, of an encoder that was pretrained, without weights: these are about to be loaded."""
         super().__init__()
         pretrained = speech.checkpoint if speech.encoder == "avhubert" else None
         if speech.frozen_layers and speech.encoder == "avhubert" and not pretrained:
             raise UserError("config: speech.frozen_layers: frozen layers need speech.checkpoint; name one, or set 0")
-        if pretrained:
+        if pretrained and sizes:
+            self.encoder = AVHubertEncoder(sizes, speech.frozen_layers)
+        elif pretrained:
             self.encoder = load_encoder(pretrained, speech.frozen_layers).train()
         else:
             self.encoder = AVHubertEncoder(_from_scratch(speech))

@@ -84,9 +84,14 @@ def read_checkpoint(path: Path | str) -> tuple[EncoderConfig, dict[str, Tensor]]
 def _read_converted(path: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     try:
         tensors, metadata = read_safetensors(path)
-        return _possible(EncoderConfig(**json.loads(metadata[METADATA_KEY]))), tensors
+        return sizes_in(metadata), tensors
     except (UserError, KeyError, ValueError, TypeError, RecursionError):
         raise UserError(f"{path}: not written by `syncdiff convert`; convert the published .pt file again") from None
+
+
+def sizes_in(metadata: Mapping[str, str]) -> EncoderConfig:
+    """Return the sizes that `avhubert.sizes_of` wrote; without them a `KeyError`, damaged ones are other errors."""
+    return _possible(EncoderConfig(**json.loads(metadata[METADATA_KEY])))
 
 
 def encoder_config(cfg: Any, path: Path) -> EncoderConfig:

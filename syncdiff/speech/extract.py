@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from syncdiff.artifacts import Ledger, Outcome, attempt, attempt_together, progress
 from syncdiff.config import Config, Speech
+from syncdiff.device import choose_device, full_fp32
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
 from syncdiff.media.clock import has_pictures, n_shown
@@ -32,7 +33,7 @@ MEL_PERIOD = 5  # frames: 16 whole columns of the mel spectrogram
 CLIPS_AT_ONCE = 64  # of a shard, sorted into batches by their length
 
 
-def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device: str = "auto") -> np.ndarray:
+def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device: str = "cpu") -> np.ndarray:
     """Return one feature set of one clip.
 
     Args:
@@ -40,7 +41,7 @@ def features(audio: np.ndarray, n_frames: int, name: str, speech: Speech, device
         n_frames: video frames at 25 fps.
         name: as `Speech.feature_set` gives it, or mfcc, which SyncNet hears.
         speech: names the checkpoint that `avhubert<N>` needs.
-        device: for avhubert<N>, as in the config.
+        device: for avhubert<N>, the only ones that a network computes: as `choose_device` takes it.
 
     Returns:
         (n_frames, D) float32; D is 104 for fbank, 1280 for mel, 52 for mfcc, the encoder's width for avhubert<N>.
@@ -66,7 +67,7 @@ class LongSpeech:
     n_frames: int
     name: str
     speech: Speech
-    device: str = "auto"
+    device: str = "cpu"
 
     def __len__(self) -> int:
         """T, the number of rows."""
@@ -84,7 +85,7 @@ class LongSpeech:
 
 
 def clip_features(
-    clips: Sequence[tuple[np.ndarray, int]], name: str, speech: Speech, device: str = "auto"
+    clips: Sequence[tuple[np.ndarray, int]], name: str, speech: Speech, device: str = "cpu"
 ) -> list[np.ndarray]:
     """Return one feature set of several clips (audio, n_frames), the encoder's batched; else as `features`."""
     if name == "mel":
@@ -119,7 +120,7 @@ def hidden_states(encoder: AVHubertEncoder, utterances: Sequence[np.ndarray], la
         padded = pad_sequence([torch.from_numpy(utterances[i]) for i in batch], batch_first=True).to(like)
         lengths = torch.tensor([len(utterances[i]) for i in batch], device=like.device)
         valid = torch.arange(padded.shape[1], device=like.device) < lengths[:, None]  # (B, T)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_fp32():
             encoded = encoder(padded, None if valid.all() else valid, layer).float().cpu().numpy()
         states |= {i: encoded[row, : len(utterances[i])] for row, i in enumerate(batch)}
     return [states[i] for i in range(len(utterances))]
@@ -139,8 +140,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 @lru_cache(maxsize=1)
 def _frozen_encoder(checkpoint: str, device: str) -> AVHubertEncoder:
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_encoder(checkpoint).to(automatic if device == "auto" else device)
+    return load_encoder(checkpoint).to(choose_device(device))
 
 
 def extract_features(
@@ -150,6 +150,7 @@ def extract_features(
     layer: str | None = None,
     frames: int | None = None,
     engine: Literal["native", "fairseq"] = "native",
+    device: str = "cpu",
 ) -> np.ndarray:
     """Write the speech features of a sound file, or of any container with sound, as (T, D) float32 .npy.
 
@@ -160,6 +161,7 @@ def extract_features(
         frames: T, to cut or zero-pad the filterbank to; None: the pictures at 25 fps of a file that has a video
             stream, else as many rows as the sound fills.
         engine: the encoder that runs; see `fairseq_compat`. Both give the same numbers to 1e-5.
+        device: of the encoder, as `choose_device` takes it.
 
     Raises:
         UserError: no sound, no checkpoint where a layer needs one, no such layer, or `frames` < 1.
@@ -169,7 +171,7 @@ def extract_features(
         raise UserError(f"--layer {layer}: needs --checkpoint, an AV-HuBERT file; without one, say --layer none")
     rows = _filterbank_rows(audio, frames)
     if layer != "none" and checkpoint is not None:
-        encoder = _load(checkpoint, engine)
+        encoder = _load(checkpoint, engine).to(choose_device(device))
         [rows] = hidden_states(encoder, [rows], _layer_number(layer, encoder.config.layers))
     write_npy(out, rows)
     return rows
@@ -218,34 +220,45 @@ def _video_frames(path: Path | str) -> int | None:
     return n_shown(found.duration_s)
 
 
-def speech_shard(config: Config, feature_sets: Sequence[str], faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:
+def speech_shard(
+    config: Config,
+    feature_sets: Sequence[str],
+    faces_tar: Path,
+    out_tar: Path,
+    out_ledger: Path,
+    device: str = "cpu",
+) -> None:
     """Add speech features to the clips of a shard: one member `<feature set>.npy`, (T, D) float32, for each set.
 
     A clip whose samples are all zero is rejected: a sound track without sound teaches the mouth nothing.
     """
     ledger = Ledger("speech")
-    write_shard(out_tar, _samples(config, feature_sets, faces_tar, ledger))
+    write_shard(out_tar, _samples(config.speech, feature_sets, faces_tar, ledger, device))
     ledger.write(out_ledger)
     print(ledger.summary())
 
 
-def _samples(config: Config, feature_sets: Sequence[str], faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
+def _samples(
+    speech: Speech, feature_sets: Sequence[str], faces_tar: Path, ledger: Ledger, device: str
+) -> Iterator[Sample]:
     faces = iter(progress(read_shard(faces_tar), "speech"))
-    extract = partial(_arrays, config, feature_sets)
+    extract = partial(_arrays, speech, feature_sets, device)
     while group := [_sound(face) for face in islice(faces, CLIPS_AT_ONCE)]:
         heard = [(clip, outcome.value) for clip, outcome in group if outcome.value is not None]
         made = {pair[0]["key"]: outcome for pair, outcome in attempt_together(extract, heard)} if heard else {}
-        for clip, outcome in group:
-            outcome = made.get(clip["key"], outcome)
+        for clip, sound in group:
+            outcome = made.get(clip["key"], sound)
             ledger.record(clip["clip"], outcome)
             if clip["key"] in made and outcome.value is not None:
                 yield {"__key__": clip["key"], "json": to_json({"clip": clip["clip"]}), **outcome.value}
 
 
-def _arrays(config: Config, feature_sets: Sequence[str], heard: Sequence[tuple[dict, np.ndarray]]) -> list[Sample]:
+def _arrays(
+    speech: Speech, feature_sets: Sequence[str], device: str, heard: Sequence[tuple[dict, np.ndarray]]
+) -> list[Sample]:
     """Return the features of some clips, given what is known of each and its sound: `<feature set>.npy` each."""
     sounds = [(audio, clip["n_frames"]) for clip, audio in heard]
-    sets = {f"{name}.npy": clip_features(sounds, name, config.speech, config.device) for name in feature_sets}
+    sets = {f"{name}.npy": clip_features(sounds, name, speech, device) for name in feature_sets}
     return [{member: npy(arrays[i]) for member, arrays in sets.items()} for i in range(len(heard))]
 
 

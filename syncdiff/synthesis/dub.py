@@ -26,7 +26,7 @@ from syncdiff.media.track import track_of
 from syncdiff.media.video import SUFFIXES, Probe, probe, read_frames, write_video
 from syncdiff.priors import identity_index, mouth_mask
 from syncdiff.speech.extract import LongSpeech
-from syncdiff.synthesis.generate import Target, generate, load_networks
+from syncdiff.synthesis.generate import Networks, Target, generate, load_networks
 from syncdiff.synthesis.split import SYNTHETIC
 
 
@@ -62,7 +62,7 @@ def dub(
         with _naming(sound):
             n_samples = write_wav(wav, stream_audio(sound))
         with _naming(video):
-            segment = find_speaker(video, open_landmarker(config.faces, config.device), config.faces)
+            segment = find_speaker(video, open_landmarker(config.faces, str(device)), config.faces)
         n_frames = min(segment.clip_frames, n_samples // SAMPLES_PER_FRAME)
         n_dubbed = min(len(segment.landmarks), n_frames - segment.start)
         if n_dubbed < 1:
@@ -72,7 +72,7 @@ def dub(
         with _naming(sound):
             track = track_of(sound, n_frames / FPS)
         networks = load_networks(config, denoiser, autoencoder, device)
-        target, transforms = _target(config, video, segment, wav, n_dubbed)
+        target, transforms = _target(networks, video, segment, wav, n_dubbed)
         mouths = (crops[0] for crops in progress(generate(networks, [target]), "dub", n_dubbed))
         pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
         write_video(out, pictures, track, comment=SYNTHETIC, colour=facts.colour)
@@ -129,13 +129,14 @@ def _remarks(video: Path, sound: Path, facts: Probe, segment: Segment, n_samples
         yield f"{video}: {segment.note}"
 
 
-def _target(config: Config, video: Path, segment: Segment, wav: Path, n_dubbed: int) -> tuple[Target, np.ndarray]:
+def _target(networks: Networks, video: Path, segment: Segment, wav: Path, n_dubbed: int) -> tuple[Target, np.ndarray]:
     """Return what is to be generated, and the transforms (T, 2, 3) from the video to its crops."""
+    config, device = networks.config, str(networks.device)
     transforms, crops = align(video, segment, config.faces)
     target = Target(
         crops=crops,
         identity=_identity(config, video, segment, transforms),
-        speech=LongSpeech(wav, segment.start, n_dubbed, config.speech.feature_set, config.speech, config.device),
+        speech=LongSpeech(wav, segment.start, n_dubbed, config.speech.feature_set, config.speech, device),
         noise_seed=crc32(video.name.encode()) + config.seed,
     )
     return target, transforms

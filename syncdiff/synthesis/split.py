@@ -126,18 +126,19 @@ def _made(
 def _generated(networks: Networks, jobs: Sequence[Job]) -> list[np.ndarray]:
     """Return the generated crops (T, S, S, 3) of each job, longest first."""
     crops: list[list[np.ndarray]] = [[] for _ in jobs]
-    for frames in generate(networks, [_target(networks.config, job) for job in jobs]):
+    for frames in generate(networks, [_target(networks, job) for job in jobs]):
         for clip, frame in zip(crops, frames, strict=False):
             clip.append(frame)
     return [np.stack(clip) for clip in crops]
 
 
-def _target(config: Config, job: Job) -> Target:
-    about = job.about
+def _target(networks: Networks, job: Job) -> Target:
+    about, config = job.about, networks.config
+    driven = job.driving.audio, job.driving.n_frames
     return Target(
         crops=read_frames(job.sample["crop.mp4"]),
         identity=job.identity,
-        speech=features(job.driving.audio, job.driving.n_frames, config.speech.feature_set, config.speech),
+        speech=features(*driven, config.speech.feature_set, config.speech, str(networks.device)),
         noise_seed=crc32(about["clip"].encode()) + config.seed,
     )
 

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from safetensors.torch import save_file
 from torch import Tensor
 
-from syncdiff.artifacts import atomic, write_text
+from syncdiff.artifacts import write_text
 from syncdiff.config import Autoencoder, Config
 from syncdiff.errors import UserError
 from syncdiff.media.video import read_frames
@@ -32,7 +31,9 @@ from syncdiff.models.autoencoder import (
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
-from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.tensorfiles import write_safetensors
+from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.loop import Run, fit
 from syncdiff.variation import mirrored, random_gains, tinted
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels
@@ -56,9 +57,7 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         folder=out,
         settings=config.autoencoder,
         seed=config.seed,
-        fingerprint=fingerprint(
-            [config.autoencoder.model_dump(), config.mixed_precision, config.faces.size, config.seed], shards
-        ),
+        fingerprint=fingerprint("autoencoder", config, shards),
         device=device,
         mixed_precision=config.mixed_precision,
         label="autoencoder",
@@ -201,7 +200,5 @@ def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:
 
 
 def _save(autoencoder: AutoencoderKL, out: Path) -> None:
-    weights = {name: value.cpu().contiguous() for name, value in autoencoder.state_dict().items()}
-    with atomic(out / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+    write_safetensors(out / WEIGHTS, autoencoder.state_dict(), {"format": "pt"})
     write_text(out / "config.json", autoencoder.to_json_string())

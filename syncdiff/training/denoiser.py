@@ -22,22 +22,11 @@ from syncdiff.errors import UserError
 from syncdiff.latents import CropEncoder
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.shards.windows import SAMPLES_PER_SYNC_WINDOW, Shard, Source, windows
-from syncdiff.training.loop import ADAMW, Run, adamw, fingerprint, fit
+from syncdiff.shards.windows import Shard, Source, windows
+from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.speech import ForetellingLoss, LipForeteller
-
-FINGERPRINT_KEYS = {
-    "speech",
-    "pretraining",
-    "denoiser",
-    "diffusion",
-    "latents",
-    "train",
-    "priors",
-    "mixed_precision",
-    "seed",
-}
 
 
 def train_denoiser(
@@ -66,12 +55,11 @@ def train_denoiser(
     components, mean = _components(config, autoencoder)
     if denoiser.copying:
         denoiser.copying.start(components, mean)
-    settings = config.model_dump(include=FINGERPRINT_KEYS)
     run = Run(
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=fingerprint(settings, files_read(config, shards, autoencoder, expert)),
+        fingerprint=fingerprint("train", config, files_read(config, shards, autoencoder, expert)),
         device=device,
         mixed_precision=config.mixed_precision,
         ema_decay=config.train.ema_decay,
@@ -132,7 +120,7 @@ def _sync_loss(
 ) -> SyncLoss | None:
     wanted = config.train.sync_weight > 0
     if wanted and with_sound and expert:
-        return SyncLoss(autoencoder, expert, PartialState(cpu=device.type == "cpu").device)
+        return SyncLoss(autoencoder, expert, device)
     if wanted or with_sound or expert:
         raise UserError("config: train.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
     return None
@@ -140,9 +128,8 @@ def _sync_loss(
 
 def _source(config: Config, shards: Sequence[Shard], autoencoder: Path, device: torch.device) -> Source:
     """Return what batches are drawn from."""
-    own = PartialState(cpu=device.type == "cpu").device
-    encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, own))
-    return Source(shards, config.speech.feature_set, own, encoder)
+    encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, device))
+    return Source(shards, config.speech.feature_set, device, encoder)
 
 
 def _batches(
@@ -151,12 +138,10 @@ def _batches(
     """Yield this process's share of each step's batch, on the training device; `section` of the config has its size."""
     state = PartialState()
     batch_size = getattr(config, section).batch_size
-    with_sync = len(source.tars[0]) > 2
-    whole = state.num_processes * (SAMPLES_PER_SYNC_WINDOW if with_sync and state.num_processes > 1 else 1)
-    if batch_size % whole:
+    if batch_size % state.num_processes:
         raise UserError(
             f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes;"
-            f" set a multiple of {whole}"
+            f" set a multiple of {state.num_processes}"
         )
     return windows(
         source,

@@ -1,19 +1,29 @@
 """The training loop that all three networks share: accelerate, EMA, clipping, checkpoints, curves, resume.
 
-Resuming is running the same command again. Everything random in step k is a function of (seed, k), so that a run that
-was stopped and resumed ends with the weights of one that was not, on the same device. SIGTERM, which clusters send
+Resuming is running the same command again. Everything random in step k is a function of (seed, k), and a checkpoint
+holds all else, so that a run that was stopped and resumed goes on as if it had not been. SIGTERM, which clusters send
 before they kill, ends a run after the step in progress, with a checkpoint. Processes that share a run end after the
 same step, whichever of them it reaches; the main process alone writes.
+
+What is the same to the bit, and what is not:
+
+- On a CPU, in one process, all of it: the same config, data and number of threads end in the same weights, stopped and
+  resumed or not (tests/world/test_devices.py).
+- Processes that share a step see together what one would, at the same random numbers, but add up gradients in another
+  order: weights agree to rounding, and drift apart with the steps as rounding grows. Two processes, stopped and resumed
+  in any way, agree to the bit with two that were not. The same holds for another number of threads.
+- On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
+  `grid_sample` (the denoiser's copies), of bilinear interpolation (these and the bottleneck) and of adaptive pools add
+  up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.
+- Between devices, and between fp32 and bf16, only to rounding.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +36,16 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from syncdiff.artifacts import atomic, progress, write_text
+from syncdiff.artifacts import one_line, progress, write_text
 from syncdiff.config import Optimizer
 from syncdiff.device import arithmetic
 from syncdiff.errors import UserError
-from syncdiff.provenance import known_digest
+from syncdiff.training import checkpoints
 
 M = TypeVar("M", bound=nn.Module)
 
 LOG_EVERY_STEPS = 10
+NORM = "the gradient's norm"
 
 Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
 Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
@@ -50,7 +61,12 @@ def adamw(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run is. A checkpoint with another `fingerprint` is not resumed from."""
+    """What a training run is.
+
+    fingerprint: as `checkpoints.fingerprint` makes it; a checkpoint with another one is not resumed from.
+    device: this process's own.
+    label: the section of the config that `settings` is.
+    """
 
     folder: Path
     settings: Optimizer
@@ -63,24 +79,17 @@ class Run:
     optimizer: Callable[[Any, float], torch.optim.Optimizer] = adamw  # of a model, with a learning rate
 
 
-def fingerprint(settings: Any, inputs: Iterable[Path]) -> str:
-    """Return what a checkpoint and the run that goes on from it must share: the settings, and the files that are read.
-
-    Args:
-        settings: anything that JSON can hold.
-        inputs: files; shards, and networks that are trained with or started from.
-    """
-    return hashlib.sha256(json.dumps([settings, *map(known_digest, inputs)]).encode()).hexdigest()
-
-
 def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) -> M:
     """Train `model` in place for `run.settings.steps` steps; return it in eval mode, with EMA weights where kept.
 
-    Writes `resume.pt`, `loss.csv` and `tensorboard/` into `run.folder`.
+    Writes checkpoints, `loss.csv` and `tensorboard/` into `run.folder`.
+
+    Raises:
+        UserError: the loss is not a number any more, or the GPU has too little memory.
     """
     trainer: Trainer[M] = Trainer(model, run)
     stream = batches(trainer.done)
-    with termination_noted() as received:
+    with termination_noted() as received, memory_faults_named(run):
         for _ in progress(range(trainer.done, run.settings.steps), run.label):
             trainer.step(loss, next(stream))
             if trainer.anywhere(bool(received)):
@@ -101,13 +110,27 @@ def termination_noted() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def memory_faults_named(run: Run) -> Iterator[None]:
+    """Say in one line that a step does not fit into the GPU's memory, and what would."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        name, size = f"{run.label}.batch_size", run.settings.batch_size
+        raise UserError(
+            f"{run.label}: {run.device} has too little memory for a step of {name} {size} ({one_line(error)}); lower"
+            " it, or use more GPUs (train.processes)"
+        ) from None
+
+
 class Trainer(Generic[M]):
     """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
 
     def __init__(self, model: M, run: Run) -> None:
         self.run = run
         settings = run.settings
-        self.accelerator = Accelerator(cpu=run.device.type == "cpu")
+        self.accelerator = Accelerator(cpu=run.device.type != "cuda", device_placement=False)
+        model.to(run.device)
         optimizer = run.optimizer(model, settings.learning_rate)
         self.schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, settings.steps)
         self.model = model
@@ -118,7 +141,8 @@ class Trainer(Generic[M]):
             else None
         )
         self.curve: list[dict[str, float]] = []
-        self.done = 0
+        self.done = self.saved = 0  # steps
+        self.faults: dict[str, Tensor] = {}  # by the name of a loss, the first step at which it was not finite
         self._resume()
         self._check_agreement()
         self.writer = (
@@ -133,7 +157,8 @@ class Trainer(Generic[M]):
         with arithmetic(self.run.mixed_precision, self.run.device):
             losses = loss(self.wrapped, batch)
         self.accelerator.backward(losses["loss"])
-        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.run.settings.grad_clip)
+        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.run.settings.grad_clip)
+        self._look_for_faults(losses | {NORM: norm})
         with arithmetic(self.run.mixed_precision, self.run.device):
             self.optimizer.step()  # Muon multiplies matrices
         self.schedule.step()
@@ -165,11 +190,33 @@ class Trainer(Generic[M]):
     def _log(self, losses: Losses) -> None:
         if self.done % LOG_EVERY_STEPS and self.done != self.run.settings.steps:
             return
+        self._end_if_faulty()
         row = {name: float(self.accelerator.reduce(value.detach(), "mean")) for name, value in losses.items()}
         self.curve.append({"step": self.done, "learning_rate": self.schedule.get_last_lr()[0], **row})
         if self.writer:
             for name, value in row.items():
                 self.writer.add_scalar(name, value, self.done)
+
+    def _look_for_faults(self, values: Losses) -> None:
+        """Note, without making the GPU wait, which losses are not finite for the first time in this step."""
+        for name, value in values.items():
+            before = self.faults.get(name, torch.full((), -1, device=self.run.device))
+            self.faults[name] = torch.where((before < 0) & ~value.detach().isfinite(), self.done + 1, before)
+
+    def _end_if_faulty(self) -> None:
+        """End all processes if the loss of one was not finite: what comes after such a step is not worth keeping."""
+        seen = self.accelerator.gather(torch.stack(list(self.faults.values()))[None]).amax(dim=0).tolist()
+        faults = {name: step for name, step in zip(self.faults, seen, strict=True) if step >= 0}
+        if not {"loss", NORM} & faults.keys():
+            return
+        first = min(faults.values())
+        names = " and ".join(name for name, step in faults.items() if step == first)
+        last = f"{self.run.folder / checkpoints.RESUME} is of step {self.saved}" if self.saved else "there is none"
+        raise UserError(
+            f"{self.run.label}: in step {first}, {names} was not a finite number: stopped, nothing of it is saved; the"
+            f" last good checkpoint: {last}. Run again; if it comes to the same step, lower {self.run.label}."
+            "learning_rate or set mixed_precision: no, with which training starts afresh"
+        )
 
     def _state(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, **self._ema_state()}
@@ -178,35 +225,36 @@ class Trainer(Generic[M]):
         return {"ema": self.ema} if self.ema else {}
 
     def save(self) -> None:
-        """Write the checkpoint and the curve, in the main process only."""
+        """Write the checkpoint and the curve, in the main process only; all processes must come here."""
+        if self.faults:
+            self._end_if_faulty()
+        self.saved = self.done
         if not self.accelerator.is_main_process:
             return
         state = {name: part.state_dict() for name, part in self._state().items()}
-        checkpoint = {**state, "done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}
-        pickled = io.BytesIO()  # writing to a file itself, torch hides why it cannot
-        torch.save(checkpoint, pickled)
-        with atomic(self.run.folder / "resume.pt") as temporary:
-            temporary.write_bytes(pickled.getbuffer())
+        more = {"done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}
+        checkpoints.write(self.run.folder, {**state, **more})
         write_curve(self.run.folder / "loss.csv", self.curve)
 
     def _resume(self) -> None:
-        checkpoint = self.run.folder / "resume.pt"
-        if not checkpoint.exists():
-            return
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if saved["fingerprint"] != self.run.fingerprint:
-            self.accelerator.print(
-                f"{self.run.label}: {checkpoint} is of another config or other data; starting afresh"
-            )
+        """Restore all of the run's state, on its device, from its newest checkpoint, if there is one."""
+        if self.accelerator.is_main_process:
+            for line in checkpoints.settle(self.run.folder, self.run.fingerprint):
+                print(f"{self.run.label}: {line}", flush=True)
+        self.accelerator.wait_for_everyone()
+        if not (saved := checkpoints.read(self.run.folder, self.run.fingerprint)):
             return
         for name, part in self._state().items():
             part.load_state_dict(saved[name])
+        if self.ema:
+            self.ema.to(self.run.device)  # the others go to where the weights are; it keeps what it is given
         self.done, self.curve = saved["done"], saved["curve"]
+        self.saved = self.done
         self.accelerator.print(f"{self.run.label}: resumed at step {self.done}")
 
     def _check_agreement(self) -> None:
         """Going on from different checkpoints, or one from none, the processes would train different weights."""
-        steps = self.accelerator.gather(torch.tensor([self.done], device=self.accelerator.device)).tolist()
+        steps = self.accelerator.gather(torch.tensor([self.done], device=self.run.device)).tolist()
         if len(set(steps)) > 1:
             raise UserError(
                 f"{self.run.folder / 'resume.pt'}: not the same for all processes (steps {min(steps)} to {max(steps)});"

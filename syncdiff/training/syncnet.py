@@ -20,7 +20,8 @@ from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
 from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
-from syncdiff.training.loop import Run, fingerprint, fit
+from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.loop import Run, fit
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops and sound: 150,000 frames at 64 pixels
 ROUND_STEPS = 128  # of a round, about: of LRS2 a clip is drawn twice in that
@@ -62,7 +63,7 @@ def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: tor
         folder=out,
         settings=settings,
         seed=config.seed,
-        fingerprint=fingerprint([settings.model_dump(), config.mixed_precision, config.seed], shards),
+        fingerprint=fingerprint("syncnet", config, shards),
         device=device,
         mixed_precision=config.mixed_precision,
         label="syncnet",

@@ -1,6 +1,7 @@
 # What all rules share: the validated config, the shards of each split, and the slices of the config.
 
 import getpass
+import hashlib
 import os
 import re
 import shutil
@@ -70,6 +71,8 @@ FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
 GPU = 0 if CONFIG.device == "cpu" else 1
+# MediaPipe's landmarker has no use for one.
+FACES_GPU = GPU if CONFIG.faces.backend == "face_alignment" else 0
 TRAIN_GPUS = GPU * CONFIG.train.processes * CONFIG.train.nodes
 # Cores that decode crops for a training beside a GPU.
 FEEDERS = 1 if CONFIG.corpus.kind == "demo" else 4
@@ -91,7 +94,8 @@ if CONFIG.train.nodes > 1:
 ABLATION = [
     name
     for name, experiment in CONFIG.experiments.items()
-    if CONFIG.speech.checkpoint or "frozen_layers" not in experiment.speech
+    if CONFIG.experiment(name).speech.checkpoint
+    or "frozen_layers" not in experiment.speech
 ]
 
 
@@ -128,7 +132,7 @@ envvars:
 wildcard_constraints:
     split="pretrain|train|val|test",
     shard=r"\d{5}",
-    features=r"fbank|mel|mfcc|avhubert\d+",
+    features=r"fbank|mel|mfcc|avhubert\d+(-[0-9a-f]{8})?",
     judge="syncnet|sync_expert",
     method=any_of(
         "real",
@@ -188,6 +192,17 @@ def of_experiment(stage):
     )
 
 
+def of_method(wildcards):
+    """What scoring a method reads: of the external ones only itself, so that another one does not score all again."""
+    own = {
+        name: folder
+        for name, folder in CONFIG.evaluate.external.items()
+        if name == wildcards.method
+    }
+    evaluate = CONFIG.evaluate.model_copy(update={"external": own})
+    return config_slice(CONFIG.model_copy(update={"evaluate": evaluate}), "evaluate")
+
+
 def version(stage):
     """The version of a stage's code: a change of it reruns the stage."""
     return STAGES[stage].version
@@ -216,16 +231,37 @@ def corpus_lists():
     return {"listing": LISTING} if LISTING else {"lists": lists}
 
 
+def features_folder(speech):
+    """The folder of speech features: hidden states of another checkpoint than the base run's have their own."""
+    name, path = speech.feature_set, speech.checkpoint
+    if not name.startswith("avhubert") or path == CONFIG.speech.checkpoint:
+        return name
+    return f"{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+# By these folders, the AV-HuBERT checkpoint of each.
+CHECKPOINTS = {
+    features_folder(speech): speech.checkpoint
+    for speech in [CONFIG.experiment(name).speech for name in CONFIG.experiments]
+}
+
+
+def speech_config(wildcards):
+    """What the stage `speech` reads, with the checkpoint of the features' folder."""
+    path = CHECKPOINTS.get(wildcards.features, CONFIG.speech.checkpoint)
+    speech = CONFIG.speech.model_copy(update={"checkpoint": path})
+    return config_slice(CONFIG.model_copy(update={"speech": speech}), "speech")
+
+
 def speech_checkpoint(wildcards):
-    """The AV-HuBERT checkpoint, where the features come out of it."""
-    return (
-        [CONFIG.speech.checkpoint] if wildcards.features.startswith("avhubert") else []
-    )
+    """The AV-HuBERT checkpoint that hidden states come out of."""
+    path = CHECKPOINTS.get(wildcards.features, CONFIG.speech.checkpoint)
+    return [path] if path else []
 
 
 def features_of(experiment):
     """The speech features that an experiment reads, as the stage that holds them."""
-    return f"speech/{CONFIG.experiment(experiment).speech.feature_set}"
+    return f"speech/{features_folder(CONFIG.experiment(experiment).speech)}"
 
 
 def crops_of(experiment):

@@ -22,7 +22,7 @@ rule score:
         runtime=480,
         gpu=GPU,
     params:
-        config=of_stage("evaluate"),
+        config=of_method,
         version=version_of("evaluate", "runs/{method}/scores"),
         shards=lambda wildcards: pattern("test", "shards"),
         videos=videos_option,

@@ -18,6 +18,7 @@ rule faces:
     resources:
         mem_mb=8000,
         runtime=240,
+        gpu=FACES_GPU,
     params:
         config=of_stage("faces"),
         version=version_of("faces", "{split}/faces/{shard}"),

@@ -47,6 +47,7 @@ rule baseline:
     resources:
         mem_mb=8000,
         runtime=240,
+        gpu=GPU,
     params:
         config=of_stage("baseline"),
         version=version_of("baseline", "runs/{baseline}/sampled/{shard}"),

@@ -1,11 +1,11 @@
 # REQUIRED INPUTS: <split>/faces/<shard>.tar (its audio), and speech.checkpoint for AV-HuBERT's hidden states
 # OUTPUTS: <split>/speech/<features>/<shard>.tar, exactly one row per video frame, and its ledger
+#   <features>: fbank, mel, mfcc or avhubert<N>; with a dash and eight digits, of an experiment's own checkpoint
 
 
 rule speech:
     input:
         faces=rules.faces.output.tar,
-        checkpoint=speech_checkpoint,
     output:
         tar=f"{OUT}/{{split}}/speech/{{features}}/{{shard}}.tar",
         ledger=f"{OUT}/{{split}}/speech/{{features}}/{{shard}}.parquet",
@@ -13,14 +13,30 @@ rule speech:
         f"{OUT}/logs/speech/{{split}}-{{features}}-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/speech/{{split}}-{{features}}-{{shard}}.tsv"
+    wildcard_constraints:
+        features="fbank|mel|mfcc",
     conda:
         "../../envs/syncdiff.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        config=of_stage("speech"),
+        config=speech_config,
         version=version_of("speech", "{split}/speech/{features}/{shard}"),
+        feature_set=lambda wildcards: wildcards.features.partition("-")[0],
     shell:
-        "python -m syncdiff speech {wildcards.features:q} {input.faces:q} {output.tar:q} {output.ledger:q}"
+        "python -m syncdiff speech {params.feature_set:q} {input.faces:q} {output.tar:q} {output.ledger:q}"
         " --config {params.config:q} 2>&1 | tee {log:q}"
+
+
+# AV-HuBERT is a network: its hidden states want a GPU, and the checkpoint.
+use rule speech as hidden_states with:
+    input:
+        faces=rules.faces.output.tar,
+        checkpoint=speech_checkpoint,
+    wildcard_constraints:
+        features=r"avhubert\d+(-[0-9a-f]{8})?",
+    resources:
+        mem_mb=8000,
+        runtime=120,
+        gpu=GPU,
