@@ -1,7 +1,7 @@
 """Seconds that `snakemake -n` takes on a corpus of 150,000 clips: the first time, and again when nothing has changed.
 
-python benchmarks/parse.py [--clips 150000]; writes benchmarks/results/parse.json. The clips are links to small files, in
-LRS2's layout and as a folder of speakers. Beside it, of the second time: the walk alone, and the listing's reading.
+python benchmarks/parse.py [--clips 150000]; writes benchmarks/results/parse.json. The clips are links to small files,
+in LRS2's layout and as a folder of speakers. Beside it: the walk alone, and the reading of the listing.
 """
 
 from __future__ import annotations
