@@ -188,8 +188,12 @@ def clip_counts(config: Config, listing: Path | None = None) -> dict[str, int]:
         demo = config.corpus.demo
         identities = Counter(identity_split(i, demo.identities) for i in range(demo.identities))
         return {split: identities[split] * demo.clips_per_identity for split in config.splits}
-    clips = read_listing(listing, config.corpus_root) if listing else list_clips(config)
-    listed = Counter(clip.split for clip in clips if not (clip.reason or clip.fault))
+    if listing:
+        columns = _read(listing, ("split", "reason", "fault")).to_pydict()
+        rows = zip(columns["split"], columns["reason"], columns["fault"], strict=True)
+    else:
+        rows = ((clip.split, clip.reason, clip.fault) for clip in list_clips(config))
+    listed = Counter(split for split, reason, fault in rows if not (reason or fault))
     return {split: listed[split] for split in config.splits}
 
 

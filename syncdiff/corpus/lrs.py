@@ -105,7 +105,7 @@ def _read_list(path: Path) -> Iterator[str]:
         raise UserError(f"{path}: not a list that can be read ({error.strerror}); {shape}") from None
     if text.lstrip().lower().startswith(WEB_PAGE):
         raise UserError(f"{path}: a web page, not a list; download it again, with the corpus's name and password")
-    if "\0" in text:
+    if 3 * text.count("\0") > len(text):
         raise UserError(f"{path}: not a list but binary data, or UTF-16 without its mark; save it as UTF-8")
     for line in text.splitlines():
         if words := line.replace(",", " ").split():
