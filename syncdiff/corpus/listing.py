@@ -190,9 +190,9 @@ def clip_counts(config: Config, listing: Path | None = None) -> dict[str, int]:
         return {split: identities[split] * demo.clips_per_identity for split in config.splits}
     if listing:
         columns = _read(listing, ("split", "reason", "fault")).to_pydict()
-        rows = zip(columns["split"], columns["reason"], columns["fault"], strict=True)
+        rows = list(zip(columns["split"], columns["reason"], columns["fault"], strict=True))
     else:
-        rows = ((clip.split, clip.reason, clip.fault) for clip in list_clips(config))
+        rows = [(clip.split, clip.reason, clip.fault) for clip in list_clips(config)]
     listed = Counter(split for split, reason, fault in rows if not (reason or fault))
     return {split: listed[split] for split in config.splits}
 

@@ -117,14 +117,13 @@ def _places(folder: Path, clips: Sequence[str], external: bool) -> Mapping[str, 
     places = videos_of(folder, clips)
     missing = [clip for clip, video in places.items() if not video.is_file()]
     if missing:
-        print(
-            f"{len(missing)} of {len(places)} clips have no video that is theirs alone: {looked_for(folder, missing[0])}"
-        )
+        where = looked_for(folder, missing[0])
+        print(f"{len(missing)} of {len(places)} clips have no video that is theirs alone: {where}")
     return places
 
 
 def _not_made(folders: Collection[Path], shard: Path) -> dict[Path | None, Outcome[Any]]:
-    """Return the videos of a shard that the ledger beside their folders says could not be made; an older one may lie there."""
+    """Return the videos of a shard that, by the ledger beside their folders, could not be made; older ones may lie there."""
     lost: dict[Path | None, Outcome[Any]] = {}
     for folder in folders:
         ledger = folder.parents[1] / "sampled" / f"{shard.stem}.parquet"

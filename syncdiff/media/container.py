@@ -78,7 +78,7 @@ def _libav_says(error: Exception, opened: bool) -> str:
     if error.errno == errno.EINVAL and not opened:
         return "not a kind of file that is read; convert it to mp4"
     # EPERM is what a decoder returns that only says -1.
-    return "damaged data" if opened and error.errno == errno.EPERM else error.strerror
+    return "damaged data" if opened and error.errno == errno.EPERM else error.strerror or "unknown error"
 
 
 def _ask_the_system(source: Path | str | bytes) -> None:

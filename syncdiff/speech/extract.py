@@ -247,10 +247,10 @@ def _samples(
         heard = [(clip, outcome.value) for clip, outcome in group if outcome.value is not None]
         made = {pair[0]["key"]: outcome for pair, outcome in attempt_together(extract, heard)} if heard else {}
         for clip, sound in group:
-            outcome = made.get(clip["key"], sound)
-            ledger.record(clip["clip"], outcome)
-            if clip["key"] in made and outcome.value is not None:
-                yield {"__key__": clip["key"], "json": to_json({"clip": clip["clip"]}), **outcome.value}
+            arrays = made.get(clip["key"])
+            ledger.record(clip["clip"], arrays or sound)
+            if arrays and arrays.value is not None:
+                yield {"__key__": clip["key"], "json": to_json({"clip": clip["clip"]}), **arrays.value}
 
 
 def _arrays(

@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from typer.testing import CliRunner
 from syncdiff import cards
 from syncdiff.cli import app
 from syncdiff.config import Config, load_config, parse_config
-from syncdiff.errors import UserError
 from syncdiff.estimate import corpus_size, disk_rows
 from syncdiff.latents import CropEncoder, latents_shard
 from syncdiff.models.autoencoder import load_autoencoder
@@ -25,7 +22,6 @@ from syncdiff.models.cost import Networks
 from syncdiff.priors import reduce_pose
 from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
 from syncdiff.shards.windows import Source, windows
-from syncdiff.training import denoiser as training
 from tests.members import crop_bytes
 from tests.training.noise import CONFIG, write_autoencoder
 
@@ -137,19 +133,6 @@ def test_a_damaged_crop_ends_training_with_a_line(joined: Path, tmp_path: Path) 
     done = CliRunner().invoke(app, [*command, "--config", given])
     assert "bad.tar: crop.mp4 of a: " in str(done.exception)
     assert len(unnpy(samples[0]["pose.npy"])) == 20
-
-
-@pytest.mark.quick
-def test_processes_that_cannot_share_the_sync_windows_of_a_step_are_told_so(
-    joined: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else a step would show other windows to three processes than to one."""
-    monkeypatch.setattr(training, "PartialState", lambda: SimpleNamespace(num_processes=3, process_index=0, device=CPU))
-    config = parse_config({"train": {"batch_size": 24}})
-    silent = Source([(joined / "joined.tar", joined / "speech.tar")], "fbank")
-    with pytest.raises(UserError, match=r"train\.batch_size: 24 cannot be shared by 3 processes; set a multiple of 48"):
-        training._batches(config, replace(silent, tars=[(*silent.tars[0], Path())]), "train", 0)
-    training._batches(config, silent, "train", 0)
 
 
 @pytest.mark.quick
