@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -136,6 +137,7 @@ def cuda_says(cards: int = 1, bf16: bool = True) -> Iterator[None]:
         "get_device_name": lambda _=None: "a stand-in",
         "get_device_capability": lambda _=None: (8, 0) if bf16 else (7, 5),
         "is_bf16_supported": lambda including_emulation=True: bf16 or including_emulation,
+        "get_device_properties": lambda _=None: SimpleNamespace(name="a stand-in", total_memory=80 * 2**30),
         "manual_seed_all": lambda _: None,
     }
     with ExitStack() as stack:

@@ -172,7 +172,7 @@ def windows(
 
 def has_room(device: torch.device) -> bool:
     """Whether a device holds the frames itself."""
-    return device.type == "cpu" or torch.cuda.get_device_properties(device).total_memory >= ROOM_ON_DEVICE
+    return device.type != "cuda" or torch.cuda.get_device_properties(device).total_memory >= ROOM_ON_DEVICE
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

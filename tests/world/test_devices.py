@@ -117,7 +117,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "features": ("syncdiff.speech.extract.extract_features", ["a", "o"]),
     "score": ("syncdiff.evaluation.sync.score_videos", ["v", "--syncnet", "n"]),
     "fidelity": ("syncdiff.evaluation.fidelity.fidelity", ["a", "b"]),
-    "dub": ("syncdiff.synthesis.dub.dub", ["v", "s", "o", "--denoiser", "d", "--autoencoder", "a"]),
+    "dub": ("syncdiff.synthesis.dub.dub", ["v", "s", "o.mp4", "--denoiser", "d", "--autoencoder", "a"]),
 }
 WITHOUT_CONFIG = ("features", "score", "fidelity")
 
