@@ -36,9 +36,9 @@ class Draws:
     def __init__(self, n_samples: int, n_windows: int, device: torch.device) -> None:
         state = PartialState()
         rank, world = state.process_index, state.num_processes
-        spare = -sync_windows(n_samples * world) % world
+        spare = -sync_windows(n_samples * world) % world if n_windows else 0
         total = n_windows * world - spare
-        places = torch.arange(rank, n_windows * world, world, device=device)
+        places = rank + world * torch.arange(n_windows, device=device)
         self.own = slice(rank, None, world), places % max(total, 1)
         self.totals = n_samples * world, total
         self.counted, self.world = places < total, world
