@@ -31,6 +31,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with config.yaml, and the shards and the autoencoder that a training reads."""
     write_noise(*_shards(tmp_path))
     write_autoencoder(tmp_path / AUTOENCODER)
+    (tmp_path / "results/demo/latents.parquet").touch()  # the ledger that must have passed before
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
     return tmp_path
 
