@@ -123,7 +123,7 @@ def _places(folder: Path, clips: Sequence[str], external: bool) -> Mapping[str, 
 
 
 def _not_made(folders: Collection[Path], shard: Path) -> dict[Path | None, Outcome[Any]]:
-    """Return the videos of a shard that, by the ledger beside their folders, were not made; older ones may lie there."""
+    """Return the videos of a shard that its ledger says were not made; older ones may lie in their places."""
     lost: dict[Path | None, Outcome[Any]] = {}
     for folder in folders:
         ledger = folder.parents[1] / "sampled" / f"{shard.stem}.parquet"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import json
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +27,7 @@ from syncdiff.artifacts import Ledger, read_parquet
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus import plan as planning
 from syncdiff.corpus.account import account
+from syncdiff.corpus.demo import render_corpus
 from syncdiff.corpus.listing import refresh
 from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
@@ -40,6 +44,7 @@ from syncdiff.synthesis import split as synthesis
 from tests.evaluation.drawn import N_FRAMES, SIZE, DrawnLandmarker, drawing, sound
 from tests.evaluation.drawn import sample as scored_sample
 from tests.members import crop_bytes, wav_bytes
+from tests.workflow.conftest import run_snakemake
 
 CPU = torch.device("cpu")
 WORLD = {
@@ -471,6 +476,52 @@ def test_a_damaged_note_is_named(tmp_path: Path) -> None:
     (tmp_path / "retry/00000.json").write_text("{}")
     with pytest.raises(UserError, match=r"retry/00000\.json: damaged; delete it"):
         attempts(tmp_path)
+
+
+@pytest.fixture
+def talkers(tmp_path: Path) -> Path:
+    """A folder with three rendered people in `corpus`, whose videos are links into `disk`, and its config."""
+    demo = {"corpus": {"demo": {"identities": 3, "clips_per_identity": 1, "seconds": 1.2}}}
+    render_corpus(parse_config(demo), tmp_path / "rendered", workers=1)
+    (tmp_path / "disk").mkdir()
+    for name, video in zip("abc", sorted((tmp_path / "rendered").rglob("*.mp4")), strict=True):
+        video.rename(tmp_path / f"disk/{name}.mp4")
+        (tmp_path / "corpus" / name).mkdir(parents=True)
+        (tmp_path / f"corpus/{name}/1.mp4").symlink_to(tmp_path / f"disk/{name}.mp4")
+    given = {"corpus": {"kind": "folder", "root": str(tmp_path / "corpus")}, "plan": {"frames_per_shard": 250}}
+    (tmp_path / "config.yaml").write_text(json.dumps(given))
+    return tmp_path
+
+
+def shard_of(plan: Path, clip: str) -> str:
+    row = read_parquet(plan).set_index("clip").loc[clip]
+    return f"{row['split']}/faces/{row['shard']}"
+
+
+@pytest.mark.slow
+def test_a_video_that_is_away_for_a_while_makes_its_shard_again_and_no_other(talkers: Path) -> None:
+    results, video = talkers / "results/folder", talkers / "disk/b.mp4"
+    shards = "test/faces/00000", "train/faces/00000", "train/faces/00001"
+    wanted = [f"results/folder/{shard}.parquet" for shard in shards]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_snakemake, "--", *wanted, folder=talkers)
+        while not (results / "plan/clips.parquet").exists() and not running.done():
+            time.sleep(0.01)
+        video.rename(talkers / "away.mp4")  # the faces take seconds to begin
+        run = running.result()
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "1 failed (first: b/1.mp4: No such file or directory)" in run.stdout + run.stderr
+    shard = shard_of(results / "plan/clips.parquet", "b/1.mp4")
+    before = {path: path.read_bytes() for path in results.rglob("*.parquet") if shard not in str(path)}
+    away = run_snakemake("--", *wanted, folder=talkers)
+    assert away.returncode == 1
+    assert "corpus: 1 of 3 videos are not there" in away.stdout + away.stderr
+    (talkers / "away.mp4").rename(video)
+    again = run_snakemake("--", *wanted, folder=talkers)
+    assert re.findall(r"^(?:local)?rule (\w+):$", again.stdout + again.stderr, re.MULTILINE) == ["faces"]
+    assert read_parquet(results / f"{shard}.parquet")["status"].tolist() == ["ok"]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert "Nothing to be done" in (still := run_snakemake("--", *wanted, folder=talkers)).stdout + still.stderr
 
 
 # ---- the tools on files that cannot be read ----------------------------------------------------------------------
