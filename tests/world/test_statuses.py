@@ -344,8 +344,8 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def scores_of(root: Path, method: str, videos: Path | None) -> pd.DataFrame:
-    evaluate = {"bootstrap": 20, "protocols": ["paired"], "external": {"echo": str(root / "echo")}}
+def scores_of(root: Path, method: str, videos: Path | None, protocols: Sequence[str] = ("paired",)) -> pd.DataFrame:
+    evaluate = {"bootstrap": 20, "protocols": list(protocols), "external": {"echo": str(root / "echo")}}
     run, out = config(root / "corpus", evaluate=evaluate, faces={"size": SIZE}), root / f"runs/{method}/scores.parquet"
     score_method(run, method, [root / "shards/00000.tar"], videos, root / "syncnet.safetensors", out, CPU)
     return read_parquet(out)
@@ -412,6 +412,15 @@ def test_a_crop_or_another_length_is_rejected_and_no_video_failed(late: Path) ->
     (late / "echo/a/1.avi").unlink()
     with pytest.raises(UserError, match=r"^score echo: none of 2 clips came out \(2 x no video of this clip\)"):
         scores_of(late, "echo", late / "echo")
+
+
+def test_a_protocol_without_a_video_does_not_stop_the_others(late: Path) -> None:
+    (late / "echo/paired").mkdir(parents=True)
+    for name in LATE:
+        lossless(late / f"echo/cross/{name}.avi", list(read_frames(late / f"corpus/{name}.mp4")))
+    rows = scores_of(late, "echo", late / "echo", ["paired", "cross"]).query("clip != ''")
+    assert set(rows[rows["protocol"] == "paired"]["status"]) == {"failed"}
+    assert set(rows[rows["protocol"] == "cross"]["status"]) == {"ok"}
 
 
 def test_a_score_of_sources_that_are_gone_is_an_error(late: Path) -> None:
