@@ -207,9 +207,11 @@ class Ledger:
         note_failures(path, self.failures)
 
     def summary(self) -> str:
-        """Return, for example, `faces: 12 in, 10 ok, 2 rejected, 0 failed`."""
+        """Return, for example, `faces: 12 in, 10 ok, 2 rejected, 0 failed`; what has failed is named."""
         counts = {status: sum(row["status"] == status for row in self.rows) for status in ("ok", "rejected", "failed")}
-        return f"{self.stage}: {len(self.rows)} in, " + ", ".join(f"{n} {status}" for status, n in counts.items())
+        failed = [f" (first: {row['clip']}: {row['reason']})" for row in self.rows if row["status"] == "failed"]
+        counted = ", ".join(f"{n} {status}" for status, n in counts.items())
+        return f"{self.stage}: {len(self.rows)} in, {counted}{''.join(failed[:1])}"
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def _reasons(rows: pd.DataFrame) -> str:
 
 
 def _stop_if_nothing_is_left(split: str, rows: pd.DataFrame, last: str) -> None:
-    if not ((rows["stage"] == last) & (rows["status"] == "ok")).any():
+    if len(rows) and not ((rows["stage"] == last) & (rows["status"] == "ok")).any():
         raise UserError(
             f"{split}: none of {rows['clip'].nunique()} clips is left ({_reasons(rows)}); "
             "mend the cause or give other clips, and run again"

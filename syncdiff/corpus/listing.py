@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,11 +64,15 @@ def refresh(config: Config, folder: Path, plan: Path) -> Path:
     Args:
         folder: also holds seen.parquet, the stamp of each video as it was last seen and as it is listed.
         plan: plan/clips.parquet, made or not.
+
+    Raises:
+        UserError: as `list_clips`, or more than `max_failed_fraction` of the videos are not there now.
     """
     listing = list_clips(config)
     prefix = prefix_of(config.corpus_root)
     now = {clip.video.removeprefix(prefix): clip.stamp for clip in listing if clip.stamp}
     seen = _seen(folder / SEEN)
+    _stop_if_gone(listing, {f"{prefix}{video}" for video in seen}, config.max_failed_fraction)
     moved = {video for video, stamp in now.items() if video in seen and seen[video][0] != stamp}
     same_size = [video for video in moved if seen[video][1].split("@")[0] == now[video].split("@")[0]]
     changed = moved - same_as_planned(config.corpus_root, same_size, plan)
@@ -82,6 +86,25 @@ def refresh(config: Config, folder: Path, plan: Path) -> Path:
     if seen != (state := {video: (now[video], listed[video]) for video in now}):
         _write(folder / SEEN, {"video": list(state), "stamp": list(now.values()), "listed": list(listed.values())})
     return path
+
+
+def _stop_if_gone(listing: Listing, seen: Collection[str], limit: float) -> None:
+    """Refuse a corpus of which too much is not there, before a new plan makes everything run again.
+
+    Args:
+        listing: of the corpus.
+        seen: the videos that it had the last time: some may lie in folders that cannot be read now.
+        limit: `max_failed_fraction`.
+    """
+    unread = tuple(f"{clip.video}/" for clip in listing if clip.fault)
+    gone = [clip.video for clip in listing if not (clip.stamp or clip.reason or clip.fault)]
+    gone += sorted(video for video in seen if video.startswith(unread)) or list(unread)
+    listed = sum(bool(clip.stamp) for clip in listing) + len(gone)
+    if len(gone) > limit * listed:
+        raise UserError(
+            f"corpus: {len(gone)} of {listed} videos are not there or cannot be read, more than max_failed_fraction "
+            f"{limit:g} (first: {gone[0]}); bring them back and run again, or raise max_failed_fraction"
+        )
 
 
 def _replaced(clip: ListedClip, video: str, listed: Mapping[str, str]) -> ListedClip:

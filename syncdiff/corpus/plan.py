@@ -173,5 +173,6 @@ def _check_train(ledger: Ledger) -> None:
     if not train:
         raise UserError("plan: train lists no clip; correct train.txt, or lower corpus.test_fraction")
     reason, n = Counter(row["reason"] for row in train).most_common(1)[0]
-    message = f"plan: all {len(train)} clips of train are rejected ({n} x {reason})"
+    became = " or ".join(sorted({row["status"] for row in train}, reverse=True))
+    message = f"plan: all {len(train)} clips of train are {became} ({n} x {reason})"
     raise UserError(f"{message}; run `syncdiff corpus check` on the corpus, or widen the config's plan section")

@@ -89,9 +89,12 @@ def _ask_the_system(source: Path | str | bytes) -> None:
         MemoryError: not even the memory for ordinary pictures is left.
     """
     if not isinstance(source, bytes) and "\0" not in str(source) and not _is_special(Path(source)):
-        with Path(source).open("rb", buffering=0) as file:
-            while file.read(READ_BYTES):
-                pass
+        try:
+            with Path(source).open("rb", buffering=0) as file:
+                while file.read(READ_BYTES):
+                    pass
+        except OSError as error:  # of reading, it does not say where
+            raise OSError(error.errno, error.strerror, str(source)) from None
     np.empty(ORDINARY_BYTES, np.uint8)
 
 

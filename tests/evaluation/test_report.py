@@ -23,7 +23,8 @@ def reported(faked: Faked) -> Faked:
         out = faked.root / f"runs/{method}/scores.parquet"
         score_method(faked.config, method, [faked.shard], videos, faked.syncnet, out, torch.device("cpu"))
     paths = [faked.root / f"runs/{method}/scores.parquet" for method in ("real", "syncdiff")]
-    write_table(faked.config, paths, faked.root / "table.csv", faked.root / "table.parquet")
+    config = faked.config.model_copy(update={"max_failed_fraction": 1.0})  # half of its videos are not there
+    write_table(config, paths, faked.root / "table.csv", faked.root / "table.parquet")
     steps = np.arange(10, 210, 10)
     curve = pd.DataFrame({"step": steps, "learning_rate": 1e-3, "loss": 1 / steps})
     curve.to_csv(faked.root / "loss.csv", index=False)

@@ -118,9 +118,10 @@ def test_broken_file_is_rejected(tmp_path: Path, content: bytes, reason: str) ->
             read(path)
 
 
-def test_missing_file_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ClipRejected, match="No such file"):
-        probe(tmp_path / "none.mp4")
+def test_missing_file_is_an_error_of_the_world_and_not_of_the_clip(tmp_path: Path) -> None:
+    for read in (probe, read_audio, lambda p: list(read_frames(p))):
+        with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
+            read(tmp_path / "none.mp4")
 
 
 def test_truncated_file_is_rejected_or_shorter(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.workflow.conftest import ROOT, TINY, Snakemake
 
 pytestmark = pytest.mark.slow
 
-MODELS = {"autoencoder", "latents", "train", "baseline", "sample", "score", "table", "report"}
+MODELS = {"autoencoder", "latents", "encoded", "train", "baseline", "sample", "score", "table", "report"}
 SHARDS = {"shard", "ledger", "syncnet", *MODELS}
 FEATURES = {"faces", "priors", "speech", *SHARDS}
 ALL = {"demo_corpus", "plan", *FEATURES}

@@ -27,7 +27,7 @@ rule plan:
     input:
         **corpus_lists(),
     output:
-        f"{OUT}/plan/clips.parquet",
+        update(f"{OUT}/plan/clips.parquet"),  # where the corpus is gone, the older plan stays
     log:
         f"{OUT}/logs/plan.log",
     benchmark:
