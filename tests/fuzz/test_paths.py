@@ -14,6 +14,7 @@ from syncdiff.config import Config, parse_config
 from syncdiff.corpus.account import account
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.corpus.plan import plan_corpus
+from syncdiff.errors import UserError
 from syncdiff.faces.extract import extract_shard
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
@@ -107,7 +108,8 @@ def check_videos(config: Config, out: Path) -> None:
         first | {"__key__": str(i), "json": to_json(about(first) | {"clip": clip})} for i, clip in enumerate(outside)
     ]
     write_shard(odd, samples)
-    assert sample_baseline(config, "frozen", odd, out, out / "odd videos", out / "odd.parquet", device) == []
+    with pytest.raises(UserError, match="none of 3 videos came out"):
+        sample_baseline(config, "frozen", odd, out, out / "odd videos", out / "odd.parquet", device)
     rows_of_odd = read_parquet(out / "odd.parquet")
     assert set(rows_of_odd["status"]) == {"rejected"}
     assert all("leads out of" in reason for reason in rows_of_odd["reason"])
