@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
+from syncdiff.artifacts import MAX_NAME_BYTES
 from syncdiff.corpus.split import ListedClip, Listing, n_held_out, prefix_of, printable, rank_by_hash, unreadable
 from syncdiff.errors import UserError
 from syncdiff.tree import left_out, walk
@@ -13,7 +14,7 @@ from syncdiff.tree import left_out, walk
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
-MAX_NAME_BYTES = 255 - len(".mp4")  # of a file's name, on nearly every file system, with room for what is put behind it
+LONGEST_NAME = MAX_NAME_BYTES - len(".mp4")  # which is put behind it
 
 
 def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> Listing:
@@ -65,6 +66,6 @@ def _splits(groups: Collection[str], val_fraction: float, test_fraction: float) 
 def _listed(root: Path, video: str, stamp: str, split: str) -> ListedClip:
     clip, reason = printable(video)
     n_bytes = len(os.fsencode(video.rpartition("/")[2]))
-    if n_bytes > MAX_NAME_BYTES:
-        reason = f"its name of {n_bytes} bytes leaves no room for .mp4 behind it; shorten it to {MAX_NAME_BYTES}"
+    if n_bytes > LONGEST_NAME:
+        reason = f"its name of {n_bytes} bytes leaves no room for .mp4 behind it; shorten it to {LONGEST_NAME}"
     return ListedClip(clip, split, f"{prefix_of(root)}{clip}", reason, stamp=stamp)
