@@ -35,6 +35,7 @@ R = TypeVar("R")
 
 LEDGER_COLUMNS = ["clip", "stage", "status", "reason"]
 LOG_EVERY_S = 10.0
+MAX_NAME_BYTES = 255  # of one file's name, on nearly every file system
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 CLIP_LIMIT_S = 2 * 3600.0  # for one clip in one stage: an hour of 1080p takes the slowest stage less on a slow core
 NATIVE_GRACE_S = 60.0  # beyond the limit, after which a worker that does not even come back to Python is ended
@@ -72,8 +73,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the name under which `atomic` writes a file."""
-    return path.with_name(f".{path.stem}.tmp{path.suffix}")
+    """Return the name under which `atomic` writes a file: always the same, and of a long name a digest."""
+    name = f".{path.stem}.tmp{path.suffix}"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.tmp{path.suffix}"
+    return path.with_name(name)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from syncdiff.artifacts import (
     inside,
     read_parquet,
     scratch,
+    temporary_name,
     time_limit,
     write_parquet,
     write_text,
@@ -70,6 +71,18 @@ def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".out.tmp.txt"]
     write_text(target, "whole")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.txt", "whole")]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "stem", ["x" * 247, "é" * 123 + "x", "x" * 251], ids=["251 bytes", "of two bytes each", "255 bytes"]
+)
+def test_the_longest_names_are_written_and_each_has_one_temporary_name(tmp_path: Path, stem: str) -> None:
+    target, other = tmp_path / f"{stem}.mp4", tmp_path / f"y{stem[1:]}.mp4"
+    with atomic(target) as temporary, atomic(other) as of_the_other:
+        assert temporary.suffix == ".mp4"
+        assert temporary == temporary_name(target) != of_the_other
+    assert sorted(tmp_path.iterdir()) == sorted([target, other])
 
 
 @pytest.mark.quick

@@ -22,12 +22,14 @@ from syncdiff.corpus.lrs import HELD_OUT, recognise
 from syncdiff.corpus.plan import Facts, looks, verdict
 from syncdiff.corpus.split import ListedClip
 from syncdiff.faces.landmarks import open_landmarker
+from syncdiff.media.clock import n_shown
 from syncdiff.media.video import FPS, read_frames
 from syncdiff.tree import left_out, walk
 
 EXAMPLES = 3
 FACE_CLIPS = 20  # evenly spaced, in which faces are counted
-FACE_FRAMES = (0, 25, 50)
+FACE_PICTURES = 8  # of each, spread over it, or over the beginning of a long one: reaching them takes decoding
+FACE_SECONDS = 30
 # What to do about a problem, by words of it.
 FIXES = {
     "missing": "put the file there, or take it out of the list",
@@ -77,7 +79,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
     report = Report(path, settings.corpus.kind)
     report.notes |= listing.notes
     readable: list[tuple[ListedClip, Facts]] = []
-    good: list[ListedClip] = []
+    good: list[tuple[ListedClip, Facts]] = []
     for clip, look in looks(listing, workers, "check"):
         report.clips[clip.split] += 1
         facts = look.outcome.value
@@ -85,7 +87,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
         if facts:
             readable.append((clip, facts))
         if facts and outcome.status == "ok":
-            good.append(clip)
+            good.append((clip, facts))
             report.good[clip.split] += 1
             report.seconds[clip.split] += facts.probe.duration_s
         else:
@@ -184,18 +186,20 @@ def _compare_with_tree(report: Report, clips: Sequence[ListedClip]) -> None:
     report.notes |= left_out(tree)
 
 
-def _faces(report: Report, config: Config, clips: Sequence[ListedClip]) -> None:
+def _faces(report: Report, config: Config, clips: Sequence[tuple[ListedClip, Facts]]) -> None:
     """Count the faces in a few pictures of some clips: which of several speaks, the pictures alone do not tell."""
     chosen = clips[:: -(-len(clips) // FACE_CLIPS)] if clips else []
     landmarker = open_landmarker(config.faces, config.device)
 
-    def most(clip: ListedClip) -> int:
-        frames = islice(read_frames(clip.video), max(FACE_FRAMES) + 1)
-        some = (frame for index, frame in enumerate(frames) if index in FACE_FRAMES)
-        return max((len(faces) for faces in landmarker.track(some)), default=0)
+    def most(clip: tuple[ListedClip, Facts]) -> int:
+        listed, facts = clip
+        step = max(1, min(n_shown(facts.probe.duration_s), FACE_SECONDS * FPS) // FACE_PICTURES)
+        some = islice(read_frames(listed.video), 0, FACE_PICTURES * step, step)
+        # Each picture by itself: a tracker that follows a face looks for others now and then only.
+        return max((len(next(landmarker.track([picture]))) for picture in some), default=0)
 
-    counts = {clip.clip: attempt(most, clip).value for clip in chosen}
-    looked = f"(looked at {len(chosen)} of {len(clips)} clips, {len(FACE_FRAMES)} pictures each)"
+    counts = {clip[0].clip: attempt(most, clip).value for clip in chosen}
+    looked = f"(looked at {len(chosen)} of {len(clips)} clips, {FACE_PICTURES} pictures each)"
     if several := [clip for clip, n in counts.items() if n and n > 1]:
         report.notes[f"several faces in a picture, of which one is taken {looked}"] = several
     if none := [clip for clip, n in counts.items() if n == 0]:

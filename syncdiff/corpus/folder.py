@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from syncdiff.artifacts import MAX_NAME_BYTES
 from syncdiff.corpus.split import ListedClip, Listing, n_held_out, prefix_of, printable, rank_by_hash, unreadable
 from syncdiff.errors import UserError
 from syncdiff.tree import left_out, walk
@@ -13,7 +14,7 @@ from syncdiff.tree import left_out, walk
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
-MAX_NAME_BYTES = 255 - len(".mp4")  # of a file's name, on nearly every file system, with room for what is put behind it
+LONGEST_NAME = MAX_NAME_BYTES - len(".mp4")  # which is put behind it
 
 
 def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> Listing:
@@ -39,7 +40,8 @@ def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> Listi
     if common:
         notes["all videos lie in one folder: split by what lies in it, not by speaker"] = [f"{common}/"]
     split_of = _splits({_top(video, common) for video in tree.files}, val_fraction, test_fraction)
-    clips = [_listed(root, video, stamp, split_of[_top(video, common)]) for video, stamp in tree.files.items()]
+    prefix = prefix_of(root)
+    clips = [_listed(prefix, video, stamp, split_of[_top(video, common)]) for video, stamp in tree.files.items()]
     clips += [unreadable(root, folder, "train", fault) for folder, fault in sorted(tree.unreadable.items())]
     return Listing(sorted(clips), notes)
 
@@ -50,7 +52,7 @@ def _common_folder(videos: Collection[str]) -> str:
 
 
 def _top(video: str, common: str) -> str:
-    return PurePosixPath(video).relative_to(common).parts[0]
+    return video[len(common) + 1 if common else 0 :].partition("/")[0]
 
 
 def _splits(groups: Collection[str], val_fraction: float, test_fraction: float) -> dict[str, str]:
@@ -62,9 +64,9 @@ def _splits(groups: Collection[str], val_fraction: float, test_fraction: float) 
     return splits | dict.fromkeys(ranked[:n_test], "test")
 
 
-def _listed(root: Path, video: str, stamp: str, split: str) -> ListedClip:
+def _listed(prefix: str, video: str, stamp: str, split: str) -> ListedClip:
     clip, reason = printable(video)
     n_bytes = len(os.fsencode(video.rpartition("/")[2]))
-    if n_bytes > MAX_NAME_BYTES:
-        reason = f"its name of {n_bytes} bytes leaves no room for .mp4 behind it; shorten it to {MAX_NAME_BYTES}"
-    return ListedClip(clip, split, f"{prefix_of(root)}{clip}", reason, stamp=stamp)
+    if n_bytes > LONGEST_NAME:
+        reason = f"its name of {n_bytes} bytes leaves no room for .mp4 behind it; shorten it to {LONGEST_NAME}"
+    return ListedClip(clip, split, f"{prefix}{clip}", reason, stamp=stamp)

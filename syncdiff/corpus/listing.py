@@ -77,7 +77,8 @@ def refresh(config: Config, folder: Path, plan: Path) -> Path:
     same_size = [video for video in moved if seen[video][1].split("@")[0] == now[video].split("@")[0]]
     changed = moved - same_as_planned(config.corpus_root, same_size, plan)
     listed = {v: now[v] if v in changed or v not in seen else seen[v][1] for v in now}
-    clips = [_replaced(clip, clip.video.removeprefix(prefix), listed) for clip in listing]
+    videos = [clip.video.removeprefix(prefix) for clip in listing]
+    clips = [ListedClip(*clip[:2], v, *clip[3:5], listed.get(v, "")) for clip, v in zip(listing, videos, strict=True)]
     path = folder / f"{_digest(clips)}.parquet"
     if not path.exists():
         for note in note_lines(listing.notes):
@@ -105,10 +106,6 @@ def _stop_if_gone(listing: Listing, seen: Collection[str], limit: float) -> None
             f"corpus: {len(gone)} of {listed} videos are not there or cannot be read, more than max_failed_fraction "
             f"{limit:g} (first: {gone[0]}); bring them back and run again, or raise max_failed_fraction"
         )
-
-
-def _replaced(clip: ListedClip, video: str, listed: Mapping[str, str]) -> ListedClip:
-    return clip._replace(video=video, stamp=listed.get(video, ""))
 
 
 def same_as_planned(root: Path, videos: Sequence[str], plan: Path) -> set[str]:

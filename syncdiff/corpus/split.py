@@ -44,7 +44,7 @@ def unreadable(root: Path, path: str, split: str, fault: str) -> ListedClip:
     return ListedClip(f"{name}/", split, f"{prefix_of(root)}{name}", fault=f"the folder cannot be read: {fault}")
 
 
-def is_file(path: str) -> bool:
+def is_file(path: Path | str) -> bool:
     """Say whether a regular file lies at a path that comes from data: one that no file can have is no file."""
     try:
         return Path(path).is_file()

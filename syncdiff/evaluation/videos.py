@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from syncdiff.config import Config
+from syncdiff.corpus.split import is_file
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.container import FPS
 from syncdiff.media.video import probe, read_frames
@@ -64,7 +65,7 @@ def videos_of(folder: Path, clips: Iterable[str]) -> dict[str, Path]:
 
 def video_of(folder: Path, clip: str) -> Path:
     """Return another method's video of a clip: the first that is there of `names_of`, else <clip>.mp4."""
-    return next((path for name in names_of(clip) if (path := folder / name).is_file()), folder / f"{clip}.mp4")
+    return next((path for name in names_of(clip) if is_file(path := folder / name)), folder / f"{clip}.mp4")
 
 
 def names_of(clip: str) -> Iterator[str]:

@@ -201,3 +201,12 @@ def test_a_clip_id_with_a_suffix_may_be_the_name_of_its_video(tmp_path: Path) ->
     (tmp_path / "x").mkdir()
     (tmp_path / "x/talk.mov").touch()
     assert video_of(tmp_path, "x/talk.mov") == tmp_path / "x/talk.mov"
+
+
+@pytest.mark.quick
+def test_another_methods_video_of_a_clip_with_the_longest_name_is_found(tmp_path: Path) -> None:
+    clip = f"speaker/{'x' * 247}.mp4"  # .webm behind it, or the folder's name before it, is more than a name holds
+    assert video_of(tmp_path, clip) == tmp_path / f"{clip}.mp4"
+    (tmp_path / "speaker").mkdir()
+    (tmp_path / clip).touch()
+    assert video_of(tmp_path, clip) == tmp_path / clip

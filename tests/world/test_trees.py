@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,23 @@ def test_check_counts_what_the_plan_then_has_and_names_the_fix(
     assert "1 x cannot be decoded: empty file: p0/bad.mp4 -> play it" in printed
     assert "note: 1 x hidden or made by the system: left out: .Trash/" in printed
     assert "looked at 4 of 4 clips" in printed
+
+
+class SecondFaceLate:
+    """Sees a second face in bright pictures, but not while it follows the first: like a real tracker."""
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        for index, frame in enumerate(frames):
+            yield [np.zeros((68, 2), np.float32)] * (2 if frame.mean() > 200 and index == 0 else 1)
+
+
+def test_check_sees_several_faces_that_come_late_in_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.full((64, 64, 3), 250 if index > 80 else 9, np.uint8) for index in range(100)]
+    for name in ("1", "2"):
+        write_video(tmp_path / f"{name}.mp4", frames, [np.ones(64000, np.int16)])
+    monkeypatch.setattr("syncdiff.corpus.check.open_landmarker", lambda *_: SecondFaceLate())
+    notes = check_corpus(tmp_path).notes
+    assert [clips for note, clips in notes.items() if note.startswith("several faces")] == [["1.mp4", "2.mp4"]]
 
 
 def test_check_says_that_there_is_no_test_split(clip: Path, tmp_path: Path) -> None:
