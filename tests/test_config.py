@@ -126,9 +126,9 @@ def test_numbers_and_truths_as_text_are_what_they_say() -> None:
 
 def test_paths_have_their_home_folder_and_look_like_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     given = ["~/my videos", "~", "./a//b/", "-x", "./~x", "./null", "$HOME/é"]
-    home = "/home/me"
+    home = "/users/me"
     expected = [f"{home}/my videos", home, "a/b", f"{tmp_path}/-x", f"{tmp_path}/~x", f"{tmp_path}/null", "$HOME/é"]
     for path, want in zip(given, expected, strict=True):
         external = {"row": path}
@@ -139,7 +139,7 @@ def test_paths_have_their_home_folder_and_look_like_no_option(tmp_path: Path, mo
         assert parse_config(config.model_dump()) == config  # a stage reads again what the workflow has read
     for key in ("speech.checkpoint", "autoencoder.pretrained", "syncnet.weights", "evaluate.inception", "corpus.root"):
         section, name = key.split(".")
-        assert getattr(getattr(parse_config({section: {name: "~/x"}}), section), name) == "/home/me/x"
+        assert getattr(getattr(parse_config({section: {name: "~/x"}}), section), name) == "/users/me/x"
 
 
 @pytest.mark.parametrize(

@@ -79,16 +79,23 @@ def score_method(
             rows += _lost(settings, clip, folders, outcome)
     n_clips = len({row["clip"] for row in rows})
     whole = {"clip": "", "scorer": judges_of(settings).fid_scorer, "n_expected": n_clips}
-    distances: dict[Path | None, dict[str, Any]] = {}
-    for protocol, folder in folders.items():
-        if folder not in distances:  # the same videos have the same distance
-            distances[folder] = fid_row(config, features[protocol])
-        rows.append({"protocol": protocol, **whole, **distances[folder]})
+    rows += [whole | row for row in _fid_rows(config, folders, features)]
     columns = [*SCORE_COLUMNS, "ci_low", "ci_high", "n_expected", "n_scored", "series"]
     frame = pd.DataFrame(rows, columns=columns).assign(method=method)
     _say(method, frame)
     write_parquet(out, frame.astype({"n_expected": "Int64", "n_scored": "Int64"}))
     note_failures(out, failures)
+
+
+def _fid_rows(
+    config: Config, folders: Mapping[str, Path | None], features: Mapping[str, Pairs]
+) -> Iterator[dict[str, Any]]:
+    """Yield the FID of each protocol; the same videos have the same."""
+    distances: dict[Path | None, dict[str, Any]] = {}
+    for protocol, folder in folders.items():
+        if folder not in distances:
+            distances[folder] = fid_row(config, features[protocol])
+        yield {"protocol": protocol, **distances[folder]}
 
 
 def _jobs(
