@@ -49,7 +49,7 @@ def measure(kind: str, corpus: Path, run: Path) -> dict[str, float]:
     (run / "config.yaml").write_text((ROOT / "config.yaml").read_text())
     snakemake = lambda: subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)  # noqa: E731
     first, second = seconds(snakemake), seconds(snakemake)
-    [listing] = [path for path in (run / f"results/{kind}/listing").glob("*.parquet") if path.name != "seen.parquet"]
+    [listing] = [path for path in (run / f"results/{kind}/.listing").glob("*.parquet") if path.name != "seen.parquet"]
     return {
         "first_dry_run_s": first,
         "second_dry_run_s": second,

@@ -26,13 +26,14 @@ with open(f"{workflow.basedir}/config/ablation.yaml") as file:
 try:
     CONFIG = parse_config(merge(EXPERIMENTS, config))
     OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
-    # The corpus is listed once, by the process that was called; its jobs are told where the list lies.
+    # The corpus is listed once, by the process that was called; its jobs are told where the list lies: hidden, for old
+    # lists stay there, of which no provenance tells.
     LISTING = ""
     if CONFIG.corpus.kind != "demo":
         LISTING = os.environ.get("SYNCDIFF_LISTING", "")
         if workflow.is_main_process or not LISTING:
             LISTING = str(
-                refresh(CONFIG, Path(OUT, "listing"), Path(OUT, "plan/clips.parquet"))
+                refresh(CONFIG, Path(OUT, ".listing"), Path(OUT, "plan/clips.parquet"))
             )
     SHARDS = {
         split: [f"{number:05d}" for number in range(count)]
