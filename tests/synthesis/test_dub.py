@@ -133,7 +133,7 @@ def test_a_video_without_a_face_is_named(config: Config, run: Path, tmp_path: Pa
         ("in.mp4/out.mp4", "in.mp4 is no folder; choose another"),
         ("pipe.mp4", "is no ordinary file"),
         ("left.mp4", "is the same file as .*left.tmp.mp4"),
-        ("n" * 251 + ".mp4", "cannot be written .File name too long"),
+        ("n" * 252 + ".mp4", "cannot be written .File name too long"),
         ("", "is a folder"),
     ],
 )

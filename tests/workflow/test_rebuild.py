@@ -122,7 +122,7 @@ def test_another_folder_and_one_core_give_the_same_bytes(finished: Path, snakema
     assert any(name.endswith("shards/00000.tar") for name in alone)
     both = alone.keys() & beside.keys()  # the second run has made what only `shards` asks for
     assert [name for name in both if alone[name] != beside[name]] == []
-    assert beside.keys() - alone.keys() == {"ledger.parquet", "table.parquet"}
+    assert beside.keys() - alone.keys() == {"ledger.parquet", "latents.parquet", "table.parquet"}
 
 
 def test_a_sync_loss_has_a_syncnet_of_its_own_and_another_one_scores(snakemake: Snakemake, tmp_path: Path) -> None:
