@@ -116,7 +116,7 @@ here = workflow.is_main_process and workflow.resource_settings.nodes is None
 if here and (CARDS := cards_here()):
     if "gpu" not in workflow.global_resources:
         workflow.global_resources["gpu"] = len(CARDS)
-    os.environ["SYNCDIFF_CARDS"] = ",".join(CARDS)
+    os.environ.update(SYNCDIFF_CARDS=",".join(CARDS))  # for jobs on this machine alone
 
 
 def any_of(*names):
