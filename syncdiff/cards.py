@@ -7,9 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-CARDS = (
-    "SYNCDIFF_CARDS"  # the workflow sets it to their names, with commas, where it runs jobs beside each other itself
-)
+# The workflow sets it to their names, with commas, where it runs jobs beside each other itself.
+CARDS = "SYNCDIFF_CARDS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _held: list[int] = []  # locks end with their process

@@ -199,7 +199,8 @@ def _faces(report: Report, config: Config, clips: Sequence[tuple[ListedClip, Fac
         return max((len(next(landmarker.track([picture]))) for picture in some), default=0)
 
     counts = {clip[0].clip: attempt(most, clip).value for clip in chosen}
-    looked = f"(looked at {len(chosen)} of {len(clips)} clips, {FACE_PICTURES} pictures each)"
+    pictures = f"{FACE_PICTURES} pictures of their first {FACE_SECONDS} s"
+    looked = f"(looked at {len(chosen)} of {len(clips)} clips, {pictures})"
     if several := [clip for clip, n in counts.items() if n and n > 1]:
         report.notes[f"several faces in a picture, of which one is taken {looked}"] = several
     if none := [clip for clip, n in counts.items() if n == 0]:

@@ -38,14 +38,11 @@ DETECT_EVERY = 25  # frames between looks for new faces while all known ones are
 MAX_FACES = 8  # the largest ones of a crowd
 VIEW_SIDE = 2.0  # side of a new view, in sides of the face's box: a neighbour shows by half at most
 VIEW_MARGIN = 0.15  # a face nearer to the edge of its view, in sides of its box, gets a new view
-# The detector sees 192 x 192 pixels and finds two thirds of the faces that have 9 of them, nearly all that have 14.
-TILE = 540  # pixels a side
+TILE = 540  # pixels a side: the detector, which sees 192, is then left 9 of a face of 25
 MAX_TILES = 24  # along the longer side
 BEYOND = 640  # pixels a side of a view that reaches beyond the picture: its face is large
-# The detector's scores on 156 pictures of 10 faces, upright and turned: what it takes for upright in a turned one has
-# hardly ever 0.8. Summed over the three `_looks`, the right turn has the most wherever two of them see the face.
-SURE = 0.8
-CLEAR = 1.2
+SURE = 0.8  # of a detector's score: what it takes for upright in a turned picture hardly ever has that
+CLEAR = 1.2  # of the scores summed over the three `_looks`: two of them see the face
 
 
 class FaceMeshLandmarker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -22,6 +21,7 @@ from syncdiff.errors import ClipRejected
 from syncdiff.media.clock import Clock, decoded, picture_shifts, picture_start, refuse_late_sound
 from syncdiff.media.container import (
     FPS,
+    are_unnamed,
     audio_stream,
     continuous,
     frame_time,
@@ -34,7 +34,6 @@ WAV_BLOCK = 65_536  # samples that are streamed at a time
 MAX_CHANNELS = 64  # that libav mixes
 PHASE_EVERY = 50  # frames: about once a second
 CANCELLED = 1e-4  # of the power of the channels is left in their mean: 40 dB below
-UNNAMED = re.compile(r"\d+ channels|ambisonic")  # layouts for which libav has no rule, or only a guess
 
 
 def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
@@ -168,7 +167,7 @@ def _resample(first: AudioFrame, rest: Iterable[AudioFrame]) -> Iterator[np.ndar
         graph.add("aformat", f"sample_fmts=s16:channel_layouts=mono:sample_rates={SAMPLE_RATE}"),
         graph.add("abuffersink"),
     ]
-    if first.layout.nb_channels > 2 and UNNAMED.match(layout):
+    if are_unnamed(first.layout.nb_channels, layout):
         n = first.layout.nb_channels
         mean = "mono|c0=" + "+".join(f"{1 / n}*c{channel}" for channel in range(n))
         nodes[1:1] = [graph.add("aformat", "sample_fmts=dblp"), graph.add("pan", mean)]  # integers it rounds n times

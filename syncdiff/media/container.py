@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -39,6 +40,7 @@ MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it wo
 MAX_DURATION_S = 24 * 3600
 SIDE_TRACKS = Disposition.dub | Disposition.comment | Disposition.karaoke | Disposition.descriptions
 SIDE_TRACKS |= Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.clean_effects
+UNNAMED = re.compile(r"\d+ channels|ambisonic")
 READ_BYTES = 2**20  # at a time
 ORDINARY_BYTES = 2**30  # who asks for more, and does not get it, has a broken header
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -160,6 +162,11 @@ def continuous(frames: Iterable[Timed]) -> Iterator[Timed]:
 def frame_time(frame: Frame) -> Fraction:
     """Return when a frame is due on the file's clock, in seconds; 0 where the file does not say."""
     return Fraction((frame.pts or 0) * (frame.time_base or 1))
+
+
+def are_unnamed(n_channels: int, layout: str) -> bool:
+    """Return whether nobody has said what channels stand for: libav has no rule to mix them, or only a guess."""
+    return n_channels > 2 and UNNAMED.match(layout) is not None
 
 
 def frame_rate(stream: VideoStream) -> Fraction:

@@ -11,12 +11,11 @@ import ffmpeg
 
 from syncdiff.errors import ClipRejected
 from syncdiff.media.clock import picture_start
-from syncdiff.media.container import SAFE, audio_stream, frame_time, open_media
+from syncdiff.media.container import SAFE, are_unnamed, audio_stream, frame_time, open_media
 
 MAX_RATE = 96_000  # of AAC
 MAX_CHANNELS = 8
 BITS_PER_CHANNEL = 128_000  # a second; ffmpeg takes less where the rate does not allow that
-UNNAMED = "channels"  # in the layout of channels that the file does not name, as in "9 channels"
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,6 @@ def track_of(path: Path, seconds: float) -> Track:
             raise ClipRejected("no sound in the audio stream")
         zero, index = frame_time(frame), stream.index
         channels, layout = context.channels, frame.layout.name
-    mean = channels > MAX_CHANNELS or (channels > 2 and UNNAMED in layout)
+    mean = channels > MAX_CHANNELS or are_unnamed(channels, layout)
     picture = picture_start(path)
     return Track(path, index, frame.sample_rate, channels, zero if picture is None else picture, seconds, mean)

@@ -10,8 +10,7 @@ What is the same to the bit, and what is not:
 - On a CPU, in one process, all of it: the same config, data and number of threads end in the same weights, stopped and
   resumed or not (tests/world/test_devices.py).
 - Processes that share a step see together what one would, at the same random numbers, but add up gradients in another
-  order: weights agree to rounding, and drift apart with the steps as rounding grows. Two processes, stopped and resumed
-  in any way, agree to the bit with two that were not. The same holds for another number of threads.
+  order: weights agree to rounding, and drift apart with the steps as rounding grows. So does another number of threads.
 - On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
   `grid_sample` (the denoiser's copies), of bilinear interpolation (these and the bottleneck) and of adaptive pools add
   up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.

@@ -1,6 +1,7 @@
 """The sync loss: it falls as lips match their sound, and teaches the denoiser alone."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from syncdiff.config import parse_config
-from syncdiff.diffusion.loss import DiffusionLoss
+from syncdiff.diffusion.loss import DiffusionLoss, Draws
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.diffusion.structure import StructureLoss
 from syncdiff.diffusion.sync import SyncLoss
@@ -16,7 +17,7 @@ from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.models.syncnet import SyncNet, mouth_pixels, mouth_view, save_syncnet
-from syncdiff.shards.windows import SYNC_SHIFTS
+from syncdiff.shards.windows import SYNC_SHIFTS, shared_sync_windows, sync_windows
 
 pytestmark = pytest.mark.quick
 CPU = torch.device("cpu")
@@ -140,3 +141,19 @@ def test_a_syncnet_of_other_pictures_is_refused(sync: SyncLoss, tmp_path: Path) 
     torch.save(SyncNet().state_dict(), tmp_path / "syncnet_v2.model")
     with pytest.raises(UserError, match="not trained on aligned crops"):
         SyncLoss(tmp_path / "autoencoder", tmp_path / "syncnet_v2.model", CPU)
+
+
+@pytest.mark.parametrize(("n_samples", "world"), [(40, 2), (48, 3), (96, 4), (64, 1)])
+def test_the_sync_loss_of_a_step_is_the_mean_over_its_windows_for_any_number_of_processes(
+    monkeypatch: pytest.MonkeyPatch, n_samples: int, world: int
+) -> None:
+    """Windows that come twice, so that all processes have as many, count once."""
+    of_windows = torch.rand(sync_windows(n_samples), generator=torch.Generator().manual_seed(0))
+    parts = []
+    for rank in range(world):
+        state = SimpleNamespace(process_index=rank, num_processes=world)
+        monkeypatch.setattr("syncdiff.diffusion.loss.PartialState", lambda state=state: state)
+        own, _ = shared_sync_windows(n_samples, rank, world)
+        draw = Draws(n_samples // world, len(own), torch.device("cpu"))
+        parts.append(draw.mean_over_windows(of_windows[own]))
+    assert float(torch.stack(parts).mean()) == pytest.approx(float(of_windows.mean()), rel=1e-6)

@@ -38,6 +38,7 @@ from syncdiff.latents import latents_shard
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.autoencoder import build_autoencoder, encode
 from syncdiff.models.syncnet import SyncNet, save_syncnet
+from syncdiff.provenance import verify
 from syncdiff.retries import Note, after, attempts, read_note, retry_note
 from syncdiff.shards.tar import npy, read_shard, to_json, write_shard
 from syncdiff.synthesis import split as synthesis
@@ -531,6 +532,7 @@ def test_a_video_that_is_away_for_a_while_makes_its_shard_again_and_no_other(tal
     assert read_parquet(results / f"{shard}.parquet")["status"].tolist() == ["ok"]
     assert all(path.read_bytes() == content for path, content in before.items())
     assert "Nothing to be done" in (still := run_snakemake("--", *wanted, folder=talkers)).stdout + still.stderr
+    assert verify(results).faults == []  # the lists of the corpus, old ones too, are no artifacts
 
 
 # ---- the tools on files that cannot be read ----------------------------------------------------------------------

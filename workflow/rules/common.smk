@@ -270,7 +270,7 @@ def crops_of(experiment):
     return "latents" if CONFIG.experiment(experiment).latents.stored else "shards"
 
 
-def passed(wildcards):
+def ledger_before_training(wildcards):
     """The ledger of the shards that an experiment's training reads, which is only written when not too many failed."""
     stored = crops_of(wildcards.experiment) == "latents"
     return ancient(f"{OUT}/{'latents' if stored else 'ledger'}.parquet")

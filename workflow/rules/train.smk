@@ -19,7 +19,7 @@ rule train:
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
-        ledger=passed,  # made anew, it changes nothing here
+        ledger=ledger_before_training,  # made anew, it changes nothing here
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
         report(
