@@ -48,6 +48,8 @@ UNREAD = "more follows that is not read, as in files joined byte by byte: join t
 EMPTY_SOUND = "a sound track without sound"
 LATE_SOUND = f"the sound begins more than {float(NOTABLE_S):g} s late: padded with silence"
 SHORT_SOUND = f"the sound ends more than {float(NOTABLE_S):g} s early: padded with silence"
+EARLY_SOUND = f"the sound begins more than {float(NOTABLE_S):g} s before the picture: what comes before is left out"
+LONG_SOUND = f"the sound goes on for more than {float(NOTABLE_S):g} s after the picture: what comes after is left out"
 CHOICE_OF_SOUND = "the first flagged default is heard, else the first"
 NO_PICTURE = "cannot be decoded: no picture in the video stream"
 OUT_OF_STEP = "broken timestamps: the clocks of picture and sound do not start anew together; join with a concat filter"
@@ -416,7 +418,11 @@ def _sound_notes(heard: tuple[Fraction, ...], zero: Fraction, duration: Fraction
         return
     begin, end = heard
     refuse_late_sound(begin - zero)
-    if begin - zero > NOTABLE_S:
-        yield LATE_SOUND
-    if zero + duration - end > NOTABLE_S:
-        yield SHORT_SOUND
+    late, missing = begin - zero, zero + duration - end  # seconds
+    odd = {
+        LATE_SOUND: late > NOTABLE_S,
+        EARLY_SOUND: -late > NOTABLE_S,
+        SHORT_SOUND: missing > NOTABLE_S,
+        LONG_SOUND: -missing > NOTABLE_S,
+    }
+    yield from (note for note, there in odd.items() if there)

@@ -395,22 +395,27 @@ def test_a_wav_that_was_streamed_or_cut_short(size: int | None, kept: float, tmp
     assert len(read_audio(tmp_path / "a.wav")) == pytest.approx(16000 * kept, abs=30)
 
 
-MISSING: dict[str, tuple[Callable[[Path], tuple[object, ...]], str]] = {
+MISSING: dict[str, tuple[Callable[[Path], tuple[object, ...]], tuple[str, ...]]] = {
     "begins late": (
         lambda path: ("-i", path, "-itsoffset", 0.8, "-i", path, "-map", "0:v", "-map", "1:a", "-c", "copy"),
-        clock.LATE_SOUND,
+        (clock.LATE_SOUND, clock.LONG_SOUND),  # the whole sound is moved
     ),
-    "ends early": (lambda path: ("-i", path, "-c:v", "copy", "-af", "atrim=0:0.4"), clock.SHORT_SOUND),
+    "ends early": (lambda path: ("-i", path, "-c:v", "copy", "-af", "atrim=0:0.4"), (clock.SHORT_SOUND,)),
+    "begins early": (
+        lambda path: ("-itsoffset", 0.8, "-i", path, "-i", path, "-map", "0:v", "-map", "1:a", "-c", "copy"),
+        (clock.EARLY_SOUND, clock.SHORT_SOUND),
+    ),
+    "ends late": (lambda path: ("-i", path, "-c:v", "copy", "-af", "apad=pad_dur=1"), (clock.LONG_SOUND,)),
 }
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("case", MISSING)
-def test_sound_that_is_missing_for_a_while_is_noted(case: str, suffix: str, tmp_path: Path) -> None:
+def test_sound_that_is_missing_for_a_while_or_cut_is_noted(case: str, suffix: str, tmp_path: Path) -> None:
     ff(*source(), *AAC, tmp_path / "a.mp4")
-    make, note = MISSING[case]
+    make, notes = MISSING[case]
     ff(*make(tmp_path / "a.mp4"), tmp_path / f"b{suffix}")
-    assert probe(tmp_path / f"b{suffix}").notes == (note,)
+    assert probe(tmp_path / f"b{suffix}").notes == notes
 
 
 def test_a_sound_track_without_packets(tmp_path: Path) -> None:
