@@ -40,7 +40,7 @@ rule autoencoder:
 
 rule latents:
     input:
-        shard=rules.shard.output.tar,
+        shard=rules.shards.output.tar,
         autoencoder=f"{AUTOENCODER}/config.json",
     output:
         tar=f"{OUT}/{{split}}/latents/{{shard}}.tar",
@@ -66,7 +66,7 @@ rule latents:
         " --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-rule encoded:
+use rule ledger as latents_ledger with:
     input:
         rules.plan.output,
         train_files("shards", "parquet"),
@@ -77,16 +77,9 @@ rule encoded:
         f"{OUT}/logs/latents.log",
     benchmark:
         f"{OUT}/benchmarks/latents.tsv"
-    conda:
-        "../../envs/syncdiff.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         config=of_stage("ledger"),
         version=version("ledger"),
         folder=lambda wildcards, output: folder_of(output[0]),
         splits=TRAIN_SPLITS,
-    shell:
-        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits} --stage latents"
-        " --config {params.config:q} 2>&1 | tee {log:q}"
+        stage=["--stage", "latents"],

@@ -156,7 +156,7 @@ def files(split, stage, suffix):
 def shards_of(split):
     """The shards of a split that a target cannot do without."""
     if split not in SHARDS:
-        raise WorkflowError(why_empty(CONFIG, split) + "; `shards` works without")
+        raise WorkflowError(why_empty(CONFIG, split) + "; `data` works without")
     return SHARDS[split]
 
 

@@ -2,7 +2,7 @@
 # OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, ablation.csv, report.html
 
 
-rule score:
+rule evaluate:
     input:
         shards=files("test", "shards", "tar"),
         syncnet=SYNCNET,
@@ -10,9 +10,9 @@ rule score:
     output:
         f"{OUT}/runs/{{method}}/scores.parquet",
     log:
-        f"{OUT}/logs/score-{{method}}.log",
+        f"{OUT}/logs/evaluate-{{method}}.log",
     benchmark:
-        f"{OUT}/benchmarks/score-{{method}}.tsv"
+        f"{OUT}/benchmarks/evaluate-{{method}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
     # Baselines are scored beside other jobs; what is sampled, when little else is left to do.
@@ -56,7 +56,7 @@ rule table:
 
 
 # The experiments of config/ablation.yaml beside the run that they change.
-rule compare:
+rule ablation:
     input:
         [f"{OUT}/runs/{name}/scores.parquet" for name in ["syncdiff", *ABLATION]],
     output:

@@ -38,9 +38,9 @@ rule baseline:
     output:
         f"{OUT}/runs/{{baseline}}/sampled/{{shard}}.parquet",
     log:
-        f"{OUT}/logs/sample-{{baseline}}/{{shard}}.log",
+        f"{OUT}/logs/baseline-{{baseline}}/{{shard}}.log",
     benchmark:
-        f"{OUT}/benchmarks/sample-{{baseline}}/{{shard}}.tsv"
+        f"{OUT}/benchmarks/baseline-{{baseline}}/{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
     threads: 1

@@ -3,7 +3,7 @@
 #   ledger.parquet, in which every clip of every stage so far is accounted for
 
 
-rule shard:
+rule shards:
     input:
         faces=rules.faces.output.tar,
         priors=rules.priors.output.tar,
@@ -54,5 +54,7 @@ rule ledger:
         version=version("ledger"),
         folder=lambda wildcards, output: folder_of(output[0]),
         splits=PREPARED_SPLITS,
+        stage=[],
     shell:
-        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits:q} --config {params.config:q} 2>&1 | tee {log:q}"
+        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits:q} {params.stage:q} --config {params.config:q}"
+        " 2>&1 | tee {log:q}"

@@ -30,7 +30,7 @@ rule speech:
 
 
 # AV-HuBERT is a network: its hidden states want a GPU, and the checkpoint.
-use rule speech as hidden_states with:
+use rule speech as speech_network with:
     input:
         faces=rules.faces.output.tar,
         checkpoint=speech_checkpoint,
