@@ -37,8 +37,8 @@ from syncdiff.models.syncnet import SyncNet, for_inference
 from syncdiff.shards.tar import encode_npy, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
 from syncdiff.speech.filterbank import STACKED_DIM
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.synthesis.generate import Networks, Target, generate
 from syncdiff.training.denoiser import muon
 from syncdiff.training.loop import Run, Trainer

@@ -161,12 +161,13 @@ def faces(
 ) -> None:
     """Track the speaker of each clip and write aligned crops, landmarks, transforms and audio."""
     if workers > 1:
-        prepare_workers("syncdiff.faces.extract")
-    from syncdiff.faces.extract import extract_shard
+        prepare_workers("syncdiff.faces.shard")
+    from syncdiff.faces.shard import faces_shard
 
     run = load_config(config)
     with provenance("faces", config, [plan], [out, ledger]):
-        extract_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
+        done = faces_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
+    print(done.summary())
 
 
 @app.command()
@@ -175,7 +176,8 @@ def priors(faces: Path, out: Path, ledger: Path, config: ConfigOption = "{}") ->
     from syncdiff.priors import priors_shard
 
     with provenance("priors", config, [faces], [out, ledger]):
-        priors_shard(load_config(config), faces, out, ledger)
+        done = priors_shard(load_config(config), faces, out, ledger)
+    print(done.summary())
 
 
 @app.command()
@@ -187,12 +189,13 @@ def speech(
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
-    """Extract the speech features FEATURE_SET (fbank, mel or avhubert<N>), one row per video frame."""
-    from syncdiff.speech.extract import speech_shard
+    """Extract the speech features FEATURE_SET (fbank, mel, mfcc, avhubert<N>, ...), one row per video frame."""
+    from syncdiff.speech.shard import speech_shard
 
     run = load_config(config)
     with provenance("speech", config, [faces], [out, ledger]):
-        speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
+        done = speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
+    print(done.summary())
 
 
 @app.command()
@@ -413,9 +416,11 @@ def features(
     device: DeviceOption = None,
 ) -> None:
     """Extract speech features of a sound or video file: (T, D) float32 .npy at 25 Hz."""
+    from syncdiff.shards.tar import write_npy
     from syncdiff.speech.extract import extract_features
 
-    rows = extract_features(audio, out, checkpoint, layer, frames, engine.value, device or "auto")
+    rows = extract_features(audio, checkpoint, layer, frames, engine.value, device or "auto")
+    write_npy(out, rows)
     print(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}")
 
 

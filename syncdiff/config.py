@@ -16,9 +16,20 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from syncdiff.errors import UserError
+from syncdiff.registry.landmarkers import LANDMARKERS
+from syncdiff.registry.speech_encoders import SPEECH_ENCODERS, feature_set
 
 ROOT_VARIABLE = "SYNCDIFF_CORPUS_ROOT"  # where the corpus lies, for the jobs of the workflow
 ROOT_ELSEWHERE = f"${ROOT_VARIABLE}"  # stands for it in the slice of a stage: a corpus that moved reruns nothing
@@ -66,6 +77,21 @@ class Section(BaseModel):
             key: _null(cls.model_fields[key].annotation, value) if key in cls.model_fields else value
             for key, value in values.items()
         }
+
+
+def _key_of(table: Mapping[str, Any]) -> tuple[AfterValidator, WithJsonSchema]:
+    """Return what makes a string the name of a part in a table of `registry`."""
+
+    def known(name: str) -> str:
+        if name not in table:
+            raise ValueError(f"not known; say {' or '.join(table)}")
+        return name
+
+    return AfterValidator(known), WithJsonSchema({"enum": list(table), "type": "string"})
+
+
+EncoderName = Annotated[str, *_key_of(SPEECH_ENCODERS)]
+LandmarkerName = Annotated[str, *_key_of(LANDMARKERS)]
 
 
 def _yaml_no(value: Any) -> Any:
@@ -120,7 +146,7 @@ class Plan(Section):
 class Faces(Section):
     """From video to aligned crops."""
 
-    backend: Literal["mediapipe", "face_alignment"] = Field("mediapipe", description="landmarker")
+    backend: LandmarkerName = Field("mediapipe", description=f"landmarker: {', '.join(LANDMARKERS)}")
     detector: Literal["sfd", "blazeface", "yunet"] = Field("sfd", description="face_alignment's face detector")
     weights: Place | None = Field(None, description="face_alignment: folder with its weights; null: its own download")
     size: int = Field(64, ge=32, le=512, multiple_of=16, description="side of the aligned crop in pixels")
@@ -138,7 +164,9 @@ class Priors(Section):
 class Speech(Section):
     """What the denoiser hears."""
 
-    encoder: Literal["avhubert", "mel"] = Field("avhubert", description="avhubert [P]; mel: Wav2Lip's, for ablation")
+    encoder: EncoderName = Field(
+        "avhubert", description=f"{', '.join(SPEECH_ENCODERS)}; avhubert is the paper's, mel Wav2Lip's, for ablation"
+    )
     checkpoint: Place | None = Field(None, description="AV-HuBERT checkpoint, fairseq .pt or converted .safetensors")
     frozen_layers: int = Field(0, ge=0, le=24, description="N: layers below stay frozen; 9 of 12 is the best row [S]")
     layers: int = Field(2, ge=1, le=24, description="without checkpoint: encoder layers trained from scratch")
@@ -149,9 +177,12 @@ class Speech(Section):
     @property
     def feature_set(self) -> str:
         """Name of the features that are stored: `fbank`, `mel`, or `avhubert<N>`, the hidden states after layer N."""
-        if self.encoder == "mel":
-            return "mel"
-        return f"avhubert{self.frozen_layers}" if self.frozen_layers else "fbank"
+        return feature_set(self.encoder, self.frozen_layers)
+
+    @model_validator(mode="after")
+    def _has_features(self) -> Speech:
+        feature_set(self.encoder, self.frozen_layers)
+        return self
 
 
 class Optimizer(Section):

@@ -28,7 +28,7 @@ from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import clip_key, encode_npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig
-from syncdiff.speech.extract import speech_shard
+from syncdiff.speech.shard import speech_shard
 from syncdiff.training.latents import latents_shard
 from tests.members import crop_bytes, wav_bytes
 

@@ -14,10 +14,10 @@ from av.video.frame import VideoFrame
 from scipy.signal import medfilt
 
 from syncdiff.config import Faces
+from syncdiff.faces.align import align
 from syncdiff.faces.boxes import bounding_box
-from syncdiff.faces.extract import align, find_faces
 from syncdiff.faces.landmarks import open_landmarker
-from syncdiff.faces.track import Segment, quarter_turns
+from syncdiff.faces.track import Segment, find_faces, quarter_turns
 from syncdiff.media.audio import read_audio
 from syncdiff.media.container import FPS, open_media, video_stream
 from syncdiff.media.video import read_frames

@@ -15,13 +15,12 @@ import torch
 
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.faces.align import paste, warp
-from syncdiff.faces.extract import align, find_speaker
+from syncdiff.faces.align import align, paste, warp
 from syncdiff.faces.landmarks import open_landmarker
-from syncdiff.faces.track import Segment
+from syncdiff.faces.track import Segment, find_speaker
 from syncdiff.media.audio import SAMPLES_PER_FRAME, stream_audio, write_wav
 from syncdiff.media.container import FPS
-from syncdiff.media.track import track_of
+from syncdiff.media.soundtrack import soundtrack_of
 from syncdiff.media.video import SUFFIXES, Probe, probe, read_frames, write_video
 from syncdiff.pipeline.files import temporary_name
 from syncdiff.pipeline.progress import progress
@@ -71,12 +70,12 @@ def dub(
                 f"{sound}: ends before the face appears in {video}, at {segment.start / FPS:.2f} s; give more sound"
             )
         with _naming(sound):
-            track = track_of(sound, n_frames / FPS)
+            track = soundtrack_of(sound, n_frames / FPS)
         networks = load_networks(config, denoiser, autoencoder, device)
         target, transforms = _target(networks, video, segment, wav, n_dubbed)
         mouths = (crops[0] for crops in progress(generate(networks, [target]), "dub", n_dubbed))
         pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
-        write_video(out, pictures, track, comment=SYNTHETIC, colour=facts.colour)
+        write_video(out, pictures, track, comment=SYNTHETIC, color_space=facts.color_space)
     for line in _remarks(video, sound, facts, segment, n_samples, n_dubbed):
         print(line)
     return n_dubbed

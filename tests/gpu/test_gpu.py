@@ -29,7 +29,7 @@ from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet
 from syncdiff.shards.tar import decode_npy, encode_npy, metadata, read_shard, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.synthesis.generate import Networks, Target, generate, load_networks
 from syncdiff.training.autoencoder import AutoencoderLoss, train_autoencoder
 from syncdiff.training.denoiser import train_denoiser

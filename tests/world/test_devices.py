@@ -34,7 +34,7 @@ from syncdiff.pipeline.provenance import provenance, verify
 from syncdiff.pipeline.stages import STAGES, Stage
 from syncdiff.speech.avhubert import AVHubertEncoder, convert
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.training import checkpoints
 from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import Run, Trainer, fit
@@ -100,8 +100,8 @@ def test_processes_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # What each command hands the device to: the place of the name, and what the command line needs.
 COMMANDS: dict[str, tuple[str, list[str]]] = {
-    "faces": ("syncdiff.faces.extract.extract_shard", ["p", "test", "00000", "o", "l"]),
-    "speech": ("syncdiff.speech.extract.speech_shard", ["fbank", "f", "o", "l"]),
+    "faces": ("syncdiff.faces.shard.faces_shard", ["p", "test", "00000", "o", "l"]),
+    "speech": ("syncdiff.speech.shard.speech_shard", ["fbank", "f", "o", "l"]),
     "autoencoder": ("syncdiff.training.autoencoder.train_autoencoder", ["f", "s.tar"]),
     "latents": ("syncdiff.training.latents.latents_shard", ["s", "a", "o", "l"]),
     "syncnet": ("syncdiff.training.syncnet.train_syncnet", ["f", "s.tar"]),
@@ -176,10 +176,10 @@ def test_face_alignment_is_opened_on_the_device_and_mediapipe_needs_none(monkeyp
     monkeypatch.setattr(fan, "FaceAlignment", lambda *_, device, **__: opened.append(device))
     with stand_in_card(cards=2):
         for wanted in ("auto", "cuda", "cuda:1", "cpu"):
-            fan.FanLandmarker("sfd", None, wanted)
+            fan.FanLandmarker(Faces(), wanted)
     assert opened == ["cuda:0", "cuda:0", "cuda:1", "cpu"]
     with cuda_says(0), pytest.raises(UserError, match="device: cuda: torch finds no CUDA GPU"):
-        fan.FanLandmarker(Faces().detector, None, "cuda")
+        fan.FanLandmarker(Faces(), "cuda")
 
 
 # ---- in which precision ---------------------------------------------------------------------------------------------

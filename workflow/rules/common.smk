@@ -18,6 +18,8 @@ from syncdiff.errors import UserError
 from syncdiff.evaluation.videos import videos_in
 from syncdiff.pipeline.retries import attempts
 from syncdiff.pipeline.stages import STAGES, config_slice, portable
+from syncdiff.registry.landmarkers import LANDMARKERS
+from syncdiff.registry.speech_encoders import feature_pattern
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
 with open(f"{workflow.basedir}/config/ablation.yaml") as file:
@@ -72,8 +74,10 @@ FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
 GPU = 0 if CONFIG.device == "cpu" else 1
-# MediaPipe's landmarker has no use for one.
-FACES_GPU = GPU if CONFIG.faces.backend == "face_alignment" else 0
+FACES_GPU = GPU if LANDMARKERS[CONFIG.faces.backend].on_gpu else 0
+# Speech features that a CPU computes, and those that are a network's: of an experiment's own checkpoint, with its digest.
+PLAIN_FEATURES = feature_pattern(on_gpu=False)
+HIDDEN_STATES = f"({feature_pattern(on_gpu=True)})(-[0-9a-f]{{8}})?"
 TRAIN_GPUS = GPU * CONFIG.train.processes * CONFIG.train.nodes
 # Cores that decode crops for a training beside a GPU.
 FEEDERS = 1 if CONFIG.corpus.kind == "demo" else 4
@@ -133,7 +137,7 @@ envvars:
 wildcard_constraints:
     split="pretrain|train|val|test",
     shard=r"\d{5}",
-    features=r"fbank|mel|mfcc|avhubert\d+(-[0-9a-f]{8})?",
+    features=f"{PLAIN_FEATURES}|{HIDDEN_STATES}",
     judge="syncnet|sync_expert",
     method=any_of(
         "real",
@@ -235,12 +239,12 @@ def corpus_lists():
 def features_folder(speech):
     """The folder of speech features: hidden states of another checkpoint than the base run's have their own."""
     name, path = speech.feature_set, speech.checkpoint
-    if not name.startswith("avhubert") or path == CONFIG.speech.checkpoint:
+    if not re.fullmatch(HIDDEN_STATES, name) or path == CONFIG.speech.checkpoint:
         return name
     return f"{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
-# By these folders, the AV-HuBERT checkpoint of each.
+# By these folders, the checkpoint of each.
 CHECKPOINTS = {
     features_folder(speech): speech.checkpoint
     for speech in [CONFIG.experiment(name).speech for name in CONFIG.experiments]
@@ -255,7 +259,7 @@ def speech_config(wildcards):
 
 
 def speech_checkpoint(wildcards):
-    """The AV-HuBERT checkpoint that hidden states come out of."""
+    """The checkpoint that hidden states come out of."""
     path = CHECKPOINTS.get(wildcards.features, CONFIG.speech.checkpoint)
     return [path] if path else []
 

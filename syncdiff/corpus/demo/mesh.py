@@ -22,7 +22,7 @@ from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATIO
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
-from syncdiff.faces.facemesh import quiet
+from syncdiff.faces.graphs import quiet
 
 N_POINTS = 468
 
