@@ -18,8 +18,10 @@ import typer
 from syncdiff.config import known_device, load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.pipeline.files import disk_error
+from syncdiff.pipeline.logs import log_to_stderr
 from syncdiff.pipeline.parallel import prepare_workers
 from syncdiff.pipeline.provenance import config_of, provenance, refuse_own_teacher
+from syncdiff.registry.corpora import CORPORA
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -27,8 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-corpus_app = typer.Typer(help="Read a corpus, or render the demo.", no_args_is_help=True)
-app.add_typer(corpus_app, name="corpus")
 weights_app = typer.Typer(help="The published weights that the project can use.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
@@ -77,6 +77,7 @@ class Dtype(StrEnum):
 
 def main() -> None:
     """Run a subcommand; a user's mistake is one line on stderr and exit code 1."""
+    log_to_stderr()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
@@ -105,8 +106,8 @@ def in_one_line(message: str) -> str:
 # ---- stages of the workflow, in the order of the data -----------------------------------------------------------
 
 
-@corpus_app.command()
-def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
+@app.command("corpus")
+def render_demo(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
     """Render the demo corpus below ROOT, in LRS2's layout."""
     if workers > 1:
         prepare_workers("syncdiff.corpus.demo.clip")
@@ -116,10 +117,10 @@ def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) 
         render_corpus(load_config(config), root, workers)
 
 
-@corpus_app.command()
+@app.command()
 def check(
     path: Path,
-    kind: Annotated[str | None, typer.Option(help="lrs2, lrs3 or folder; by default recognised")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"{', '.join(CORPORA)}; by default recognised")] = None,
     config: ConfigOption = "{}",
     workers: WorkersOption = 1,
 ) -> None:

@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from syncdiff.errors import UserError
+from syncdiff.registry.corpora import CORPORA
 from syncdiff.registry.landmarkers import LANDMARKERS
 from syncdiff.registry.speech_encoders import SPEECH_ENCODERS, feature_set
 
@@ -91,6 +92,7 @@ def _key_of(table: Mapping[str, Any]) -> tuple[AfterValidator, WithJsonSchema]:
 
 
 EncoderName = Annotated[str, *_key_of(SPEECH_ENCODERS)]
+CorpusName = Annotated[str, *_key_of(CORPORA)]
 LandmarkerName = Annotated[str, *_key_of(LANDMARKERS)]
 
 
@@ -120,7 +122,7 @@ class DemoCorpus(Section):
 class Corpus(Section):
     """Where the clips come from."""
 
-    kind: Literal["demo", "lrs2", "lrs3", "folder"] = Field("demo", description="the layout on disk")
+    kind: CorpusName = Field("demo", description=f"the layout on disk: {', '.join(CORPORA)}")
     name: str | None = Field(
         None, pattern=r"^[\w-][\w.-]*$", description="folder name under results; default: the kind"
     )
@@ -367,7 +369,7 @@ class Config(Section):
     @property
     def splits(self) -> list[str]:
         """Split names in the order in which they are planned."""
-        pretrain = ["pretrain"] if self.corpus.kind in ("lrs2", "lrs3") and self.corpus.pretrain else []
+        pretrain = ["pretrain"] if CORPORA[self.corpus.kind].pretrain and self.corpus.pretrain else []
         return [*pretrain, "train", "val", "test"]
 
     def experiment(self, name: str) -> Config:
@@ -433,7 +435,7 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
     _check_rows(config)
     for name in config.experiments:
         config.experiment(name)
-    if need_root and config.corpus.kind != "demo" and not config.corpus.root:
+    if need_root and not (CORPORA[config.corpus.kind].rendered or config.corpus.root):
         raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
     return config
 
@@ -522,10 +524,14 @@ def _all_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+# Editors that know YAML complete keys by it, show what they mean, and mark mistakes.
+SCHEMA_LINE = "# yaml-language-server: $schema=workflow/schemas/config.schema.json"
+
+
 def default_yaml() -> str:
     """Return config.yaml: every key with its default, and its meaning as a comment."""
     head = "# The default configuration: the demo corpus. Written by `syncdiff config` from syncdiff/config.py.\n"
-    return head + "\n".join(_yaml_lines(Config(), indent=0)) + "\n"
+    return f"{SCHEMA_LINE}\n{head}" + "\n".join(_yaml_lines(Config(), indent=0)) + "\n"
 
 
 def json_schema() -> str:

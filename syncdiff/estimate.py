@@ -19,22 +19,18 @@ from rich.console import Console
 from rich.table import Table
 
 from syncdiff.config import Config, Optimizer
-from syncdiff.corpus.listing import TYPICAL_FRAMES, clip_counts
+from syncdiff.corpus.kind import kind_of
+from syncdiff.corpus.listing import clip_counts
 from syncdiff.errors import UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.models.cost import Networks, parameters
+from syncdiff.registry.corpora import CORPORA
 from syncdiff.registry.speech_encoders import encoder_of
 from syncdiff.shards.tar import AUGMENTED
 from syncdiff.training.windows import ROUND_BYTES, ROUND_STEPS
 
 MEASUREMENTS = Path(__file__).parents[1] / "benchmarks/results"
-
-# Clips of each split as the corpora's own tables give them; lrs3's train and val are cut from one part, trainval.
-PUBLISHED_CLIPS = {
-    "lrs2": {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243},
-    "lrs3": {"pretrain": 118_516, "trainval": 31_982, "test": 1_321},
-}
 
 TAR_BYTES_PER_MEMBER = 512 + 256  # of a clip: its header, and the padding to 512 bytes on average
 NPY_HEADER = 128
@@ -139,33 +135,22 @@ def estimate(config: Config, gpu: Gpu) -> list[Row]:
 
 def corpus_size(config: Config) -> Corpus:
     """Count clips by the corpus's lists where a root is named, else by its published totals; frames by mean length."""
-    kind = config.corpus.kind
-    if kind == "demo":
-        length = round(config.corpus.demo.seconds * FPS)
-        clips, typical, grade, basis = (
-            clip_counts(config),
-            dict.fromkeys(config.splits, length),
-            "computed",
-            "the config",
-        )
+    kind, known = kind_of(config), kind_of(config).clip_counts(config)
+    if CORPORA[config.corpus.kind].rendered and known:
+        clips, grade, basis = known, "computed", "the config"
     elif config.corpus.root:
-        clips, typical = clip_counts(config), TYPICAL_FRAMES[kind]
-        grade = "assumed" if kind == "folder" else "published"
-        basis = "its lists, 10 s a clip" if kind == "folder" else "its lists, published mean length"
-    elif kind in PUBLISHED_CLIPS:
-        clips, typical, grade, basis = _published(config), TYPICAL_FRAMES[kind], "published", "totals and mean length"
+        clips = clip_counts(config)
+        grade, basis = ("published", "published") if known else ("assumed", "assumed")
+        basis = f"its lists, {basis} mean length"
+    elif known:
+        clips, grade, basis = known, "published", "totals and mean length"
     else:
-        raise UserError("config: corpus.root: missing; a folder has no published totals, name the one to count in")
-    return Corpus(clips, {split: n * typical[split] for split, n in clips.items()}, grade, basis)
-
-
-def _published(config: Config) -> dict[str, int]:
-    totals = dict(PUBLISHED_CLIPS[config.corpus.kind])
-    if "trainval" in totals:
-        whole = totals.pop("trainval")
-        totals["val"] = round(config.corpus.val_fraction * whole)  # by speakers there: the clips are about as many
-        totals["train"] = whole - totals["val"]
-    return {split: totals[split] for split in config.splits}
+        raise UserError(
+            f"config: corpus.root: missing; a corpus of kind {config.corpus.kind} has no published totals, "
+            "name the one to count in"
+        )
+    mean_frames = kind.mean_frames(config)
+    return Corpus(clips, {split: n * mean_frames[split] for split, n in clips.items()}, grade, basis)
 
 
 def sampled_frames(config: Config, corpus: Corpus) -> int:
@@ -274,12 +259,12 @@ def core_rows(config: Config, corpus: Corpus, networks: Networks) -> list[Row]:
 
 def pictures_of(config: Config) -> str:
     """Return the size of a corpus's pictures, "" where it is not known."""
-    side = {"lrs2": 160, "lrs3": 224, "demo": config.corpus.demo.size}.get(config.corpus.kind)
+    side = kind_of(config).frame_side(config)
     return f"{side}x{side}" if side else ""
 
 
 def _render_rows(config: Config, corpus: Corpus) -> list[Row]:
-    if config.corpus.kind != "demo":
+    if not CORPORA[config.corpus.kind].rendered:
         return []
     demo, size = measured("demo_corpus"), config.corpus.demo.size
     hours = sum(corpus.frames.values()) / demo["fps_per_core"] * (size / demo["size"]) ** 2 / 3600

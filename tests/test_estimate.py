@@ -256,7 +256,10 @@ def test_the_gpu_demo_s_denoiser_takes_a_step() -> None:
         (["--gpu-samples-per-s", "nan"], "--gpu-samples-per-s nan: must be a number above 0"),
         (["--price", "-1"], "--price -1: must be a number above 0"),
         (["--config", "none.yaml"], "none.yaml: no such config file"),
-        (["--config", '{"corpus": {"kind": "folder"}}'], "corpus.root: missing; a folder has no published totals"),
+        (
+            ["--config", '{"corpus": {"kind": "folder"}}'],
+            "corpus.root: missing; a corpus of kind folder has no",
+        ),
         (["--config", '{"corpus": {"kind": "lrs2", "root": "/nowhere"}}'], "corpus.root: /nowhere: no such folder"),
         (["--config", '{"denoiser": {"channels": [60]}}'], "config: the networks cannot be built"),
         (["--config", '{"speech": {"frozen_layers": 9}}'], "frozen layers need speech.checkpoint"),

@@ -175,4 +175,4 @@ def _check_train(ledger: Ledger) -> None:
     reason, n = Counter(row["reason"] for row in train).most_common(1)[0]
     became = " or ".join(sorted({row["status"] for row in train}, reverse=True))
     message = f"plan: all {len(train)} clips of train are {became} ({n} x {reason})"
-    raise UserError(f"{message}; run `syncdiff corpus check` on the corpus, or widen the config's plan section")
+    raise UserError(f"{message}; run `syncdiff check` on the corpus, or widen the config's plan section")

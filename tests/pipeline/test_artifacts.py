@@ -153,7 +153,7 @@ def test_the_command_line_says_so_without_a_traceback(tmp_path: Path) -> None:
     """`render` with room for no video, and into a place where no folder can be."""
     (tmp_path / "file").touch()
     for root, limit, words in [("demo", 20_000, "cannot be written"), ("file/demo", None, "cannot be written")]:
-        command = [sys.executable, "-m", "syncdiff", "corpus", "render", str(tmp_path / root)]
+        command = [sys.executable, "-m", "syncdiff", "corpus", str(tmp_path / root)]
         limits = ["prlimit", f"--fsize={limit}"] if limit else []
         done = subprocess.run([*limits, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 1
@@ -194,7 +194,7 @@ def test_a_bad_clip_is_an_outcome_and_the_order_is_kept(workers: int) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("command", "work"),
-    [("corpus render root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "clip_faces")],
+    [("corpus root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "clip_faces")],
 )
 def test_workers_import_their_work_while_the_command_does(
     monkeypatch: pytest.MonkeyPatch, command: str, work: str

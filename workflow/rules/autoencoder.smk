@@ -5,6 +5,7 @@
 AUTOENCODER = CONFIG.autoencoder.pretrained or f"{OUT}/autoencoder"
 
 
+# Reads autoencoder, faces.size, mixed_precision, seed.
 rule autoencoder:
     input:
         train_files("shards"),
@@ -38,6 +39,7 @@ rule autoencoder:
         "python -m syncdiff autoencoder {params.folder:q} {params.shards:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+# Reads latents.varied, faces.size, mixed_precision, seed.
 rule latents:
     input:
         shard=rules.shards.output.tar,

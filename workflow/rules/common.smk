@@ -13,13 +13,18 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 from syncdiff.config import merge, parse_config
-from syncdiff.corpus.listing import refresh, shard_counts, why_empty
+from syncdiff.corpus.kind import kind_of
+from syncdiff.corpus.listing import refresh, shard_counts
 from syncdiff.errors import UserError
 from syncdiff.evaluation.videos import videos_in
+from syncdiff.pipeline.logs import log_to_stderr
 from syncdiff.pipeline.retries import attempts
 from syncdiff.pipeline.stages import STAGES, config_slice, portable
+from syncdiff.registry.corpora import CORPORA
 from syncdiff.registry.landmarkers import LANDMARKERS
 from syncdiff.registry.speech_encoders import feature_pattern
+
+log_to_stderr()
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
 with open(f"{workflow.basedir}/config/ablation.yaml") as file:
@@ -27,11 +32,12 @@ with open(f"{workflow.basedir}/config/ablation.yaml") as file:
 
 try:
     CONFIG = parse_config(merge(EXPERIMENTS, config))
+    RENDERED = CORPORA[CONFIG.corpus.kind].rendered
     OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
     # The corpus is listed once, by the process that was called; its jobs are told where the list lies: hidden, for old
     # lists stay there, of which no provenance tells.
     LISTING = ""
-    if CONFIG.corpus.kind != "demo":
+    if not RENDERED:
         LISTING = os.environ.get("SYNCDIFF_LISTING", "")
         if workflow.is_main_process or not LISTING:
             LISTING = str(
@@ -69,7 +75,7 @@ PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS
 ASKED = set(workflow.dag_settings and workflow.dag_settings.targets or ["eval"])
 for split, there in {"train": TRAIN_SPLITS, "test": SHARDS.get("test")}.items():
     if not there and ASKED & {"eval", "ablation"}:
-        raise WorkflowError(why_empty(CONFIG, split))
+        raise WorkflowError(kind_of(CONFIG).why_empty(CONFIG, split))
 FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
@@ -80,7 +86,7 @@ PLAIN_FEATURES = feature_pattern(on_gpu=False)
 HIDDEN_STATES = f"({feature_pattern(on_gpu=True)})(-[0-9a-f]{{8}})?"
 TRAIN_GPUS = GPU * CONFIG.train.processes * CONFIG.train.nodes
 # Cores that decode crops for a training beside a GPU.
-FEEDERS = 1 if CONFIG.corpus.kind == "demo" else 4
+FEEDERS = 1 if RENDERED else 4
 # Each process of a training holds its own shards, beside what it computes with.
 TRAIN_MB = 24000 + 8000 * CONFIG.train.processes
 # What makes the executor hand all nodes to a training: it starts the command on the first, and srun reaches the others.
@@ -160,7 +166,9 @@ def files(split, stage, suffix):
 def shards_of(split):
     """The shards of a split that a target cannot do without."""
     if split not in SHARDS:
-        raise WorkflowError(why_empty(CONFIG, split) + "; `data` works without")
+        raise WorkflowError(
+            kind_of(CONFIG).why_empty(CONFIG, split) + "; `data` works without"
+        )
     return SHARDS[split]
 
 

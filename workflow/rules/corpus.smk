@@ -2,6 +2,7 @@
 # OUTPUTS: plan/clips.parquet, every clip in or out with its reason, and the shard that it goes to
 
 
+# Reads corpus, seed.
 rule corpus:
     output:
         expand(f"{OUT}/corpus/mvlrs_v1/{{split}}.txt", split=["train", "val", "test"]),
@@ -23,6 +24,7 @@ rule corpus:
         "python -m syncdiff corpus {params.root:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
+# Reads corpus, plan.
 rule plan:
     input:
         **corpus_lists(),

@@ -2,6 +2,7 @@
 # OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, ablation.csv, report.html
 
 
+# Reads evaluate, faces, sample.max_clips, seed.
 rule evaluate:
     input:
         shards=files("test", "shards", "tar"),
@@ -31,6 +32,7 @@ rule evaluate:
         " --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
+# Reads evaluate.bootstrap, evaluate.external, max_failed_fraction, seed.
 rule table:
     input:
         lambda wildcards: [
@@ -56,6 +58,7 @@ rule table:
 
 
 # The experiments of config/ablation.yaml beside the run that they change.
+# Reads experiments, evaluate.bootstrap, seed.
 rule ablation:
     input:
         [f"{OUT}/runs/{name}/scores.parquet" for name in ["syncdiff", *ABLATION]],
@@ -84,6 +87,7 @@ rule ablation:
         "python -m syncdiff ablation {output.csv:q} {output.svg:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+# Reads everything.
 rule report:
     input:
         table=rules.table.output.parquet,

@@ -3,6 +3,7 @@
 #   ledger.parquet, in which every clip of every stage so far is accounted for
 
 
+# Reads faces, priors, speech.encoder, speech.checkpoint, speech.frozen_layers.
 rule shards:
     input:
         faces=rules.faces.output.tar,
@@ -29,6 +30,7 @@ rule shards:
         " --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+# Reads max_failed_fraction, speech.encoder, speech.checkpoint, speech.frozen_layers.
 rule ledger:
     input:
         rules.plan.output,

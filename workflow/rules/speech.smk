@@ -4,6 +4,7 @@
 #   own checkpoint
 
 
+# Reads speech.checkpoint.
 rule speech:
     input:
         faces=rules.faces.output.tar,
