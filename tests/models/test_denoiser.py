@@ -122,7 +122,7 @@ def test_flows_are_pixels_of_the_source_and_fall_between_them() -> None:
     ramp = torch.arange(16.0).expand(1, 3, 16, 16)  # its value is its x
     flows = torch.zeros(1, 2, 2, 16, 16)
     flows[:, 0, 0], flows[:, 1, 1] = 2.5, 2.5
-    beside, below = bend(ramp, flows)[0]
+    beside, below = bend(ramp, flows)[0].unbind(dim=1)
     assert torch.allclose(beside, (ramp[0] + 2.5).clamp(max=15), atol=1e-4)  # beyond the edge, the edge goes on
     assert torch.allclose(below, ramp[0], atol=1e-4)
 
