@@ -106,7 +106,7 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
 def keep_memory() -> None:
     """Let a step's arrays lie where those of the step before lay; arrays above 256 MB come and go as ever.
 
-    glibc hands memory back as it is freed: a step of the demo then asks for 30,000 pages, a tenth of its time on a core.
+    glibc hands memory back as it is freed, and a step of the demo asks anew for 30,000 pages, in a tenth of its time.
     Other C libraries have no such settings.
     """
     libc = ctypes.CDLL(None)
