@@ -108,7 +108,7 @@ def halved(loss: Callable[..., Losses]) -> Callable[..., Losses]:
             torch.set_rng_state(state)
             process = SimpleNamespace(process_index=rank, num_processes=2)
             with patch("syncdiff.diffusion.loss.PartialState", lambda process=process: process):
-                halves.append(loss(model, {name: rows[rank::2] for name, rows in batch.items()}))
+                halves.append(loss(model, {name: rows[rank::2].contiguous() for name, rows in batch.items()}))
         return {name: (halves[0][name] + halves[1][name]) / 2 for name in halves[0]}
 
     return of_halves
