@@ -69,13 +69,14 @@ def train(folder: Path, name: str, steps: int, stops: Sequence[int], in_halves: 
     """
     out, processes = folder / name, first
     config = CONFIG.replace('"steps": 12', f'"steps": {steps}')
-    options = ["--latents", "latents.tar", "--speech", "speech.tar", "--autoencoder", "autoencoder"]
+    files = {"--latents": "latents.tar", "--speech": "speech.tar", "--autoencoder": "autoencoder"}
+    options = [word for option, file in files.items() for word in (option, str(folder / file))]
     options += ["--config", config, "--device", "cpu"]
     for stop in [*stops, None]:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *(launcher if processes > 1 else []), "-m", __spec__.name, "train", str(out)]
         told = os.environ | {STOP_AT: str(stop or ""), IN_HALVES: "yes" if in_halves and processes == 1 else ""}
-        done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, env=told)
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, env=told)
         if f"terminated after step {stop}" not in done.stderr if stop else done.returncode:
             raise RuntimeError(done.stderr[-6000:])
         print(f"{name}: to step {stop or steps} in processes: {processes}", flush=True)
@@ -100,7 +101,10 @@ def train_and_stop() -> None:
 
 
 def halved(loss: Callable[..., Losses]) -> Callable[..., Losses]:
-    """Return a loss that takes a step's samples in two halves, as two processes would, from the same random numbers."""
+    """Return a loss that takes a step's samples in two halves, as two processes would, from the same random numbers.
+
+    The gradient of the first half is there when it returns; that of the second is added when the caller goes back.
+    """
 
     def of_halves(model: Any, batch: dict[str, Tensor]) -> Losses:
         state, halves = torch.get_rng_state(), []
@@ -108,8 +112,11 @@ def halved(loss: Callable[..., Losses]) -> Callable[..., Losses]:
             torch.set_rng_state(state)
             process = SimpleNamespace(process_index=rank, num_processes=2)
             with patch("syncdiff.diffusion.loss.PartialState", lambda process=process: process):
-                halves.append(loss(model, {name: rows[rank::2].contiguous() for name, rows in batch.items()}))
-        return {name: (halves[0][name] + halves[1][name]) / 2 for name in halves[0]}
+                losses = loss(model, {name: rows[rank::2].contiguous() for name, rows in batch.items()})
+            halves.append({name: value / 2 for name, value in losses.items()})
+            if rank == 0:
+                halves[0]["loss"].backward()
+        return {name: halves[0][name].detach() + halves[1][name] for name in losses}
 
     return of_halves
 
