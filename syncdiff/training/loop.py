@@ -11,6 +11,8 @@ What is the same to the bit, and what is not:
   resumed or not (tests/world/test_devices.py).
 - Processes that share a step see together what one would, at the same random numbers, but add up gradients in another
   order: weights agree to rounding, and drift apart with the steps as rounding grows. So does another number of threads.
+  That order is all there is: one process that adds up the gradients of each half of a step's samples by itself ends
+  with the bits of two (tests/stress/change_processes.py). A step took a tenth longer so, on one core: not done.
 - On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
   `grid_sample` (the denoiser's copies), of bilinear interpolation (these and the bottleneck) and of adaptive pools add
   up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.
