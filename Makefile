@@ -27,10 +27,12 @@ test: setup
 quick: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -m quick
 
-# What takes too long for every change: thousands of hostile inputs a reader (minutes), and a workflow that is killed 30 times
-# and must end with the bytes of an undisturbed one (an hour or two). Results go to benchmarks/results.
+# What takes too long for every change: thousands of hostile inputs a reader (minutes), a training that goes on with another
+# number of processes ten times (minutes), and a workflow that is killed 30 times and must end with the bytes of an
+# undisturbed one (an hour or two). Results go to benchmarks/results.
 stress: setup
 	PYTHONPATH=benchmarks $(BIN)/python -m tests.fuzz --inputs 2000
+	PYTHONPATH=benchmarks $(BIN)/python -m tests.stress.change_processes
 	PYTHONPATH=benchmarks $(BIN)/python -m tests.stress.kill_anywhere --kills 30
 
 lint: setup

@@ -273,7 +273,7 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1500, ge=1, description="optimiser steps")
+    steps: int = Field(1200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")

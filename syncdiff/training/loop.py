@@ -11,6 +11,8 @@ What is the same to the bit, and what is not:
   resumed or not (tests/world/test_devices.py).
 - Processes that share a step see together what one would, at the same random numbers, but add up gradients in another
   order: weights agree to rounding, and drift apart with the steps as rounding grows. So does another number of threads.
+  That order is all there is: one process that adds up the gradients of each half of a step's samples by itself ends
+  with the bits of two (tests/stress/change_processes.py). A step took a tenth longer so, on one core: not done.
 - On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
   `grid_sample` (the denoiser's copies), of bilinear interpolation (these and the bottleneck) and of adaptive pools add
   up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.
@@ -20,6 +22,7 @@ What is the same to the bit, and what is not:
 from __future__ import annotations
 
 import csv
+import ctypes
 import io
 import signal
 from collections.abc import Callable, Iterator
@@ -46,6 +49,7 @@ M = TypeVar("M", bound=nn.Module)
 
 LOG_EVERY_STEPS = 10
 NORM = "the gradient's norm"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 
 Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
 Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
@@ -87,6 +91,8 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
     Raises:
         UserError: the loss is not a number any more, or the GPU has too little memory.
     """
+    if run.device.type == "cpu":
+        keep_memory()
     trainer: Trainer[M] = Trainer(model, run)
     stream = batches(trainer.done)
     with termination_noted() as received, memory_faults_named(run):
@@ -97,6 +103,18 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
                 trainer.accelerator.wait_for_everyone()  # none ends, and takes the others along, before it is written
                 raise SystemExit(f"{run.label}: terminated after step {trainer.done}; run again, it goes on from there")
     return trainer.finish()
+
+
+def keep_memory() -> None:
+    """Let a step's arrays lie where those of the step before lay; arrays above 256 MB come and go as ever.
+
+    glibc hands memory back as it is freed, and a step of the demo asks anew for 30,000 pages, in a tenth of its time.
+    Other C libraries have no such settings.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_TRIM_THRESHOLD, 2**30)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**28)
 
 
 @contextmanager

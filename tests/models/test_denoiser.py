@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from syncdiff.config import Config, parse_config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser, save_denoiser
-from syncdiff.models.warping import FINER, REACH, IdentityWarp, warp
+from syncdiff.models.warping import FINER, REACH, IdentityWarp, upsampling, warp
 
 pytestmark = pytest.mark.quick
 B, C, SIDE, R, W = 2, 64, 8, 8, 13
@@ -122,9 +123,14 @@ def test_flows_are_pixels_of_the_source_and_fall_between_them() -> None:
     ramp = torch.arange(16.0).expand(1, 3, 16, 16)  # its value is its x
     flows = torch.zeros(1, 2, 2, 16, 16)
     flows[:, 0, 0], flows[:, 1, 1] = 2.5, 2.5
-    beside, below = warp(ramp, flows)[0]
+    beside, below = warp(ramp, flows)[0].unbind(dim=1)
     assert torch.allclose(beside, (ramp[0] + 2.5).clamp(max=15), atol=1e-4)  # beyond the edge, the edge goes on
     assert torch.allclose(below, ramp[0], atol=1e-4)
+
+
+def test_between_what_is_told_it_is_interpolated_as_pictures_are() -> None:
+    told, finer = torch.randn(2, 3, 6, 6), upsampling(6, 16)
+    assert torch.allclose(finer @ told @ finer.T, F.interpolate(told, size=16, mode="bilinear"), atol=1e-6)
 
 
 def test_in_bf16_it_says_nearly_the_same_and_has_gradients() -> None:

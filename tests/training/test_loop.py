@@ -1,6 +1,8 @@
 """The training loop: a run that was stopped ends with the weights of one that was not."""
 
 import os
+import platform
+import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -107,3 +109,16 @@ def test_a_checkpoint_of_another_configuration_is_not_resumed(
     fit(_model(), _loss, _batches, _run(tmp_path, fingerprint="a"))
     assert Trainer(_model(), _run(tmp_path, fingerprint="b")).done == 0
     assert "starting afresh" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot be told")
+def test_a_step_asks_for_no_more_memory_than_the_one_before(tmp_path: Path) -> None:
+    faults = []
+
+    def loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
+        arrays = [torch.zeros(2**22) for _ in range(8)]  # 16 MB each, 33,000 pages together
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+        return {"loss": _loss(model, batch)["loss"] + 0 * sum(array[0] for array in arrays)}
+
+    fit(_model(), loss, _batches, _run(tmp_path, steps=9))
+    assert faults[-1] - faults[4] < 5000
