@@ -69,13 +69,13 @@ def scored_pictures(
     return audio, through_jpeg(pictures, "yuvj420p") if jpeg else pictures
 
 
-def faces_of(video: Path) -> list[Segment]:
+def faces_of(video: Path, backend: str = TRACKED.backend) -> list[Segment]:
     """Track the faces of a video as the stage `faces` does, from 6 frames on: the largest, then those beside it.
 
     Raises:
         ClipRejected: unreadable, or no face.
     """
-    return find_faces(video, open_landmarker(TRACKED), TRACKED)
+    return find_faces(video, open_landmarker(TRACKED.model_copy(update={"backend": backend})), TRACKED)
 
 
 def aligned_crops(

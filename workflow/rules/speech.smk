@@ -1,7 +1,7 @@
 # REQUIRED INPUTS: <split>/faces/<shard>.tar (its audio), and speech.checkpoint for the hidden states of a network
 # OUTPUTS: <split>/speech/<features>/<shard>.tar, exactly one row per video frame, and its ledger
-#   <features>: a name of syncdiff/registry/speech_encoders.py, as fbank or avhubert<N>; with a dash and eight digits, of an experiment's
-#   own checkpoint
+#   <features>: of syncdiff/registry/speech_encoders.py, as fbank or avhubert<N>; with a dash and eight digits, of an
+#   experiment's own checkpoint
 
 
 # Reads speech.checkpoint.
