@@ -14,12 +14,19 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from mediapipe.python.solution_base import SolutionBase
-from mediapipe.python.solutions.face_detection import FaceDetection
-from mediapipe.python.solutions.face_mesh import FaceMesh
 
+from syncdiff.errors import UserError
 from syncdiff.faces.boxes import bounding_box
 from syncdiff.faces.track import is_cut, thumbnail
+
+try:
+    from mediapipe.python.solution_base import SolutionBase
+    from mediapipe.python.solutions.face_detection import FaceDetection
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION  # noqa: F401 (the demo draws it)
+except ImportError as missing:
+    hint = "install it with `pip install --no-deps mediapipe==0.10.21 attrs 'protobuf>=4.25,<5'`"
+    raise UserError(f"MediaPipe, which finds faces, cannot be loaded ({missing}); {hint}") from None
 
 # The point of the 478-point mesh that is nearest to each iBUG point, read off the mesh's published picture.
 IBUG_FROM_MEDIAPIPE = np.array(
