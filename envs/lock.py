@@ -1,8 +1,8 @@
 """Pin every package that pyproject.toml asks for, with the sha256 of its published files: `make lock`.
 
-Writes lock.txt, all but CUDA; lock-cuda.txt, what a torch built for CUDA loads; lock-build.txt, what builds the packages
-that are published as sources alone. For Python 3.11 and 3.12 on Linux x86_64. uv keeps the pins of an earlier lock that
-still fit: delete the files for the newest versions.
+Writes lock.txt, all but CUDA; lock-cuda.txt, what a torch built for CUDA loads; lock-build.txt, what builds the
+packages that are published as sources alone. For Python 3.11 and 3.12 on Linux x86_64. uv keeps the pins of an earlier
+lock that still fit: delete the files for the newest versions.
 """
 
 import re
