@@ -15,15 +15,16 @@ setup: .venv/.installed
 # First what builds packages that are published as sources alone; last what a torch built for CUDA loads.
 .venv/.locked: $(wildcard envs/lock*.txt)
 	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { echo "$(or $(PYTHON),make setup): $(WANTED)" >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(PIP) --require-hashes -r envs/lock-build.txt
-	$(PIP) --require-hashes --no-build-isolation -r envs/lock.txt
-	if $(BIN)/pip show torch | grep -q nvidia; then $(PIP) --require-hashes -r envs/lock-cuda.txt; fi
-	touch $@
+	@echo "$(PYTHON): the packages of envs/lock.txt into .venv, which takes some minutes"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) --require-hashes -r envs/lock-build.txt
+	@$(PIP) --require-hashes --no-build-isolation -r envs/lock.txt
+	@if $(BIN)/pip show torch | grep -q nvidia; then $(PIP) --require-hashes -r envs/lock-cuda.txt; fi
+	@touch $@
 
 .venv/.installed: .venv/.locked pyproject.toml
-	$(PIP) --no-build-isolation --editable .
-	touch $@
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
 
 # The newest versions that fit what pyproject.toml says, where the lock has none; their hashes are those of the index.
 lock: setup
