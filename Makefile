@@ -23,7 +23,7 @@ setup: .venv/.installed
 	@touch $@
 
 .venv/.installed: .venv/.locked pyproject.toml
-	@$(PIP) --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # The newest versions that fit what pyproject.toml says, where the lock has none; their hashes are those of the index.
