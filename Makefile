@@ -12,14 +12,18 @@ CORES ?= all
 
 setup: .venv/.installed
 
-# First what builds packages that are published as sources alone; last what a torch built for CUDA loads.
+# First what builds packages that are published as sources alone. torch's build for the CPU is taken where pip finds it
+# (PyTorch has it on an index of its own); `make setup TORCH=cuda` takes the build for CUDA.
+TORCH ?= cpu
 .venv/.locked: $(wildcard envs/lock*.txt)
 	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { echo "$(or $(PYTHON),make setup): $(WANTED)" >&2; exit 1; }
 	@echo "$(PYTHON): the packages of envs/lock.txt into .venv, which takes some minutes"
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) --require-hashes -r envs/lock-build.txt
 	@$(PIP) --require-hashes --no-build-isolation -r envs/lock.txt
-	@if $(BIN)/pip show torch | grep -q nvidia; then $(PIP) --require-hashes -r envs/lock-cuda.txt; fi
+	@test $(TORCH) = cpu && $(PIP) --require-hashes -r envs/lock-cpu.txt 2>/dev/null || { \
+		echo "torch: the build for CUDA, some GB$(if $(filter cpu,$(TORCH)), (no index of pip's has the one for the CPU))"; \
+		$(PIP) --require-hashes -r envs/lock-cuda.txt; }
 	@touch $@
 
 .venv/.installed: .venv/.locked pyproject.toml

@@ -1,7 +1,8 @@
 """Pin every package that pyproject.toml asks for, with the sha256 of its published files: `make lock`.
 
-Writes lock.txt, all but CUDA; lock-cuda.txt, what a torch built for CUDA loads; lock-build.txt, what builds the
-packages that are published as sources alone. For Python 3.11 and 3.12 on Linux x86_64. uv keeps the pins of an earlier
+Writes lock.txt, all but torch; lock-cpu.txt, torch's build for the CPU, which is only on PyTorch's own index;
+lock-cuda.txt, its build for CUDA and the libraries that this loads; lock-build.txt, what builds the packages that are
+published as sources alone. For Python 3.11 and 3.12 on Linux x86_64. uv keeps the pins of an earlier
 lock that still fit: delete the files for the newest versions.
 """
 
@@ -16,8 +17,8 @@ HEADER = "# Made from pyproject.toml by `make lock`, for Python 3.11 and 3.12 on
 # The marker that every line would carry, and what the others say of the platform.
 EVERYWHERE = re.compile(r" ; python_full_version < '3\.13'.*(?= \\$)", re.MULTILINE)
 PLATFORM = " and platform_machine == 'x86_64' and sys_platform == 'linux'"
-CUDA = ("cuda-", "nvidia-", "triton=")
-# PyTorch publishes builds without CUDA on an index of its own; these are for cp311 and cp312, manylinux_2_28_x86_64.
+CUDA = ("cuda-", "nvidia-", "torch=", "triton=")
+# Of torch's build for the CPU: cp311 and cp312, manylinux_2_28_x86_64.
 CPU_BUILDS = {
     "torch==2.13.0": [
         "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
@@ -27,12 +28,13 @@ CPU_BUILDS = {
 
 
 def main() -> None:
-    """Write the three files anew."""
+    """Write the four files anew."""
     locked = [ENVS / "lock.txt", ENVS / "lock-cuda.txt"]
     kept = "".join(file.read_text() for file in locked if file.is_file())
-    packages = with_cpu_builds(resolve(kept))
+    packages = resolve(kept)
     write("lock.txt", [package for package in packages if not package.startswith(CUDA)])
     write("lock-cuda.txt", [package for package in packages if package.startswith(CUDA)])
+    write("lock-cpu.txt", [cpu_build(next(package for package in packages if package.startswith("torch==")))])
     write("lock-build.txt", [package for package in packages if "(pyproject.toml:build)" in package])
 
 
@@ -52,16 +54,13 @@ def resolve(kept: str) -> list[str]:
     return [line + "\n" for line in re.split(r"\n(?=[a-z])", text.rstrip("\n"))]
 
 
-def with_cpu_builds(packages: list[str]) -> list[str]:
-    """Add the hashes of torch's builds without CUDA."""
-    (torch,) = (package for package in packages if package.startswith("torch=="))
-    name = torch.split()[0]
+def cpu_build(torch: str) -> str:
+    """Return the requirement of torch's build for the CPU."""
+    name = torch.split(maxsplit=1)[0]
     if name not in CPU_BUILDS:
         raise SystemExit(f"envs/lock.py: CPU_BUILDS lacks {name}; take the sha256 from PyTorch's index for the CPU")
     hashes = "".join(f" \\\n    --hash=sha256:{digest}" for digest in CPU_BUILDS[name])
-    return [
-        package.replace("\n    # via", f"{hashes}\n    # via") if package is torch else package for package in packages
-    ]
+    return f"{name}+cpu{hashes}\n"
 
 
 def write(name: str, packages: list[str]) -> None:

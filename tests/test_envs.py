@@ -17,7 +17,7 @@ DEPENDENCIES = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 GROUPS = PROJECT["dependency-groups"]
 ASKED = [text for texts in (DEPENDENCIES, *EXTRAS.values(), *GROUPS.values()) for text in texts]
-LOCKS = ["lock.txt", "lock-build.txt", "lock-cuda.txt"]
+LOCKS = ["lock.txt", "lock-build.txt", "lock-cpu.txt", "lock-cuda.txt"]
 # Packages that are imported under another name.
 MODULES = {
     "imageio-ffmpeg": "imageio_ffmpeg",
@@ -53,13 +53,15 @@ def sources(*folders: str) -> str:
 @pytest.mark.parametrize("text", ASKED)
 def test_the_lock_holds_a_version_of_each_dependency_that_fits(text: str) -> None:
     requirement = Requirement(text)
-    versions, asked_by = locked("lock.txt").get(canonicalize_name(requirement.name), (set(), ""))
+    versions, asked_by = (locked("lock.txt") | locked("lock-cuda.txt")).get(
+        canonicalize_name(requirement.name), (set(), "")
+    )
     assert versions and all(map(requirement.specifier.contains, versions)), f"{text}: `make lock` is due"
     assert "syncdiff (pyproject.toml" in asked_by, f"{text}: `make lock` is due"
 
 
 def test_the_lock_holds_nothing_that_pyproject_no_longer_asks_for() -> None:
-    packages = locked("lock.txt").items()
+    packages = (locked("lock.txt") | locked("lock-cuda.txt")).items()
     direct = {name for name, (_, asked_by) in packages if "syncdiff (pyproject.toml" in asked_by}
     asked = {canonicalize_name(Requirement(text).name) for text in ASKED}
     assert direct == asked, "`make lock` is due"
@@ -79,9 +81,10 @@ def test_a_lock_has_hashes_and_names_no_index(name: str) -> None:
         assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry), entry
 
 
-def test_what_cuda_needs_is_locked_apart() -> None:
-    assert not [package for package in locked("lock.txt") if package.startswith(("nvidia-", "cuda-", "triton"))]
-    assert "nvidia-cublas" in locked("lock-cuda.txt")
+def test_torch_is_locked_apart_for_the_cpu_and_for_cuda_in_one_version() -> None:
+    assert not [name for name in locked("lock.txt") if name.startswith(("torch-", "nvidia-", "cuda-", "triton"))]
+    assert "torch" not in locked("lock.txt") and "nvidia-cublas" in (cuda := locked("lock-cuda.txt"))
+    assert locked("lock-cpu.txt") == {"torch": ({f"{version}+cpu" for version in cuda["torch"][0]}, "")}
 
 
 def test_the_conda_environment_lists_the_dependencies() -> None:
