@@ -1,19 +1,38 @@
 # Two commands do everything on a fresh machine: `make eval` and `make test`.
-PYTHON ?= python3
+# A python3.12 or python3.11 that runs (a version manager's shim may not) and has venv; `make setup PYTHON=...` names one.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
+FITS := import sys, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+WANTED := Python 3.12 or 3.11 with venv is needed; install one (uv python install 3.12), or name one (make setup PYTHON=...)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 CORES ?= all
 
-.PHONY: setup eval ablation test quick stress lint format bench clean
+.PHONY: setup lock eval ablation test quick stress lint format bench clean
 
 setup: .venv/.installed
 
-# The packages of the group no-deps have stale pins of their own, so they go in last and alone.
-.venv/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps --group no-deps
-	touch $@
+# First what builds packages that are published as sources alone. torch's build for the CPU is taken where pip finds it
+# (PyTorch has it on an index of its own); `make setup TORCH=cuda` takes the build for CUDA.
+TORCH ?= cpu
+.venv/.locked: $(wildcard envs/lock*.txt)
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { echo "$(or $(PYTHON),make setup): $(WANTED)" >&2; exit 1; }
+	@echo "$(PYTHON): the packages of envs/lock.txt into .venv, which takes some minutes"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) --require-hashes -r envs/lock-build.txt
+	@$(PIP) --require-hashes --no-build-isolation -r envs/lock.txt
+	@test $(TORCH) = cpu && $(PIP) --require-hashes -r envs/lock-cpu.txt 2>/dev/null || { \
+		echo "torch: the build for CUDA, some GB$(if $(filter cpu,$(TORCH)), (no index of pip's has the one for the CPU))"; \
+		$(PIP) --require-hashes -r envs/lock-cuda.txt; }
+	@touch $@
+
+.venv/.installed: .venv/.locked pyproject.toml
+	@PYTHONWARNINGS=ignore $(PIP) --no-build-isolation --editable .
+	@touch $@
+
+# The newest versions that fit what pyproject.toml says, where the lock has none; their hashes are those of the index.
+lock: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" python envs/lock.py
 
 eval: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) eval

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from mediapipe.python.solutions.face_mesh import FaceMesh
 
 from syncdiff.config import Faces
 from syncdiff.faces.boxes import bounding_box
 from syncdiff.faces.cuts import is_cut, thumbnail
-from syncdiff.faces.graphs import keep_heap_small, new_detector, new_mesh, process_anew
+from syncdiff.faces.graphs import FaceMesh, keep_heap_small, new_detector, new_mesh, process_anew
 from syncdiff.faces.regions import Region, tiles, turned_frames, whole_frame
 
 # The point of the 478-point mesh that is nearest to each iBUG point, read off the mesh's published picture.

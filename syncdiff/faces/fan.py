@@ -11,11 +11,16 @@ from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from face_alignment import FaceAlignment, LandmarksType
 
 from syncdiff.config import Faces
 from syncdiff.device import choose_device
 from syncdiff.errors import UserError
+
+try:
+    from face_alignment import FaceAlignment, LandmarksType
+except ImportError as missing:
+    hint = "install it with `pip install --no-deps face-alignment==1.5.0`, or set faces.backend to mediapipe"
+    raise UserError(f"face-alignment, which finds faces, cannot be loaded ({missing}); {hint}") from None
 
 # The names under which face-alignment 1.5.0 looks for its weights, and others that they go by.
 FAN_WEIGHTS: dict[str, list[str]] = {"2DFAN4-11f355bf06.pth.tar": []}

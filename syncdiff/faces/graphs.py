@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mediapipe.python.solution_base import SolutionBase
-from mediapipe.python.solutions.face_detection import FaceDetection
-from mediapipe.python.solutions.face_mesh import FaceMesh
+
+from syncdiff.errors import UserError
+
+try:
+    from mediapipe.python.solution_base import SolutionBase
+    from mediapipe.python.solutions.face_detection import FaceDetection
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION  # noqa: F401 (the demo draws it)
+except ImportError as missing:
+    hint = "install it with `pip install --no-deps mediapipe==0.10.21 attrs 'protobuf>=4.25,<5'`"
+    raise UserError(f"MediaPipe, which finds faces, cannot be loaded ({missing}); {hint}") from None
 
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # glibc's malloc.h
 LARGE = 4_000_000  # bytes; an RGB frame of 1080p has 6 million
