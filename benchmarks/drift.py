@@ -22,23 +22,23 @@ import torch
 from machine import RESULTS, one_core, save
 from matplotlib.figure import Figure
 
-from syncdiff.artifacts import read_parquet, write_parquet
 from syncdiff.config import Config, merge, parse_config
 from syncdiff.corpus.demo import FIRST_PROGRAMME
 from syncdiff.corpus.demo.clip import Script, render_identity
 from syncdiff.corpus.demo.person import random_person
 from syncdiff.corpus.demo.sentences import unique_sentences
 from syncdiff.corpus.demo.speech import speak
-from syncdiff.evaluation.bootstrap import interval, resample
-from syncdiff.evaluation.metrics import METRICS, OPENING
-from syncdiff.evaluation.mouth import mouth_corr
-from syncdiff.evaluation.plots import colour_of, to_svg
+from syncdiff.evaluation.metrics.bootstrap import interval, resample
+from syncdiff.evaluation.metrics.mouth import mouth_corr
+from syncdiff.evaluation.metrics.registry import METRICS, OPENING
 from syncdiff.evaluation.score import score_method
 from syncdiff.faces.extract import extract_shard
 from syncdiff.media.audio import SAMPLE_RATE
 from syncdiff.media.video import FPS, read_frames
+from syncdiff.pipeline.files import read_parquet, write_parquet
+from syncdiff.pipeline.provenance import config_of
 from syncdiff.priors import priors_shard
-from syncdiff.provenance import config_of
+from syncdiff.report.plots import colour_of, to_svg
 from syncdiff.shards.pack import pack_shard
 from syncdiff.speech.extract import speech_shard
 from syncdiff.synthesis.generate import Networks, Target, generate

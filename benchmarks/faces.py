@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 from machine import save
 
-from syncdiff.artifacts import read_parquet, write_parquet
 from syncdiff.config import parse_config
 from syncdiff.faces.extract import extract_shard
 from syncdiff.faces.facemesh import FaceMesh
 from syncdiff.media.video import probe, read_frames
+from syncdiff.pipeline.files import read_parquet, write_parquet
 
 
 def main() -> None:

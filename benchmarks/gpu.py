@@ -28,14 +28,13 @@ from syncdiff.config import Config, load_config, merge, parse_config
 from syncdiff.device import choose_device
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import solver, training_schedule
-from syncdiff.diffusion.structure import StructureLoss
-from syncdiff.evaluation.sync import score
+from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.evaluation.metrics.lse import score
 from syncdiff.models.autoencoder import build_autoencoder, encode, linear_part, start_linear
 from syncdiff.models.cost import Networks as Cost
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.models.syncnet import SyncNet, for_inference
 from syncdiff.shards.tar import npy, to_json, write_shard
-from syncdiff.shards.windows import Source, windows
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
 from syncdiff.speech.extract import hidden_states
@@ -43,6 +42,7 @@ from syncdiff.speech.filterbank import STACKED_DIM
 from syncdiff.synthesis.generate import Networks, Target, generate
 from syncdiff.training.denoiser import muon
 from syncdiff.training.loop import Run, Trainer
+from syncdiff.training.windows import Source, windows
 
 ROOT = Path(__file__).resolve().parents[1]
 PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "L4": 121, "4090": 165}  # dense bf16, published

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from unseen import CPU, trained_run
 
 from syncdiff.config import Config
-from syncdiff.evaluation.mouth import mouth_corr, mouth_opening
+from syncdiff.evaluation.metrics.mouth import mouth_corr, mouth_opening
+from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.shards.tar import read_shard, unnpy
-from syncdiff.shards.windows import rows_around, shuffled
-from syncdiff.speech.avhubert import SpeechEncoder
 from syncdiff.training.loop import Run, fit
+from syncdiff.training.rounds import shuffled
+from syncdiff.training.windows import rows_around
 
 STEPS = 2000
 SPREAD = 0.1  # of openings, about: brings the loss near 1

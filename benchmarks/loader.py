@@ -33,13 +33,13 @@ import webdataset
 from machine import one_core, save
 
 from syncdiff.config import load_config
-from syncdiff.latents import CropEncoder
 from syncdiff.media.video import write_crops
 from syncdiff.models.cost import Networks
 from syncdiff.priors import reduce_pose
-from syncdiff.shards import windows as present
-from syncdiff.shards.rounds import next_ahead
 from syncdiff.shards.tar import npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.training import windows as present
+from syncdiff.training.latents import CropEncoder
+from syncdiff.training.rounds import next_ahead
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP_S = 0.017
@@ -63,7 +63,7 @@ def main() -> None:
             "webdataset": (from_webdataset, shards),
         }
         if asked.before:
-            source = ["git", "show", f"{asked.before}:syncdiff/shards/windows.py"]
+            source = ["git", "show", f"{asked.before}:syncdiff/training/windows.py"]
             code = subprocess.run(source, cwd=ROOT, check=True, capture_output=True, text=True).stdout
             ways[f"commit {asked.before}"] = (from_code, (code, shards))
         result = {name: alone(waiting, *way, asked.steps) for name, way in ways.items()}

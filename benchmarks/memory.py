@@ -21,11 +21,11 @@ import pandas as pd
 from imageio_ffmpeg import get_ffmpeg_exe
 from machine import save
 
-from syncdiff.artifacts import read_parquet, write_parquet
 from syncdiff.config import parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.faces.extract import extract_shard
 from syncdiff.media.video import probe
+from syncdiff.pipeline.files import read_parquet, write_parquet
 
 SMALL = {
     "denoiser": {"channels": [32, 32]},

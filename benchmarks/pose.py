@@ -16,9 +16,9 @@ import torch
 from machine import one_core, save
 
 from syncdiff.config import Config, merge, parse_config
-from syncdiff.evaluation.bootstrap import mean_interval
+from syncdiff.evaluation.metrics.bootstrap import mean_interval
 from syncdiff.evaluation.score import score_method
-from syncdiff.provenance import config_of
+from syncdiff.pipeline.provenance import config_of
 from syncdiff.synthesis import generate
 from syncdiff.synthesis.split import sample_experiment
 

@@ -24,14 +24,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from syncdiff.config import Config, merge, parse_config
-from syncdiff.evaluation.metrics import METRICS
-from syncdiff.evaluation.plots import to_svg
+from syncdiff.evaluation.metrics.registry import METRICS
 from syncdiff.evaluation.score import score_method
 from syncdiff.models.cost import Networks
-from syncdiff.protocols import drive, scored_clips
-from syncdiff.provenance import config_of
+from syncdiff.pipeline.provenance import config_of
+from syncdiff.report.plots import to_svg
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Target, generate, load_networks
+from syncdiff.synthesis.protocols import drive, scored_clips
 from syncdiff.synthesis.split import Job, sample_experiment
 
 CPU = torch.device("cpu")

@@ -15,10 +15,11 @@ from machine import one_core, save
 from torch import Tensor, nn
 
 from syncdiff.evaluation.crops import scored_pictures
-from syncdiff.evaluation.sync import SyncScore, score
+from syncdiff.evaluation.metrics.lse import SyncScore, score
 from syncdiff.media.audio import SAMPLE_RATE, read_audio
 from syncdiff.media.video import read_frames, write_video
-from syncdiff.models.syncnet import SyncNet, for_inference, mfcc
+from syncdiff.models.syncnet import SyncNet, for_inference
+from syncdiff.speech.mfcc import mfcc
 
 SECONDS, FPS, SIZE, REPEATS = 3, 25, 224, 5
 REFERENCE_BATCH = 20  # windows, in SyncNetInstance.py

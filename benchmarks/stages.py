@@ -15,12 +15,12 @@ from pathlib import Path
 import pandas as pd
 from machine import save
 
-from syncdiff.artifacts import read_parquet, write_parquet
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus.plan import inspect
 from syncdiff.corpus.split import ListedClip
 from syncdiff.faces.extract import extract_shard
 from syncdiff.media.video import probe
+from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import read_shard

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.structure import StructureLoss
+from syncdiff.diffusion.ssim import StructureLoss
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.speech.filterbank import STACKED_DIM
 from syncdiff.training.denoiser import muon

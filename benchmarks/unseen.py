@@ -21,11 +21,11 @@ from torch import Tensor
 
 from syncdiff.config import Config, parse_config
 from syncdiff.diffusion.loss import weighted
-from syncdiff.latents import latents_shard
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
+from syncdiff.pipeline.provenance import config_of
 from syncdiff.priors import lip_region
-from syncdiff.provenance import config_of
-from syncdiff.shards.windows import Shard, windows
+from syncdiff.training.latents import latents_shard
+from syncdiff.training.windows import Shard, windows
 
 CPU = torch.device("cpu")
 BATCH, BATCHES = 64, 24

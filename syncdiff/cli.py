@@ -15,10 +15,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from syncdiff.artifacts import no_room, prepare_workers
 from syncdiff.config import known_device, load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.provenance import config_of, provenance, refuse_own_teacher
+from syncdiff.pipeline.files import no_room
+from syncdiff.pipeline.parallel import prepare_workers
+from syncdiff.pipeline.provenance import config_of, provenance, refuse_own_teacher
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -214,7 +215,7 @@ def ledger(
     config: ConfigOption = "{}",
 ) -> None:
     """Check that every clip of a corpus FOLDER is accounted for up to its shards, and gather the ledgers into one."""
-    from syncdiff.corpus.account import account
+    from syncdiff.pipeline.check_ledgers import account
 
     with provenance("ledger", config, [folder / "plan/clips.parquet"], [out]):
         account(load_config(config), folder, splits, out, stage)
@@ -245,8 +246,8 @@ def latents(
 ) -> None:
     """Encode the frames and masked frames of a shard."""
     from syncdiff.device import choose_device
-    from syncdiff.latents import latents_shard
     from syncdiff.models.autoencoder import weights_in
+    from syncdiff.training.latents import latents_shard
 
     run = load_config(config)
     with provenance("latents", config, [shard, *weights_in(autoencoder)], [out, ledger]):
@@ -370,7 +371,7 @@ def table(csv: Path, parquet: Path, scores: list[Path], config: ConfigOption = "
 @app.command()
 def ablation(csv: Path, svg: Path, scores: list[Path], config: ConfigOption = "{}") -> None:
     """Compare the scores of experiments with those of `syncdiff`, averaged over seeds, clip by clip."""
-    from syncdiff.evaluation.ablation import write_ablation
+    from syncdiff.report.ablation import write_ablation
 
     with provenance("ablation", config, scores, [csv, svg]):
         write_ablation(load_config(config), scores, csv, svg)
@@ -379,7 +380,7 @@ def ablation(csv: Path, svg: Path, scores: list[Path], config: ConfigOption = "{
 @app.command()
 def report(folder: Path, out: Path, config: ConfigOption = "{}") -> None:
     """Write the report page of a corpus from what lies in its results FOLDER."""
-    from syncdiff.evaluation.report import report_corpus
+    from syncdiff.report.page import report_corpus
 
     with provenance("report", config, [], [out]):
         report_corpus(load_config(config), folder, out)
@@ -388,7 +389,7 @@ def report(folder: Path, out: Path, config: ConfigOption = "{}") -> None:
 @app.command("verify")
 def verify_artifacts(folder: Path) -> None:
     """Hash again what a results FOLDER holds, against its provenance; exit code 1 if something differs."""
-    from syncdiff.provenance import verify
+    from syncdiff.pipeline.provenance import verify
 
     verification = verify(folder)
     print(
@@ -443,8 +444,8 @@ def score(
 ) -> None:
     """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does."""
     from syncdiff.device import choose_device
-    from syncdiff.evaluation.sync import print_scores, score_videos
-    from syncdiff.weights import get
+    from syncdiff.evaluation.metrics.lse import print_scores, score_videos
+    from syncdiff.weights.registry import get
 
     weights = syncnet or get("syncnet")[0]
     scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, choose_device(device or "auto"), face.value)
@@ -462,7 +463,7 @@ def fidelity(
 ) -> None:
     """Compare two folders of images or videos: FID, SSIM and PSNR."""
     from syncdiff.device import choose_device
-    from syncdiff.evaluation import fidelity as measures
+    from syncdiff.evaluation.metrics import fidelity as measures
 
     values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device or "auto"))
     print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
@@ -519,7 +520,7 @@ def estimate_run(
 @weights_app.command("list")
 def list_weights() -> None:
     """List every published weight: source, licence, size, and where it goes."""
-    from syncdiff.weights import print_weights
+    from syncdiff.weights.registry import print_weights
 
     print_weights()
 
@@ -527,7 +528,7 @@ def list_weights() -> None:
 @weights_app.command("get")
 def get_weights(name: str) -> None:
     """Download one; offline, say which file to put where."""
-    from syncdiff.weights import get
+    from syncdiff.weights.registry import get
 
     for path in get(name):
         print(path)
@@ -536,7 +537,7 @@ def get_weights(name: str) -> None:
 @weights_app.command("verify")
 def verify_weights() -> None:
     """Check the files that are there; exit code 1 if one is damaged."""
-    from syncdiff.weights import verify
+    from syncdiff.weights.registry import verify
 
     raise typer.Exit(0 if verify() else 1)
 

@@ -14,10 +14,10 @@ from functools import cache
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from syncdiff.artifacts import one_line
-from syncdiff.cards import take_card
 from syncdiff.config import known_device
 from syncdiff.errors import UserError
+from syncdiff.pipeline.cards import take_card
+from syncdiff.pipeline.files import one_line
 
 CPU = torch.device("cpu")
 

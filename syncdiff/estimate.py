@@ -25,7 +25,7 @@ from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.models.cost import Networks, parameters
 from syncdiff.shards.tar import VARIED
-from syncdiff.shards.windows import ROUND_BYTES, ROUND_STEPS
+from syncdiff.training.windows import ROUND_BYTES, ROUND_STEPS
 
 MEASUREMENTS = Path(__file__).parents[1] / "benchmarks/results"
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from syncdiff.artifacts import Ledger, attempt
 from syncdiff.config import Config
 from syncdiff.media.video import decode_crops
+from syncdiff.pipeline.ledger import Ledger
+from syncdiff.pipeline.parallel import attempt
 from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, unnpy, write_shard
 
 HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]

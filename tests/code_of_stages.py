@@ -13,11 +13,17 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from syncdiff.stages import STAGES
+from syncdiff.pipeline.stages import STAGES
 
 KNOWN = Path(__file__).with_name("code_of_stages.json")
 # The config reaches a stage as its slice, which reruns it; the others write no artifact.
-LEFT_OUT = {"syncdiff", "syncdiff.config", "syncdiff.errors", "syncdiff.provenance", "syncdiff.stages"}
+LEFT_OUT = {
+    "syncdiff",
+    "syncdiff.config",
+    "syncdiff.errors",
+    "syncdiff.pipeline.provenance",
+    "syncdiff.pipeline.stages",
+}
 
 
 def state() -> dict[str, object]:

@@ -8,7 +8,7 @@ import yaml
 
 from syncdiff.config import Config, default_yaml, json_schema, load_config, merge, parse_config
 from syncdiff.errors import UserError
-from syncdiff.stages import STAGES, config_slice
+from syncdiff.pipeline.stages import STAGES, config_slice
 
 pytestmark = pytest.mark.quick
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,18 +18,7 @@ from syncdiff.config import Config, load_config, parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.errors import UserError
-from syncdiff.estimate import (
-    Corpus,
-    Gpu,
-    Row,
-    corpus_size,
-    estimate,
-    gpu_rows,
-    members_of,
-    overhead_of,
-    sampled_frames,
-)
-from syncdiff.latents import latents_shard
+from syncdiff.estimate import Corpus, Gpu, Row, corpus_size, estimate, gpu_rows, members_of, overhead_of, sampled_frames
 from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.cost import Networks, gflop, parameters
@@ -40,6 +29,7 @@ from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig
 from syncdiff.speech.extract import speech_shard
+from syncdiff.training.latents import latents_shard
 from tests.members import crop_bytes, wav_bytes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from syncdiff.artifacts import read_parquet
 from syncdiff.config import parse_config
 from syncdiff.faces.align import template
 from syncdiff.faces.extract import extract_clip
 from syncdiff.media.video import decode_crops
+from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import identity_index, masked_frame, mouth_mask, priors_shard, reduce_pose
 from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_shard
 from tests.members import crop_bytes

@@ -14,17 +14,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from syncdiff.artifacts import attempt
 from syncdiff.config import Config, load_config
 from syncdiff.corpus.folder import VIDEO_SUFFIXES
 from syncdiff.corpus.listing import list_clips, why_empty
 from syncdiff.corpus.lrs import HELD_OUT, recognise
 from syncdiff.corpus.plan import Facts, looks, verdict
 from syncdiff.corpus.split import ListedClip
+from syncdiff.corpus.tree import left_out, walk
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.media.clock import n_shown
 from syncdiff.media.video import FPS, read_frames
-from syncdiff.tree import left_out, walk
+from syncdiff.pipeline.parallel import attempt
 
 EXAMPLES = 3
 FACE_CLIPS = 20  # evenly spaced, in which faces are counted

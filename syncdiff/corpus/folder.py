@@ -6,10 +6,10 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from syncdiff.artifacts import MAX_NAME_BYTES
 from syncdiff.corpus.split import ListedClip, Listing, n_held_out, prefix_of, printable, rank_by_hash, unreadable
+from syncdiff.corpus.tree import left_out, walk
 from syncdiff.errors import UserError
-from syncdiff.tree import left_out, walk
+from syncdiff.pipeline.files import MAX_NAME_BYTES
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905

@@ -15,7 +15,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syncdiff.artifacts import atomic, one_line, read_parquet
 from syncdiff.config import Config
 from syncdiff.corpus.demo import identity_split
 from syncdiff.corpus.folder import folder_clips
@@ -23,6 +22,7 @@ from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, read_text
 from syncdiff.corpus.split import ListedClip, Listing, prefix_of
 from syncdiff.errors import UserError
 from syncdiff.media.container import FPS
+from syncdiff.pipeline.files import atomic, one_line, read_parquet
 
 # Frames of a typical clip: hours x 3600 x 25 / clips, from the corpora's own tables.
 TYPICAL_FRAMES = {

@@ -15,8 +15,8 @@ from syncdiff.corpus.split import (
     rank_by_hash,
     unreadable,
 )
+from syncdiff.corpus.tree import Entries, Tree, left_out, scan, stamp, walk
 from syncdiff.errors import UserError
-from syncdiff.tree import Entries, Tree, left_out, scan, stamp, walk
 
 LRS2 = "mvlrs_v1"
 LRS3 = "lrs3_v0.4"

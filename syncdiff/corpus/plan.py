@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from syncdiff.artifacts import Ledger, Outcome, attempt, each_clip
 from syncdiff.config import Config, Plan
-from syncdiff.corpus.account import stop_if_too_many_failed
 from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts
 from syncdiff.corpus.lrs import read_text
 from syncdiff.corpus.split import ListedClip, prefix_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.clock import n_shown
 from syncdiff.media.video import Probe, probe
+from syncdiff.pipeline.ledger import Ledger, stop_if_too_many_failed
+from syncdiff.pipeline.parallel import Outcome, attempt, each_clip
 
 PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes whose header does not count its pictures
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]

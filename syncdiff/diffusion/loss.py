@@ -16,12 +16,11 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from syncdiff.config import Config
-from syncdiff.diffusion.structure import StructureLoss
-from syncdiff.diffusion.sync import SyncLoss
+from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.sync_loss import SyncLoss, sync_windows
 from syncdiff.models.denoiser import Denoiser, Priors
-from syncdiff.models.syncnet import WINDOW_FRAMES
 from syncdiff.priors import lip_region, mouth_mask
-from syncdiff.shards.windows import sync_windows
+from syncdiff.speech.mfcc import WINDOW_FRAMES
 
 VISIBLE_WEIGHT = 0.1  # outside the mask: there, crops keep their own pixels
 

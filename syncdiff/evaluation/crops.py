@@ -14,8 +14,9 @@ from av.video.frame import VideoFrame
 from scipy.signal import medfilt
 
 from syncdiff.config import Faces
+from syncdiff.faces.boxes import bounding_box
 from syncdiff.faces.extract import align, find_faces
-from syncdiff.faces.landmarks import bounding_box, open_landmarker
+from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.faces.track import Segment, quarter_turns
 from syncdiff.media.audio import read_audio
 from syncdiff.media.container import FPS, open_media, video_stream

@@ -17,22 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncdiff.artifacts import Outcome, attempt
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.fidelity import BATCH, fid_features, psnr, ssim
-from syncdiff.evaluation.flicker import flicker
-from syncdiff.evaluation.metrics import OPENING, PIXELS
-from syncdiff.evaluation.mouth import lmd, mouth_corr, mouth_opening
-from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
+from syncdiff.evaluation.metrics.fidelity import BATCH, fid_features, psnr, ssim
+from syncdiff.evaluation.metrics.flicker import flicker
+from syncdiff.evaluation.metrics.lse import embed_audio, embed_lips, lse
+from syncdiff.evaluation.metrics.mouth import lmd, mouth_corr, mouth_opening
+from syncdiff.evaluation.metrics.registry import OPENING, PIXELS
 from syncdiff.evaluation.videos import TAIL_FRAMES, is_padded, their_frames
 from syncdiff.faces.align import warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.media.video import read_frames
-from syncdiff.models.syncnet import WINDOW_FRAMES, SyncNet, for_inference, load_syncnet, mfcc, mouth_view
+from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet, mouth_view
+from syncdiff.pipeline.parallel import Outcome, attempt
 from syncdiff.priors import mouth_mask
-from syncdiff.protocols import Driving
 from syncdiff.shards.tar import Sample, about, unnpy
+from syncdiff.speech.mfcc import WINDOW_FRAMES, mfcc
+from syncdiff.synthesis.protocols import Driving
 
 MIN_FACES = 0.9  # share of frames in which a face must be found
 FIELD_SIZE = 96  # pixels: SSIM, PSNR and flicker of larger crops are taken at this size; landmarks are put on its scale

@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from syncdiff.artifacts import LEDGER_COLUMNS, Outcome, each_clip, note_failures, read_parquet, write_parquet
 from syncdiff.config import Config
-from syncdiff.corpus.account import stop_if_nothing_came_out
 from syncdiff.errors import UserError
-from syncdiff.evaluation.bootstrap import interval, resample
-from syncdiff.evaluation.fidelity import Moments, frechet_distance
 from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judges_of, rows_of
-from syncdiff.evaluation.metrics import SCORE_COLUMNS
+from syncdiff.evaluation.metrics.bootstrap import interval, resample
+from syncdiff.evaluation.metrics.fidelity import Moments, frechet_distance
+from syncdiff.evaluation.metrics.registry import SCORE_COLUMNS
 from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
-from syncdiff.protocols import drive, partner, scored_clips
+from syncdiff.pipeline.files import read_parquet, write_parquet
+from syncdiff.pipeline.ledger import LEDGER_COLUMNS, note_failures, stop_if_nothing_came_out
+from syncdiff.pipeline.parallel import Outcome, each_clip
 from syncdiff.shards.tar import about
+from syncdiff.synthesis.protocols import drive, partner, scored_clips
 
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
 FID_RESAMPLES = 50  # at most: each takes a singular value decomposition of the covariances' factors

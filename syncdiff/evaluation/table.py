@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from syncdiff.artifacts import read_parquet, write_parquet, write_text
 from syncdiff.config import Config
-from syncdiff.corpus.account import stop_if_too_many_failed
-from syncdiff.evaluation.bootstrap import mean_interval
-from syncdiff.evaluation.metrics import METRICS, OPENING, PROTOCOLS, in_order, method_label
+from syncdiff.evaluation.metrics.bootstrap import mean_interval
+from syncdiff.evaluation.metrics.registry import METRICS, OPENING, PROTOCOLS, in_order, method_label
+from syncdiff.pipeline.files import read_parquet, write_parquet, write_text
+from syncdiff.pipeline.ledger import stop_if_too_many_failed
 
 COLUMNS = ["method", "protocol", "metric", "scorer", "value", "ci_low", "ci_high", "n_expected", "n_scored"]
 LOG_COLUMNS = 220  # characters a line, where nobody's terminal says how many fit

@@ -18,7 +18,7 @@ from syncdiff.corpus.split import is_file
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.container import FPS
 from syncdiff.media.video import probe, read_frames
-from syncdiff.protocols import PROTOCOLS
+from syncdiff.synthesis.protocols import PROTOCOLS
 
 UNMOVED_BY_SOUND = ("reconstruction", "frozen")  # their paired videos stand for every protocol
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")  # of other people's videos

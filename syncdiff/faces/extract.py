@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from syncdiff.artifacts import Ledger, each_clip, read_parquet, scratch, sha256
 from syncdiff.config import Config, Faces
 from syncdiff.faces.align import ANCHORS, similarity, steady, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
@@ -20,6 +19,9 @@ from syncdiff.faces.track import Segment, candidates, is_cut, speaker, thumbnail
 from syncdiff.media.audio import fit_audio, stream_audio, write_wav
 from syncdiff.media.container import FPS
 from syncdiff.media.video import read_frames, write_crops
+from syncdiff.pipeline.files import read_parquet, scratch, sha256
+from syncdiff.pipeline.ledger import Ledger
+from syncdiff.pipeline.parallel import each_clip
 from syncdiff.shards.tar import Sample, about, clip_key, to_json, write_npy, write_shard
 
 KEPT = ("clip", "video", "width", "height", "text", "split")  # columns of the plan that go into a sample's JSON

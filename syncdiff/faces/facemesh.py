@@ -18,7 +18,7 @@ from mediapipe.python.solution_base import SolutionBase
 from mediapipe.python.solutions.face_detection import FaceDetection
 from mediapipe.python.solutions.face_mesh import FaceMesh
 
-from syncdiff.faces.landmarks import bounding_box
+from syncdiff.faces.boxes import bounding_box
 from syncdiff.faces.track import is_cut, thumbnail
 
 # The point of the 478-point mesh that is nearest to each iBUG point, read off the mesh's published picture.

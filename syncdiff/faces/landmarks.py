@@ -47,8 +47,3 @@ def open_landmarker(faces: Faces, device: str = "cpu") -> Landmarker:
     from syncdiff.faces.fan import FanLandmarker
 
     return FanLandmarker(faces.detector, faces.weights, device)
-
-
-def bounding_box(face: np.ndarray) -> np.ndarray:
-    """Return the box around landmarks: (..., 68, 2) to (..., 4) as x0, y0, x1, y1."""
-    return np.concatenate([face.min(axis=-2), face.max(axis=-2)], axis=-1)

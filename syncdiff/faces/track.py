@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from syncdiff.errors import ClipRejected
-from syncdiff.faces.landmarks import bounding_box
+from syncdiff.faces.boxes import bounding_box
 
 MIN_IOU = 0.3  # of one speaker's boxes in neighbouring frames
 THUMBNAIL = 32  # pixels a side

@@ -16,17 +16,10 @@ import soundfile
 from av.audio.frame import AudioFrame
 from av.filter import Graph
 
-from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected
 from syncdiff.media.clock import Clock, decoded, picture_shifts, picture_start, refuse_late_sound
-from syncdiff.media.container import (
-    FPS,
-    are_unnamed,
-    audio_stream,
-    continuous,
-    frame_time,
-    open_media,
-)
+from syncdiff.media.container import FPS, are_unnamed, audio_stream, continuous, frame_time, open_media
+from syncdiff.pipeline.files import atomic, one_line
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640

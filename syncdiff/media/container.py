@@ -20,8 +20,8 @@ from av.frame import Frame
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from syncdiff.artifacts import one_line
 from syncdiff.errors import ClipRejected
+from syncdiff.pipeline.files import one_line
 
 FPS = 25
 # Containers that hold their own pictures and sound. Playlists (hls, dash, concat, image2) are not among them: they name

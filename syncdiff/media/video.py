@@ -24,29 +24,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from syncdiff.artifacts import atomic
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import write_wav
 from syncdiff.media.clock import NO_PICTURE, extent, n_shown, pictures, shown_for
-from syncdiff.media.container import (
-    FPS,
-    audio_stream,
-    continuous,
-    frame_rate,
-    frame_time,
-    open_media,
-    video_stream,
-)
-from syncdiff.media.pictures import (
-    MATRICES,
-    Colour,
-    Upright,
-    colour_for,
-    colour_of,
-    deinterlaced,
-    notes,
-)
+from syncdiff.media.container import FPS, audio_stream, continuous, frame_rate, frame_time, open_media, video_stream
+from syncdiff.media.pictures import MATRICES, Colour, Upright, colour_for, colour_of, deinterlaced, notes
 from syncdiff.media.track import Track
+from syncdiff.pipeline.files import atomic
 
 PRESET = "veryfast"  # half the time of x264's own choice on 1080p
 CROP_CRF = 5  # with that preset: 43 dB, about one grey level of error

@@ -13,10 +13,10 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from syncdiff.artifacts import one_line
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
-from syncdiff.provenance import SUFFIX
+from syncdiff.pipeline.files import one_line
+from syncdiff.pipeline.provenance import SUFFIX
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
 BATCH = 64  # frames encoded or decoded at once

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from syncdiff.artifacts import one_line
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder, load_autoencoder, posterior, reconstruct
 from syncdiff.models.denoiser import Denoiser, Priors
-from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC, SyncNet
+from syncdiff.models.syncnet import SyncNet
+from syncdiff.pipeline.files import one_line
+from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -9,14 +9,15 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from syncdiff.artifacts import one_line
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
-from syncdiff.models.copying import IdentityCopy
-from syncdiff.speech.avhubert import SpeechEncoder, sizes_of
+from syncdiff.models.speech_encoder import SpeechEncoder
+from syncdiff.models.warping import IdentityCopy
+from syncdiff.pipeline.files import one_line
+from syncdiff.speech.avhubert import sizes_of
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig, sizes_in
-from syncdiff.tensorfiles import read_safetensors, write_safetensors
+from syncdiff.weights.files import read_safetensors, write_safetensors
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from syncdiff.errors import UserError
-from syncdiff.tensorfiles import read_weights
+from syncdiff.weights.files import read_weights
 
 FEATURE_DIM = 2048
 INPUT_SIZE = 299

@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
-import python_speech_features
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,12 +19,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from syncdiff.config import ImageSize
 from syncdiff.errors import UserError
-from syncdiff.media.audio import SAMPLE_RATE
-from syncdiff.tensorfiles import read_safetensors, read_weights, write_safetensors
+from syncdiff.speech.mfcc import WINDOW_FRAMES
+from syncdiff.weights.files import read_safetensors, read_weights, write_safetensors
 
-WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
-WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
-MFCC_PER_FRAME = 4  # a frame of video in MFCC frames
 EMBEDDING_DIM = 1024
 CROP_SIZE = 64  # pixels: of the crops behind a file that does not say it
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -108,16 +104,6 @@ def _last_map_side(image_size: int) -> int:
     for kernel, padding in ((7, 0), (3, 0), (5, 1), (3, 1), (3, 0)):  # conv, pool, conv, pool, pool; all stride 2
         side = (side + 2 * padding - kernel) // 2 + 1
     return side
-
-
-def mfcc(audio: np.ndarray) -> np.ndarray:
-    """Return python_speech_features' MFCC with its defaults: (n,) int16 at 16 kHz to (M, 13) float64 at 100 Hz."""
-    return python_speech_features.mfcc(audio, SAMPLE_RATE)
-
-
-def audio_windows(features: np.ndarray) -> np.ndarray:
-    """Return the 20 MFCC frames from 4 v on for each video window v: (M, 13) to a view (V, 13, 20)."""
-    return np.lib.stride_tricks.sliding_window_view(features, WINDOW_MFCC, axis=0)[::MFCC_PER_FRAME]
 
 
 def mouth_view(crop: np.ndarray, image_size: int) -> np.ndarray:

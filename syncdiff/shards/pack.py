@@ -8,10 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from syncdiff.artifacts import LEDGER_COLUMNS, Ledger, attempt, sha256, write_text
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected
 from syncdiff.media.video import FPS
+from syncdiff.pipeline.files import sha256, write_text
+from syncdiff.pipeline.ledger import LEDGER_COLUMNS, Ledger
+from syncdiff.pipeline.parallel import attempt
 from syncdiff.shards.tar import Sample, about, read_shard, to_json, unnpy, write_shard
 
 INDEX_COLUMNS = [*LEDGER_COLUMNS, "key", "n_frames"]

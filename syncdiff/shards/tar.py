@@ -15,8 +15,8 @@ from urllib.parse import quote
 import numpy as np
 from braceexpand import braceexpand
 
-from syncdiff.artifacts import atomic, one_line
 from syncdiff.errors import ClipRejected, UserError
+from syncdiff.pipeline.files import atomic, one_line
 
 VARIED = "varied."  # begins the names of the members that show a clip otherwise than it is, for training
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)

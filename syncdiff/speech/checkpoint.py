@@ -16,9 +16,9 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from syncdiff.artifacts import one_line
 from syncdiff.errors import UserError
-from syncdiff.tensorfiles import is_state_dict, read_safetensors
+from syncdiff.pipeline.files import one_line
+from syncdiff.weights.files import is_state_dict, read_safetensors
 
 METADATA_KEY = "avhubert"  # of the sizes (JSON) in a converted file
 FINE_TUNED_PREFIX = "encoder.w2v_model."

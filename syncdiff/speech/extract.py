@@ -14,18 +14,20 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from syncdiff.artifacts import Ledger, Outcome, attempt, attempt_together, progress
 from syncdiff.config import Config, Speech
 from syncdiff.device import choose_device, full_fp32
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio, read_wav
 from syncdiff.media.clock import has_pictures, n_shown
 from syncdiff.media.video import probe
-from syncdiff.models.syncnet import mfcc
+from syncdiff.pipeline.ledger import Ledger
+from syncdiff.pipeline.parallel import Outcome, attempt, attempt_together
+from syncdiff.pipeline.progress import progress
 from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_npy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
 from syncdiff.speech.filterbank import stack, stacked_filterbank
 from syncdiff.speech.mel import mel_windows
+from syncdiff.speech.mfcc import mfcc
 
 BATCH_FRAMES = 2048  # of a padded batch: bounds the memory, and is enough to fill a CPU or a GPU
 MARGIN_FRAMES = 100  # of sound on either side of the rows of a long one

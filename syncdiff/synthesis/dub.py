@@ -13,7 +13,6 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from syncdiff.artifacts import progress, temporary_name
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.faces.align import paste, warp
@@ -24,6 +23,8 @@ from syncdiff.media.audio import SAMPLES_PER_FRAME, stream_audio, write_wav
 from syncdiff.media.container import FPS
 from syncdiff.media.track import track_of
 from syncdiff.media.video import SUFFIXES, Probe, probe, read_frames, write_video
+from syncdiff.pipeline.files import temporary_name
+from syncdiff.pipeline.progress import progress
 from syncdiff.priors import identity_index, mouth_mask
 from syncdiff.speech.extract import LongSpeech
 from syncdiff.synthesis.generate import Networks, Target, generate, load_networks

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from syncdiff.artifacts import write_text
 from syncdiff.config import Autoencoder, Config
 from syncdiff.errors import UserError
 from syncdiff.media.video import read_frames
@@ -28,13 +27,14 @@ from syncdiff.models.autoencoder import (
     start_linear,
     to_pixels,
 )
+from syncdiff.pipeline.files import write_text
 from syncdiff.priors import mouth_mask
-from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
-from syncdiff.tensorfiles import write_safetensors
+from syncdiff.training.augment import mirrored, random_gains, tinted
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.loop import Run, fit
-from syncdiff.variation import mirrored, random_gains, tinted
+from syncdiff.training.rounds import THREADS, Plan, Round, ahead, held_in_turn
+from syncdiff.weights.files import write_safetensors
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels
 FRAMES_PER_CLIP = 150  # at most

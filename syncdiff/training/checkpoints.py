@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from syncdiff.artifacts import atomic, one_line
 from syncdiff.config import Config
-from syncdiff.provenance import known_digest
-from syncdiff.stages import STAGES, config_slice
+from syncdiff.pipeline.files import atomic, one_line
+from syncdiff.pipeline.provenance import known_digest
+from syncdiff.pipeline.stages import STAGES, config_slice
 
 RESUME, PREVIOUS, DAMAGED = "resume.pt", "resume.previous.pt", "resume.damaged.pt"
 ASIDE = "resume.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].pt"

@@ -16,17 +16,17 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.structure import StructureLoss
-from syncdiff.diffusion.sync import SyncLoss
+from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.sync_loss import SyncLoss
 from syncdiff.errors import UserError
-from syncdiff.latents import CropEncoder
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
-from syncdiff.shards.windows import Shard, Source, windows
 from syncdiff.training.checkpoints import fingerprint
+from syncdiff.training.latents import CropEncoder
+from syncdiff.training.lip_prediction import ForetellingLoss, LipForeteller
 from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
-from syncdiff.training.speech import ForetellingLoss, LipForeteller
+from syncdiff.training.windows import Shard, Source, windows
 
 
 def train_denoiser(

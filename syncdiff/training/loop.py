@@ -35,10 +35,11 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from syncdiff.artifacts import one_line, progress, write_text
 from syncdiff.config import Optimizer
 from syncdiff.device import arithmetic
 from syncdiff.errors import UserError
+from syncdiff.pipeline.files import one_line, write_text
+from syncdiff.pipeline.progress import progress
 from syncdiff.training import checkpoints
 
 M = TypeVar("M", bound=nn.Module)

@@ -17,11 +17,12 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_wav
 from syncdiff.media.video import read_frames
-from syncdiff.models.syncnet import WINDOW_FRAMES, WINDOW_MFCC, SyncNet, audio_windows, mfcc, mouth_view, save_syncnet
-from syncdiff.shards.rounds import THREADS, Plan, Round, ahead, held_in_turn
+from syncdiff.models.syncnet import SyncNet, mouth_view, save_syncnet
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
+from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC, audio_windows, mfcc
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.loop import Run, fit
+from syncdiff.training.rounds import THREADS, Plan, Round, ahead, held_in_turn
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops and sound: 150,000 frames at 64 pixels
 ROUND_STEPS = 128  # of a round, about: of LRS2 a clip is drawn twice in that

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncdiff.artifacts import read_parquet
 from syncdiff.config import Config, Plan, parse_config
 from syncdiff.corpus import plan as module
 from syncdiff.corpus.plan import balance, plan_corpus, refusal
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import Probe
+from syncdiff.pipeline.files import read_parquet
 
 GOOD = {"width": 160, "height": 160, "fps": 25.0, "n_frames": 75, "duration_s": 3.0, "audio_rate": 16_000}
 

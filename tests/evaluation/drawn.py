@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from syncdiff.artifacts import Ledger
 from syncdiff.config import Config, parse_config
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
+from syncdiff.pipeline.ledger import Ledger
 from syncdiff.shards.tar import npy, to_json, write_shard
 from tests.members import wav_bytes
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from syncdiff.evaluation.bootstrap import interval, mean_interval, resample
+from syncdiff.evaluation.metrics.bootstrap import interval, mean_interval, resample
 
 pytestmark = pytest.mark.quick
 

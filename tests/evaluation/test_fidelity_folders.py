@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from syncdiff.errors import UserError
-from syncdiff.evaluation.fidelity import Moments, fidelity
+from syncdiff.evaluation.metrics.fidelity import Moments, fidelity
 from syncdiff.media.video import write_video
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from syncdiff.evaluation.flicker import flicker
+from syncdiff.evaluation.metrics.flicker import flicker
 
 pytestmark = pytest.mark.quick
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from syncdiff.evaluation.mouth import lmd, mouth_corr, mouth_opening
+from syncdiff.evaluation.metrics.mouth import lmd, mouth_corr, mouth_opening
 
 pytestmark = pytest.mark.quick
 

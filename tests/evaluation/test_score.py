@@ -12,7 +12,7 @@ import torch
 from syncdiff.config import parse_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.evaluation.judge import follow
-from syncdiff.evaluation.metrics import DRIFT, OPENING
+from syncdiff.evaluation.metrics.registry import DRIFT, OPENING
 from syncdiff.evaluation.score import fid_row, score_method
 from syncdiff.evaluation.videos import video_folders, video_of
 from syncdiff.priors import mouth_mask

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from syncdiff.artifacts import write_parquet
 from syncdiff.config import parse_config
-from syncdiff.evaluation.metrics import OPENING
+from syncdiff.evaluation.metrics.registry import OPENING
 from syncdiff.evaluation.table import COLUMNS, panels, print_table, summarise, write_table
+from syncdiff.pipeline.files import write_parquet
 
 pytestmark = pytest.mark.quick
 

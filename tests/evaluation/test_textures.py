@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from syncdiff.evaluation.fidelity import Moments, fid_features, frechet_distance
+from syncdiff.evaluation.metrics.fidelity import Moments, fid_features, frechet_distance
 from syncdiff.media.video import read_frames
 
 Change = Callable[[np.ndarray, float], np.ndarray]

@@ -121,7 +121,7 @@ def checkpoint_reader(place: Place) -> tuple[Make, Read]:
     from syncdiff.models.inception import load_inception
     from syncdiff.models.syncnet import load_syncnet
     from syncdiff.speech.avhubert import load_encoder
-    from syncdiff.tensorfiles import read_safetensors
+    from syncdiff.weights.files import read_safetensors
 
     folder = place.inputs / "seeds"
     folder.mkdir()

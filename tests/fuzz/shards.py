@@ -111,8 +111,9 @@ def hostile_members() -> list[bytes]:
 def shard_reader(place: Place) -> tuple[Make, Read]:
     """Tars of faces, priors and speech, as the stages that follow read them."""
     place.set_up()
-    from syncdiff.artifacts import attempt, inside
     from syncdiff.config import Config
+    from syncdiff.pipeline.files import inside
+    from syncdiff.pipeline.parallel import attempt
     from syncdiff.shards.pack import pack_shard
     from syncdiff.shards.tar import read_shard, write_shard
     from syncdiff.speech.extract import speech_shard
@@ -162,8 +163,9 @@ def parquet_reader(place: Place) -> tuple[Make, Read]:
     place.set_up()
     import pandas as pd
 
-    from syncdiff.artifacts import LEDGER_COLUMNS, read_parquet, write_parquet
     from syncdiff.faces.extract import KEPT
+    from syncdiff.pipeline.files import read_parquet, write_parquet
+    from syncdiff.pipeline.ledger import LEDGER_COLUMNS
 
     columns = {column: ["a", "b", "c"] for column in [*LEDGER_COLUMNS, "shard", *KEPT]}
     plan = pd.DataFrame(columns | {"status": "ok", "width": 64, "height": 64, "shard": "00000"})

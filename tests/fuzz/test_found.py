@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from syncdiff.artifacts import time_limit
 from syncdiff.config import load_config
 from syncdiff.corpus.lrs import lrs2_clips, read_text
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.models.syncnet import load_syncnet
+from syncdiff.pipeline.parallel import time_limit
 from syncdiff.shards.tar import npy, read_shard, unnpy, write_shard
 from syncdiff.speech.avhubert import load_encoder
 from tests.fuzz.texts import BOMB

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from syncdiff.artifacts import read_parquet
 from syncdiff.config import Config, parse_config
-from syncdiff.corpus.account import account
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
 from syncdiff.faces.extract import extract_shard
+from syncdiff.pipeline.check_ledgers import account
+from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import about, read_shard, to_json, write_shard

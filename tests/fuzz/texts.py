@@ -48,10 +48,11 @@ def transcript_reader(place: Place) -> tuple[Make, Read]:
 def list_reader(place: Place) -> tuple[Make, Read]:
     """LRS2's list files, and the names that follow from them."""
     place.set_up()
-    from syncdiff.artifacts import attempt, inside
     from syncdiff.config import parse_config
     from syncdiff.corpus.listing import list_clips
     from syncdiff.corpus.plan import inspect
+    from syncdiff.pipeline.files import inside
+    from syncdiff.pipeline.parallel import attempt
     from syncdiff.shards.tar import clip_key
 
     base = place.inputs / "mvlrs_v1"
@@ -98,7 +99,7 @@ def config_reader(place: Place) -> tuple[Make, Read]:
     """YAML files and JSON objects as configs."""
     place.set_up()
     from syncdiff.config import Config, default_yaml, load_config
-    from syncdiff.stages import STAGES, config_slice
+    from syncdiff.pipeline.stages import STAGES, config_slice
 
     whole = default_yaml()
     keys = [line.split(":")[0] for line in whole.splitlines() if ":" in line and not line.startswith("#")]

@@ -19,10 +19,9 @@ from syncdiff.config import Config, parse_config
 from syncdiff.device import arithmetic, choose_device, in_bf16
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.structure import StructureLoss
-from syncdiff.evaluation.fidelity import fid_features
-from syncdiff.evaluation.sync import embed_audio, embed_lips
-from syncdiff.latents import latents_shard
+from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.evaluation.metrics.fidelity import fid_features
+from syncdiff.evaluation.metrics.lse import embed_audio, embed_lips
 from syncdiff.models.autoencoder import linear_part, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, load_denoiser, save_denoiser
 from syncdiff.models.inception import FidInception
@@ -34,6 +33,7 @@ from syncdiff.speech.extract import hidden_states
 from syncdiff.synthesis.generate import Networks, Target, generate, load_networks
 from syncdiff.training.autoencoder import AutoencoderLoss, train_autoencoder
 from syncdiff.training.denoiser import train_denoiser
+from syncdiff.training.latents import latents_shard
 from syncdiff.training.loop import Run, Trainer, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.syncnet import train_syncnet

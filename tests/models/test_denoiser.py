@@ -8,8 +8,8 @@ import torch
 from syncdiff.config import Config, parse_config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
-from syncdiff.models.copying import FINER, REACH, IdentityCopy, bend
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser, save_denoiser
+from syncdiff.models.warping import FINER, REACH, IdentityCopy, bend
 
 pytestmark = pytest.mark.quick
 B, C, SIDE, R, W = 2, 64, 8, 8, 13

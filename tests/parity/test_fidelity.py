@@ -8,7 +8,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from syncdiff.evaluation.fidelity import Moments, fid_features, frechet_distance, psnr, ssim
+from syncdiff.evaluation.metrics.fidelity import Moments, fid_features, frechet_distance, psnr, ssim
 from tests.parity.golden import compare, golden_weights
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from syncdiff.evaluation.sync import embed_audio, embed_lips, lse, mean_distances, score, score_videos
+from syncdiff.evaluation.metrics.lse import embed_audio, embed_lips, lse, mean_distances, score, score_videos
 from syncdiff.media.audio import read_wav
 from syncdiff.media.video import read_frames
-from syncdiff.models.syncnet import SyncNet, audio_windows, for_inference, load_syncnet, mfcc
+from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet
+from syncdiff.speech.mfcc import audio_windows, mfcc
 from tests.parity.golden import compare, golden_weights
 
 

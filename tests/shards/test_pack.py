@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from syncdiff.artifacts import read_parquet
 from syncdiff.config import Config
+from syncdiff.pipeline.files import read_parquet
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_shard
 

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from syncdiff.config import Speech
 from syncdiff.errors import UserError
-from syncdiff.speech.avhubert import AVHubertEncoder, SpeechEncoder, load_encoder
+from syncdiff.models.speech_encoder import SpeechEncoder
+from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
 from syncdiff.speech.extract import hidden_states
 
 pytestmark = pytest.mark.quick

@@ -12,11 +12,11 @@ import soundfile
 from syncdiff.config import Config, Speech, parse_config
 from syncdiff.errors import UserError
 from syncdiff.media.video import write_video
-from syncdiff.models.syncnet import audio_windows, mfcc
 from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.extract import LongSpeech, extract_features, features, hidden_states, speech_shard
 from syncdiff.speech.filterbank import stacked_filterbank
+from syncdiff.speech.mfcc import audio_windows, mfcc
 from tests.members import wav_bytes
 
 

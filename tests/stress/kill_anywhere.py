@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from machine import save  # benchmarks/machine.py, on the path that the Makefile sets
 
-from syncdiff.stages import STAGES
+from syncdiff.pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 LATEST_S = 6.0  # from when a stage is seen to run to the kill

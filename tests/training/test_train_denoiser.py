@@ -12,7 +12,7 @@ from syncdiff.config import parse_config
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder
 from syncdiff.models.denoiser import Denoiser
-from syncdiff.provenance import SUFFIX
+from syncdiff.pipeline.provenance import SUFFIX
 from syncdiff.training import denoiser as training
 from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import fit

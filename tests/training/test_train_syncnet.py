@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from syncdiff.config import Config, parse_config
-from syncdiff.diffusion import sync
-from syncdiff.diffusion.sync import SyncLoss
+from syncdiff.diffusion import sync_loss as sync
+from syncdiff.diffusion.sync_loss import SYNC_SHIFTS, SyncLoss
 from syncdiff.errors import UserError
-from syncdiff.evaluation.sync import embed_audio, embed_lips, lse
+from syncdiff.evaluation.metrics.lse import embed_audio, embed_lips, lse
 from syncdiff.models.autoencoder import build_autoencoder, to_pixels
-from syncdiff.models.syncnet import audio_windows, for_inference, load_syncnet, mfcc, mouth_view
+from syncdiff.models.syncnet import for_inference, load_syncnet, mouth_view
 from syncdiff.shards.tar import Sample, write_shard
-from syncdiff.shards.windows import SYNC_SHIFTS
+from syncdiff.speech.mfcc import audio_windows, mfcc
 from syncdiff.training.syncnet import TIMES_PER_CLIP, batches, train_syncnet, training_clips
 from tests.members import crop_bytes, wav_bytes
 

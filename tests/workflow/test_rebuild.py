@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncdiff.stages import STAGES
+from syncdiff.pipeline.stages import STAGES
 from tests.workflow.conftest import ROOT, TINY, Snakemake
 
 pytestmark = pytest.mark.slow
@@ -103,7 +103,7 @@ def test_a_raised_version_reruns_its_stage_and_what_comes_after(
     for part in ("syncdiff", "workflow", "config"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", tmp_path)
-    stages = tmp_path / "syncdiff/stages.py"
+    stages = tmp_path / "syncdiff/pipeline/stages.py"
     stages.write_text(stages.read_text().replace(f'"{stage}": Stage(', f'"{stage}": Stage(9'))
     assert _reruns(snakemake, finished, project=tmp_path) == VERSIONS[stage]
 

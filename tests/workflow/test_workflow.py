@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from syncdiff.evaluation.metrics import METRICS
-from syncdiff.provenance import SUFFIX
+from syncdiff.evaluation.metrics.registry import METRICS
+from syncdiff.pipeline.provenance import SUFFIX
 from tests.workflow.conftest import RESULTS
 
 pytestmark = pytest.mark.slow

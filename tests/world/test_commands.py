@@ -10,8 +10,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from syncdiff.evaluation.plots import drift, to_svg
 from syncdiff.evaluation.table import print_table
+from syncdiff.report.plots import drift, to_svg
 from syncdiff.shards.tar import expand_shards
 from tests.workflow.conftest import TINY, run_snakemake
 

@@ -19,26 +19,27 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from syncdiff.artifacts import atomic
 from syncdiff.cli import app
 from syncdiff.config import Config, Faces, Optimizer, parse_config
 from syncdiff.device import arithmetic, choose_device, full_fp32, in_bf16
+from syncdiff.diffusion.sync_loss import sync_windows
 from syncdiff.errors import UserError
-from syncdiff.evaluation.sync import embed_lips
+from syncdiff.evaluation.metrics.lse import embed_lips
 from syncdiff.faces import fan
 from syncdiff.models.autoencoder import weights_in
 from syncdiff.models.denoiser import Denoiser, load_denoiser, save_denoiser
 from syncdiff.models.syncnet import SyncNet, for_inference
-from syncdiff.provenance import provenance, verify
-from syncdiff.shards.windows import shared_sync_windows, sync_windows
+from syncdiff.pipeline.files import atomic
+from syncdiff.pipeline.provenance import provenance, verify
+from syncdiff.pipeline.stages import STAGES, Stage
 from syncdiff.speech.avhubert import AVHubertEncoder, convert
 from syncdiff.speech.checkpoint import EncoderConfig
 from syncdiff.speech.extract import hidden_states
-from syncdiff.stages import STAGES, Stage
-from syncdiff.tensorfiles import read_safetensors, write_safetensors
 from syncdiff.training import checkpoints
 from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import Run, Trainer, fit
+from syncdiff.training.windows import shared_sync_windows
+from syncdiff.weights.files import read_safetensors, write_safetensors
 from tests.standin import cuda_says, stand_in_card
 from tests.training.noise import CONFIG, write_autoencoder, write_noise
 
@@ -102,7 +103,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "faces": ("syncdiff.faces.extract.extract_shard", ["p", "test", "00000", "o", "l"]),
     "speech": ("syncdiff.speech.extract.speech_shard", ["fbank", "f", "o", "l"]),
     "autoencoder": ("syncdiff.training.autoencoder.train_autoencoder", ["f", "s.tar"]),
-    "latents": ("syncdiff.latents.latents_shard", ["s", "a", "o", "l"]),
+    "latents": ("syncdiff.training.latents.latents_shard", ["s", "a", "o", "l"]),
     "syncnet": ("syncdiff.training.syncnet.train_syncnet", ["f", "s.tar"]),
     "train": (
         "syncdiff.training.denoiser.train_denoiser",
@@ -115,7 +116,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "baseline": ("syncdiff.synthesis.split.sample_baseline", ["frozen", "s", "v", "l", "--autoencoder", "a"]),
     "evaluate": ("syncdiff.evaluation.score.score_method", ["real", "n", "o", "--shards", "s.tar"]),
     "features": ("syncdiff.speech.extract.extract_features", ["a", "o"]),
-    "score": ("syncdiff.evaluation.sync.score_videos", ["v", "--syncnet", "n"]),
+    "score": ("syncdiff.evaluation.metrics.lse.score_videos", ["v", "--syncnet", "n"]),
     "fidelity": ("syncdiff.evaluation.fidelity.fidelity", ["a", "b"]),
     "dub": ("syncdiff.synthesis.dub.dub", ["v", "s", "o.mp4", "--denoiser", "d", "--autoencoder", "a"]),
 }

@@ -14,9 +14,9 @@ import pytest
 from syncdiff.config import Faces, parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation import sync
 from syncdiff.evaluation.crops import face_boxes, faces_of, scored_pictures
-from syncdiff.evaluation.sync import SyncScore, print_scores, score_videos
+from syncdiff.evaluation.metrics import lse
+from syncdiff.evaluation.metrics.lse import SyncScore, print_scores, score_videos
 from syncdiff.faces.extract import align, extract_shard, find_speaker
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.faces.track import candidates, largest, quarter_turns
@@ -212,7 +212,7 @@ def test_the_one_in_sync_is_scored_unless_the_largest_is_asked_for(
     def judge(frames: Iterable[np.ndarray], audio: np.ndarray, net: SyncNet) -> SyncScore:
         return SyncScore(0, 10.0, float(np.mean(list(frames))), len(audio) // 640)
 
-    monkeypatch.setattr(sync, "score", judge)
+    monkeypatch.setattr(lse, "score", judge)
     save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "test")
     bright = people[0].frames // 2 + 120
     videos = [
@@ -309,13 +309,13 @@ def test_score_takes_the_size_of_crops_from_the_file(
     people: list[Person], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    original = sync.scored_pictures
+    original = lse.scored_pictures
 
     def watched(*given: object) -> object:
         asked.append(given[-1])
         return original(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sync, "scored_pictures", watched)
+    monkeypatch.setattr(lse, "scored_pictures", watched)
     save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "test", 128)
     score_videos([silent(people[0].frames[:8], tmp_path / "a.mp4")], tmp_path / "syncnet.safetensors")
     assert asked == [128]

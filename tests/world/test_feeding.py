@@ -12,23 +12,23 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from syncdiff import cards
 from syncdiff.cli import app
 from syncdiff.config import Config, load_config, parse_config
 from syncdiff.estimate import corpus_size, disk_rows
-from syncdiff.latents import CropEncoder, latents_shard
 from syncdiff.models.autoencoder import load_autoencoder
 from syncdiff.models.cost import Networks
+from syncdiff.pipeline import cards
 from syncdiff.priors import reduce_pose
 from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
-from syncdiff.shards.windows import Source, windows
+from syncdiff.training.latents import CropEncoder, latents_shard
+from syncdiff.training.windows import Source, windows
 from tests.members import crop_bytes
 from tests.training.noise import CONFIG, write_autoencoder
 
 CPU = torch.device("cpu")
 TAKES_A_CARD = """
 import os, sys, time
-from syncdiff.cards import take_card
+from syncdiff.pipeline.cards import take_card
 take_card(sys.argv[1])
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()

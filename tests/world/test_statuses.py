@@ -23,10 +23,8 @@ import pytest
 import torch
 
 from syncdiff import cli
-from syncdiff.artifacts import Ledger, read_parquet
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus import plan as planning
-from syncdiff.corpus.account import account
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.corpus.listing import refresh
 from syncdiff.corpus.plan import plan_corpus
@@ -34,14 +32,17 @@ from syncdiff.errors import UserError
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
 from syncdiff.faces import extract
-from syncdiff.latents import latents_shard
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.autoencoder import build_autoencoder, encode
 from syncdiff.models.syncnet import SyncNet, save_syncnet
-from syncdiff.provenance import verify
-from syncdiff.retries import Note, after, attempts, read_note, retry_note
+from syncdiff.pipeline.check_ledgers import account
+from syncdiff.pipeline.files import read_parquet
+from syncdiff.pipeline.ledger import Ledger
+from syncdiff.pipeline.provenance import verify
+from syncdiff.pipeline.retries import Note, after, attempts, read_note, retry_note
 from syncdiff.shards.tar import npy, read_shard, to_json, write_shard
 from syncdiff.synthesis import split as synthesis
+from syncdiff.training.latents import latents_shard
 from tests.evaluation.drawn import N_FRAMES, SIZE, DrawnLandmarker, drawing, sound
 from tests.evaluation.drawn import sample as scored_sample
 from tests.members import crop_bytes, wav_bytes
@@ -253,7 +254,7 @@ def test_an_error_of_the_autoencoder_costs_one_clip(tmp_path: Path, monkeypatch:
             raise RuntimeError("CUDA error: an illegal memory access\nlong explanation")
         return encode(*arguments)
 
-    monkeypatch.setattr("syncdiff.latents.encode", encode_all_but_the_second)
+    monkeypatch.setattr("syncdiff.training.latents.encode", encode_all_but_the_second)
     out = tmp_path / "latents/00000.tar"
     latents_shard(small(tmp_path), shard, tmp_path / "autoencoder", out, out.with_suffix(".parquet"), CPU)
     rows = read_parquet(out.with_suffix(".parquet"))

@@ -15,10 +15,10 @@ from syncdiff.corpus.listing import clip_counts, digest, list_clips, read_listin
 from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, recognise
 from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
-from syncdiff.evaluation.fidelity import _pictures
+from syncdiff.evaluation.metrics.fidelity import _pictures
 from syncdiff.media.audio import write_wav
 from syncdiff.media.video import write_video
-from syncdiff.stages import config_slice
+from syncdiff.pipeline.stages import config_slice
 
 SPLITS = ["pretrain", "train", "val", "test"]
 
@@ -77,7 +77,7 @@ def test_a_folder_that_may_not_be_read_has_a_row_and_is_no_clip(
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr("syncdiff.tree.os.scandir", refuse)
+    monkeypatch.setattr("syncdiff.corpus.tree.os.scandir", refuse)
     faults = {listed.clip: listed.fault for listed in folder_clips(root, 0, 0.1) if listed.fault}
     assert faults["b/"] == "the folder cannot be read: Permission denied"
     assert faults["disk/"] == "the folder cannot be read: a link that leads nowhere"

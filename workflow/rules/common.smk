@@ -16,8 +16,8 @@ from syncdiff.config import merge, parse_config
 from syncdiff.corpus.listing import refresh, shard_counts, why_empty
 from syncdiff.errors import UserError
 from syncdiff.evaluation.videos import videos_in
-from syncdiff.retries import attempts
-from syncdiff.stages import STAGES, config_slice, portable
+from syncdiff.pipeline.retries import attempts
+from syncdiff.pipeline.stages import STAGES, config_slice, portable
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
 with open(f"{workflow.basedir}/config/ablation.yaml") as file:

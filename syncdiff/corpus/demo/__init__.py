@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from syncdiff.artifacts import each_clip, write_text
 from syncdiff.config import Config
 from syncdiff.corpus.demo.sentences import unique_sentences
+from syncdiff.pipeline.files import write_text
+from syncdiff.pipeline.parallel import each_clip
 
 FIRST_PROGRAMME = 7_000_000_000_000_000_001  # LRS2 names its programmes by numbers as long
 

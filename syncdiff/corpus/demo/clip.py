@@ -11,7 +11,6 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
-from syncdiff.artifacts import atomic, write_text
 from syncdiff.corpus.demo.head import Head, Pose
 from syncdiff.corpus.demo.motion import random_motion
 from syncdiff.corpus.demo.person import Person, random_person
@@ -21,6 +20,7 @@ from syncdiff.corpus.demo.texture import paint, paint_wall
 from syncdiff.faces.facemesh import IBUG_FROM_MEDIAPIPE
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
+from syncdiff.pipeline.files import atomic, write_text
 
 EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
 CRF = 18

@@ -1,0 +1,1 @@
+"""What all stages share: files, ledgers, parallel work, progress, provenance, the stages' versions."""

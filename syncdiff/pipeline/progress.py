@@ -1,0 +1,39 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+LOG_EVERY_S = 10.0
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal, and with a plain line every ten seconds in a log."""
+    total = len(items) if total is None and isinstance(items, Sequence) else total
+    return _bar(items, label, total) if sys.stderr.isatty() else _log_lines(items, label, total)
+
+
+def _bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield from bar.track(items, total=total, description=label)
+
+
+def _log_lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if time.monotonic() - last > LOG_EVERY_S:
+            last = time.monotonic()
+            print(f"{label}: {done}/{total or '?'} after {last - start:.0f} s", file=sys.stderr, flush=True)
+    print(f"{label}: {done} done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)

@@ -1,0 +1,22 @@
+"""MFCC, and the windows of sound and frames that SyncNet embeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import python_speech_features
+
+from syncdiff.media.audio import SAMPLE_RATE
+
+WINDOW_FRAMES = 5  # video frames that one lip embedding sees: 0.2 s
+WINDOW_MFCC = 20  # MFCC frames that one audio embedding sees: 0.2 s
+MFCC_PER_FRAME = 4  # a frame of video in MFCC frames
+
+
+def mfcc(audio: np.ndarray) -> np.ndarray:
+    """Return python_speech_features' MFCC with its defaults: (n,) int16 at 16 kHz to (M, 13) float64 at 100 Hz."""
+    return python_speech_features.mfcc(audio, SAMPLE_RATE)
+
+
+def audio_windows(features: np.ndarray) -> np.ndarray:
+    """Return the 20 MFCC frames from 4 v on for each video window v: (M, 13) to a view (V, 13, 20)."""
+    return np.lib.stride_tricks.sliding_window_view(features, WINDOW_MFCC, axis=0)[::MFCC_PER_FRAME]

@@ -1,0 +1,1 @@
+"""Published weights, and files of tensors."""

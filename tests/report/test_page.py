@@ -1,0 +1,80 @@
+"""The report: one page that needs nothing else, with what the table says, the same every time."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from syncdiff.evaluation.score import score_method
+from syncdiff.evaluation.table import write_table
+from syncdiff.report.page import count_clips, read_ledgers, reasons, write_report
+from tests.evaluation.drawn import CLIPS, Faked
+
+
+@pytest.fixture
+def reported(faked: Faked) -> Faked:
+    """Scores, table and curves of real video and of SyncDiff, which has paired videos only."""
+    faked.generate("syncdiff", "paired", lambda frames: np.roll(frames, 3, axis=0))
+    for method in ("real", "syncdiff"):
+        videos = None if method == "real" else faked.videos(method)
+        out = faked.root / f"runs/{method}/scores.parquet"
+        score_method(faked.config, method, [faked.shard], videos, faked.syncnet, out, torch.device("cpu"))
+    paths = [faked.root / f"runs/{method}/scores.parquet" for method in ("real", "syncdiff")]
+    config = faked.config.model_copy(update={"max_failed_fraction": 1.0})  # half of its videos are not there
+    write_table(config, paths, faked.root / "table.csv", faked.root / "table.parquet")
+    steps = np.arange(10, 210, 10)
+    curve = pd.DataFrame({"step": steps, "learning_rate": 1e-3, "loss": 1 / steps})
+    curve.to_csv(faked.root / "loss.csv", index=False)
+    return faked
+
+
+def report(faked: Faked, name: str) -> str:
+    runs = {method: faked.root / "runs" / method for method in ("real", "syncdiff")}
+    ledgers = [faked.root / "test/faces/00000.parquet", faked.shard.with_suffix(".parquet")]
+    page, curves = faked.root / f"{name}.html", {"denoiser": faked.root / "loss.csv"}
+    table = faked.root / "table.parquet"
+    write_report(faked.config, table, runs, ledgers, faked.plan, curves, page, faked.root / name)
+    return page.read_text(encoding="utf-8")
+
+
+def test_page_holds_everything_and_needs_nothing(reported: Faked) -> None:
+    page = report(reported, "one")
+    assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page)
+    assert not re.findall(r"url\((?!#)|@import", page)
+    assert page.count("data:video/mp4;base64,") == 2 * len(CLIPS)
+    for said in ("SyncNet of drawings", "texture bank", "Synthetic video", "missing in speech", "frames_per_shard"):
+        assert said in page
+    assert "c/<i>1" not in page  # names are escaped
+    assert page.count("3 of 4") > 10  # every figure says that a clip is missing
+    figures = sorted(path.name for path in (reported.root / "one").iterdir())
+    assert figures == ["drift.svg", "gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"]
+
+
+def test_same_inputs_same_bytes(reported: Faked) -> None:
+    assert report(reported, "one") == report(reported, "two")
+    for name in ("drift.svg", "gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"):
+        assert (reported.root / "one" / name).read_bytes() == (reported.root / "two" / name).read_bytes()
+
+
+@pytest.mark.quick
+def test_ledger_counts_every_stage_and_split(tmp_path: Path) -> None:
+    plan = pd.DataFrame(
+        {
+            "clip": ["a", "b", "c"],
+            "stage": "plan",
+            "status": ["ok", "ok", "rejected"],
+            "reason": ["", "", "no audio stream"],
+            "split": ["train", "test", "test"],
+        }
+    )
+    faces = pd.DataFrame(
+        {"clip": ["a", "b"], "stage": "faces", "status": ["ok", "failed"], "reason": ["", "OSError: x"]}
+    )
+    ledger = read_ledgers([faces], plan)
+    counts = count_clips(ledger).set_index(["stage", "split"])
+    assert counts.loc[("plan", "test"), ["n_in", "ok", "rejected", "failed"]].tolist() == [2, 1, 1, 0]
+    assert counts.loc[("faces", "test"), ["n_in", "ok", "rejected", "failed"]].tolist() == [1, 0, 0, 1]
+    assert set(reasons(ledger)["reason"]) == {"no audio stream", "OSError: x"}
