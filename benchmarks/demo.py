@@ -33,7 +33,7 @@ def rows(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, object]
 
 
 def stages(folder: Path) -> dict[str, float]:
-    """Return the seconds of each stage by the clock, all its jobs together, as Snakemake's benchmark files have them."""
+    """Return the seconds of each stage by the clock, all its jobs together, from Snakemake's benchmark files."""
     seconds = dict.fromkeys(STAGES, 0.0)
     for file in folder.rglob("*.tsv"):
         name = file.relative_to(folder).parts[0].removesuffix(".tsv").split("-")[0]

@@ -50,7 +50,9 @@ def _panel(axes: Axes, protocol: str, metric: str) -> None:
     rows = csv_of("ablation").set_index(["experiment", "protocol", "metric"])
     for place, experiments in enumerate(ROWS.values()):
         for shift, experiment, colour in zip((-0.13, 0.13), experiments, COLOURS, strict=True):
-            value, low, high = (float(rows.loc[(experiment, protocol, metric)][k]) for k in ("value", "ci_low", "ci_high"))
+            value, low, high = (
+                float(rows.loc[(experiment, protocol, metric)][k]) for k in ("value", "ci_low", "ci_high")
+            )
             axes.plot([low, high], [place + shift] * 2, color=colour, linewidth=1.6)
             axes.plot([value], [place + shift], "o", color=colour, markersize=4)
     axes.tick_params(colors=TEXT, length=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 import typer.main
@@ -31,7 +32,7 @@ def _command(command: Any, path: str) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
     usage = " ".join([path, *(_argument(p) for p in arguments), *(["[OPTIONS]"] if options else [])])
-    parts = [f"### {path}", f"```\n{usage}\n```", " ".join((command.help or "").split())]
+    parts = [f"### {path}", f"```\n{usage}\n```", textwrap.fill(" ".join((command.help or "").split()), 120)]
     if options:
         parts.append(listing(["option", "default", "meaning"], [_option(p) for p in options]))
     return "\n\n".join(parts)
@@ -44,7 +45,7 @@ def _argument(parameter: Any) -> str:
 
 def _option(parameter: Any) -> list[str]:
     default = "required" if parameter.required else _default(parameter.default)
-    return [f"`{max(parameter.opts, key=len)}`", default, _cell(getattr(parameter, "help", None) or "")]
+    return [f"`{max(parameter.opts, key=len)}`", default, cell(getattr(parameter, "help", None) or "")]
 
 
 def _default(value: Any) -> str:
@@ -67,7 +68,7 @@ def _section(schema: dict[str, Any], section: dict[str, Any], path: str) -> list
             below += [f"### {path}{name}", inner["description"].splitlines()[0]]
             below += _section(schema, inner, f"{path}{name}.")
         else:
-            rows.append([f"`{path}{name}`", f"`{json.dumps(key['default'])}`", _values(key), _cell(key["description"])])
+            rows.append([f"`{path}{name}`", f"`{json.dumps(key['default'])}`", _values(key), cell(key["description"])])
     return [listing(["key", "default", "values", "meaning"], rows), *below]
 
 
@@ -83,8 +84,11 @@ def _one(choice: dict[str, Any]) -> str:
     if choice.get("type") == "array":
         return f"list of {_one(choice['items'])}"
     bounds = [f"{sign} {choice[name]:g}" for name, sign in BOUNDS.items() if name in choice]
-    return " ".join([{"object": "mapping"}.get(choice.get("type", ""), choice.get("type", "")), ", ".join(bounds)]).strip()
+    return " ".join(
+        [{"object": "mapping"}.get(choice.get("type", ""), choice.get("type", "")), ", ".join(bounds)]
+    ).strip()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return a text as a table's cell can hold it."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from functools import cache
 
 import pandas as pd
 
 from syncdiff.config import load_config
-from syncdiff.estimate import Gpu, estimate, print_rows
-from syncdiff.evaluation.metrics import METRICS, method_label
+from syncdiff.estimate import Gpu, estimate
+from syncdiff.estimate import figure as number
+from syncdiff.evaluation.metrics.registry import METRICS, method_label
 from tools.docs import reference
 from tools.docs.results import ROOT, csv_of, figure, heading, json_of, listing, plain, table
 
@@ -41,8 +39,8 @@ DRIFT = ("mouth_corr", "ssim", "opening_error", "flicker_mouth")
 def content(name: str) -> str:
     """Return what belongs into the place of this name.
 
-    `trials GROUP` is a table of trials.csv and `trial GROUP/TRIAL/METRIC` one of its figures; `demo METHOD/PROTOCOL/
-    METRIC`, `ablation EXPERIMENT/PROTOCOL/METRIC` and `difference …`, the same against `syncdiff`, are figures.
+    `trials GROUP` is a table of trials.csv and `trial GROUP/TRIAL/METRIC` one of its figures, `clock …` the same as a
+    time; `estimate CORPUS` is what a shipped config needs; `headline EXPERIMENT` is the lead over a baseline.
 
     Raises:
         ValueError: nothing has this name.
@@ -131,7 +129,36 @@ def ablation() -> str:
     for name in names:
         seeds = _ablation(name, *ABLATION_COLUMNS[0])["n_seeds"]
         rows.append([name, seeds, *(ablation_figure(name, *column, interval=True) for column in ABLATION_COLUMNS)])
-    return table(headings, rows)
+    return table(headings, [*rows, *map(_beside_the_ablation, ("real video", "autoencoder round trip"))])
+
+
+def _beside_the_ablation(row: str) -> list[str]:
+    """Return a row of the same clips and scorer that no experiment is."""
+    names = {("cross", "lse_c"): "lse_c_cross"}
+    found = csv_of("trials").set_index(["group", "trial", "metric"])["value"]
+    keys = [("ablation_rows", row, names.get(column, column[1])) for column in ABLATION_COLUMNS]
+    return [row, "–", *(found.get(key, "–") for key in keys)]
+
+
+def differences() -> str:
+    """The differences of every experiment to `syncdiff`, with intervals."""
+    columns = [column for column in ABLATION_COLUMNS if column[1] != "fid"]  # a set's figure has none clip by clip
+    headings = ["experiment", *(f"{heading(m)}, {p}" for p, m in columns)]
+    names = csv_of("ablation")["experiment"].drop_duplicates()
+    return table(headings, [[n, *(difference(n, *column) for column in columns)] for n in names if n != "syncdiff"])
+
+
+def seeds() -> str:
+    """How far the three seeds of `syncdiff` lie apart."""
+    spans = []
+    for (protocol, metric), name, digits in (
+        (("paired", "mouth_corr"), "mouth correlation", 3),
+        (("paired", "lse_c"), "LSE-C", 2),
+        (("silent", "mouth_std_ratio"), "silence", 2),
+    ):
+        row = _ablation("syncdiff", protocol, metric)
+        spans.append(f"{plain(float(row['seed_low']), digits)} to {plain(float(row['seed_high']), digits)} in {name}")
+    return f"{spans[0]}, {spans[1]} and {spans[2]}"
 
 
 def ablation_figure(experiment: str, protocol: str, metric: str, *, interval: bool = False) -> str:
@@ -228,10 +255,8 @@ def drift() -> str:
     for metric in DRIFT:
         ours, restarted = parts["syncdiff"][metric], parts["restarted"][metric]
         ratio = f"{ours['value']:.2f} [{ours['low']:.2f}, {ours['high']:.2f}]"
-        rows.append(
-            [heading(metric), *(figure(metric, ours[k]) for k in ("early", "late")), ratio]
-            + [figure(metric, restarted["late"])]
-        )
+        early, late, anew = (figure(metric, value) for value in (ours["early"], ours["late"], restarted["late"]))
+        rows.append([heading(metric), early, late, ratio, anew])
     headings = ["", "seconds 1 to 3", "seconds 8 to 10", "ratio", "seconds 8 to 10, begun anew at 7 s"]
     return table(headings, rows)
 
@@ -258,7 +283,9 @@ def grid() -> str:
         for method in ("syncdiff", "reconstruction", "real"):
             key = (method, protocol, metric)
             row = rows.loc[key] if key in rows.index else None
-            cells.append("–" if row is None else figure(metric, float(row["value"]), *_bounds(row, "ci_low", "ci_high")))
+            cells.append(
+                "–" if row is None else figure(metric, float(row["value"]), *_bounds(row, "ci_low", "ci_high"))
+            )
         lines.append([f"{heading(metric)}, {protocol}", *cells])
     return table(["", "SyncDiff", "autoencoder round trip", "real video"], lines)
 
@@ -292,19 +319,17 @@ def _avhubert() -> str:
 
 def metrics() -> str:
     """Every metric of the table, with its direction and meaning."""
-    rows = [[m.label, m.better or "–", f"`{name}`", m.meaning] for name, m in METRICS.items()]
+    rows = [[m.label, m.better or "–", f"`{name}`", reference.cell(m.meaning)] for name, m in METRICS.items()]
     return listing(["metric", "better", "in table.csv", "meaning"], rows)
 
 
-@cache
 def needs(corpus: str) -> str:
-    """What `syncdiff estimate` prints for a shipped config."""
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        config = load_config(str(ROOT / f"config/{corpus}.yaml"), need_root=False)
-        print_rows(estimate(config, Gpu(A100_TFLOPS, UTILISATION, None, None)))
-    lines = "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
-    return f"```\n$ syncdiff estimate --config config/{corpus}.yaml\n{lines}\n```"
+    """What `syncdiff estimate` says of a shipped config."""
+    config = load_config(str(ROOT / f"config/{corpus}.yaml"), need_root=False)
+    rows = []
+    for row in estimate(config, Gpu(A100_TFLOPS, UTILISATION, None, None)):
+        rows.append([f"{row.section}: {row.name}", f"{number(row.value)} {row.unit}".strip(), row.grade, row.basis])
+    return listing(["", "needs", "grade", "basis"], rows)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -314,6 +339,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo-minutes": demo_minutes,
     "demo-machine": demo_machine,
     "ablation": ablation,
+    "differences": differences,
+    "seeds": seeds,
     "sampling": sampling,
     "drift": drift,
     "pose": pose,
@@ -328,9 +355,6 @@ NAMED: dict[str, Callable[..., str]] = {
     "trials": trials,
     "trial": trial,
     "clock": trial_clock,
-    "demo": demo_figure,
-    "ablation": ablation_figure,
-    "difference": difference,
     "headline": headline,
     "estimate": needs,
 }
