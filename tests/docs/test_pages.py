@@ -18,7 +18,7 @@ from tools.docs.markers import MARKER, PLACE
 from tools.docs.results import ROOT
 
 PROSE = [page for page in PAGES if page.name not in ("command-line.md", "config.md")]
-NAMED = [*PAGES, ROOT / "CONTRIBUTING.md"]
+NAMED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+)(.+?)\1")
 PATH = re.compile(r"^(?:syncdiff|tests|workflow|config|benchmarks|docs|tools|profiles|envs)/[\w./-]*$")
@@ -146,6 +146,12 @@ def test_lines_are_at_most_120_characters_beside_tables_and_markers(page: Path) 
     text = PLACE.sub(lambda place: "" if "\n" in place["body"] else place["body"], page.read_text())
     lines = [line for line in MARKER.sub("", text).splitlines() if not line.startswith("|")]
     assert not [line for line in lines if len(line) > 120]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_no_line_begins_with_a_figure_where_its_marker_would_end_the_paragraph(page: Path) -> None:
+    inline = [place for place in PLACE.finditer(page.read_text()) if "\n" not in place["body"]]
+    assert not [place["name"] for place in inline if place.start() == 0 or place.string[place.start() - 1] == "\n"]
 
 
 def test_the_readme_has_less_than_130_lines_and_no_figure_by_hand() -> None:
