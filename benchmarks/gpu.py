@@ -27,14 +27,14 @@ from machine import machine, save
 from syncdiff.config import Config, load_config, merge, parse_config
 from syncdiff.device import choose_device
 from syncdiff.diffusion.loss import DiffusionLoss
-from syncdiff.diffusion.schedule import solver, training_schedule
-from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.schedule import scheduler, training_schedule
+from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.evaluation.metrics.lse import score
 from syncdiff.models.autoencoder import build_autoencoder, encode, linear_part, start_linear
 from syncdiff.models.cost import Networks as Cost
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.models.syncnet import SyncNet, for_inference
-from syncdiff.shards.tar import npy, to_json, write_shard
+from syncdiff.shards.tar import encode_npy, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
 from syncdiff.speech.extract import hidden_states
@@ -154,7 +154,7 @@ def training(config: Config, device: torch.device, sizes: Sizes) -> dict[str, An
     batch, gflop, n = random_batch(config, device), Cost(config).train_gflop(), config.train.batch_size
     autoencoder = random_autoencoder(config)
     components, mean = linear_part(autoencoder)
-    structure = StructureLoss(components.to(device), mean.to(device), config.faces.size)
+    structure = SSIMLoss(components.to(device), mean.to(device), config.faces.size)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), structure)
     ways: dict[str, Any] = {}
     for way, mode in COMPILED.items():
@@ -217,9 +217,9 @@ def loading(config: Config, device: torch.device, sizes: Sizes) -> dict[str, Any
 def synthetic_shard(config: Config, folder: Path, clips: int) -> tuple[Path, Path]:
     """Write latents, poses and features of clips of 75 frames."""
     rng, r, n = np.random.default_rng(0), config.priors.pose_size, 75
-    latents = npy(rng.standard_normal((n, *Cost(config).latent_shape)).astype(np.float16))
-    seen = {"latents.npy": latents, "masked.npy": latents, "pose.npy": npy(np.zeros((n, r, r, 3), np.uint8))}
-    heard = {f"{config.speech.feature_set}.npy": npy(rng.standard_normal((n, STACKED_DIM)).astype(np.float32))}
+    latents = encode_npy(rng.standard_normal((n, *Cost(config).latent_shape)).astype(np.float16))
+    seen = {"latents.npy": latents, "masked.npy": latents, "pose.npy": encode_npy(np.zeros((n, r, r, 3), np.uint8))}
+    heard = {f"{config.speech.feature_set}.npy": encode_npy(rng.standard_normal((n, STACKED_DIM)).astype(np.float32))}
 
     def samples(members: dict[str, bytes]) -> Iterator[dict[str, Any]]:
         for clip in range(clips):
@@ -235,7 +235,7 @@ def sampling(config: Config, device: torch.device, sizes: Sizes) -> dict[str, An
     autoencoder = random_autoencoder(config).to(device)
     encode(autoencoder, np.zeros((1, config.faces.size, config.faces.size, 3), np.uint8))
     denoiser = Denoiser(config).to(device).eval()
-    networks = Networks(config, denoiser, autoencoder, solver(config.diffusion, config.sample), device)
+    networks = Networks(config, denoiser, autoencoder, scheduler(config.diffusion, config.sample), device)
     figures: dict[str, Any] = {"steps": config.sample.steps, "pixels": config.faces.size}
     for clips in (1, sizes.clips):
         seconds(lambda clips=clips: sampled(networks, clips, 3), device)

@@ -22,7 +22,7 @@ from unseen import CPU, trained_run
 from syncdiff.config import Config
 from syncdiff.evaluation.metrics.mouth import mouth_corr, mouth_opening
 from syncdiff.models.speech_encoder import SpeechEncoder
-from syncdiff.shards.tar import read_shard, unnpy
+from syncdiff.shards.tar import decode_npy, read_shard
 from syncdiff.training.loop import Run, fit
 from syncdiff.training.rounds import shuffled
 from syncdiff.training.windows import rows_around
@@ -51,11 +51,11 @@ class Clips:
 
     def __init__(self, config: Config, split: Path) -> None:
         samples = [sample for shard in sorted((split / "shards").glob("*.tar")) for sample in read_shard(shard)]
-        openings = [mouth_opening(unnpy(sample["landmarks.npy"])).astype(np.float32) for sample in samples]
+        openings = [mouth_opening(decode_npy(sample["landmarks.npy"])).astype(np.float32) for sample in samples]
         lengths = torch.tensor([len(opening) for opening in openings])
         member = f"{config.speech.feature_set}.npy"
         self.width = config.speech.window_frames
-        self.speech = torch.from_numpy(np.concatenate([unnpy(sample[member]) for sample in samples]))
+        self.speech = torch.from_numpy(np.concatenate([decode_npy(sample[member]) for sample in samples]))
         self.opening = torch.from_numpy(np.concatenate([opening - opening.mean() for opening in openings]))
         self.lengths = lengths.tolist()
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)

@@ -36,7 +36,7 @@ from syncdiff.config import load_config
 from syncdiff.media.video import write_crops
 from syncdiff.models.cost import Networks
 from syncdiff.priors import reduce_pose
-from syncdiff.shards.tar import npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training import windows as present
 from syncdiff.training.latents import CropEncoder
 from syncdiff.training.rounds import next_ahead
@@ -138,7 +138,7 @@ def samples(clips: Iterator[dict[str, Any]]) -> Iterator[tuple[np.ndarray, ...]]
     """Yield target, masked, identity and previous latents and the pose of each frame of each clip."""
     random = np.random.default_rng(0)
     for clip in clips:
-        latents, masked, pose = (unnpy(clip[name]) for name in present.LATENT_MEMBERS)
+        latents, masked, pose = (decode_npy(clip[name]) for name in present.LATENT_MEMBERS)
         for t in range(1, len(latents)):
             yield latents[t], masked[t], latents[random.integers(len(latents))], latents[t - 1], pose[t - 1]
 
@@ -148,8 +148,8 @@ def latent_shards(folder: Path) -> list[present.Shard]:
     random = np.random.default_rng(0)
     latents = random.standard_normal((FRAMES, *Networks(CONFIG).latent_shape)).astype(np.float16)
     pose = random.integers(0, 256, (FRAMES, CONFIG.priors.pose_size, CONFIG.priors.pose_size, 3), dtype=np.uint8)
-    seen = {"latents.npy": npy(latents), "masked.npy": npy(latents), "pose.npy": npy(pose)}
-    heard = {"fbank.npy": npy(random.standard_normal((FRAMES, 104)).astype(np.float32))}
+    seen = {"latents.npy": encode_npy(latents), "masked.npy": encode_npy(latents), "pose.npy": encode_npy(pose)}
+    heard = {"fbank.npy": encode_npy(random.standard_normal((FRAMES, 104)).astype(np.float32))}
     pairs = [(folder / f"{shard}.latents.tar", folder / f"{shard}.speech.tar") for shard in range(SHARDS)]
     for place, members in enumerate((seen, heard)):
         abouts = ({"__key__": f"{clip:05d}", "json": to_json({"clip": f"{clip}"})} for clip in range(CLIPS))
@@ -168,7 +168,7 @@ def joined_shard(folder: Path) -> Path:
         for t in range(FRAMES)
     ]
     write_crops(folder / "crop.mp4", crops)
-    members = {"crop.mp4": (folder / "crop.mp4").read_bytes(), "pose.npy": npy(reduce_pose(np.stack(crops), 8))}
+    members = {"crop.mp4": (folder / "crop.mp4").read_bytes(), "pose.npy": encode_npy(reduce_pose(np.stack(crops), 8))}
     abouts = ({"__key__": f"{clip:05d}", "json": to_json({"clip": f"{clip}"})} for clip in range(CROP_CLIPS))
     write_shard(folder / "joined.tar", (about | members for about in abouts))
     return folder / "joined.tar"

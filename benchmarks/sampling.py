@@ -31,7 +31,7 @@ from syncdiff.pipeline.provenance import config_of
 from syncdiff.report.plots import to_svg
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Target, generate, load_networks
-from syncdiff.synthesis.protocols import drive, scored_clips
+from syncdiff.synthesis.protocols import driving_audio, scored_clips
 from syncdiff.synthesis.split import Job, sample_experiment
 
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ def one_clip(config: Config, shard: Path, denoiser: Path, autoencoder: Path) -> 
     """Return the frames/s of one clip, sampled alone; the first time, where torch sets itself up, does not count."""
     networks = load_networks(config, denoiser, autoencoder, CPU)
     [sample] = scored_clips(shard, 1)
-    driving = drive("paired", sample, None)
+    driving = driving_audio("paired", sample, None)
     assert driving is not None
     job = Job(sample, "paired", driving)
     speech = features(driving.audio, driving.n_frames, config.speech.feature_set, config.speech)

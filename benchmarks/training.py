@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.speech.filterbank import STACKED_DIM
 from syncdiff.training.denoiser import muon
@@ -41,7 +41,7 @@ def main() -> None:
     config = Config()
     values = 3 * config.autoencoder.patch_size**2
     linear = torch.randn(values, config.autoencoder.latent_channels), torch.zeros(values)
-    loss = DiffusionLoss(config, training_schedule(config.diffusion), StructureLoss(*linear, config.faces.size))
+    loss = DiffusionLoss(config, training_schedule(config.diffusion), SSIMLoss(*linear, config.faces.size))
     batch = random_batch(config)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:

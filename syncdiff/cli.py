@@ -17,7 +17,7 @@ import typer
 
 from syncdiff.config import known_device, load_config, merge, parse_config, read_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.pipeline.files import no_room
+from syncdiff.pipeline.files import disk_error
 from syncdiff.pipeline.parallel import prepare_workers
 from syncdiff.pipeline.provenance import config_of, provenance, refuse_own_teacher
 
@@ -84,7 +84,7 @@ def main() -> None:
     except (UserError, ClipRejected) as error:
         end_with(str(error))
     except OSError as error:
-        if fault := no_room(error):
+        if fault := disk_error(error):
             end_with(f"{error.filename or tempfile.gettempdir()}: {fault}; make room and run the command again")
         if not (error.filename and error.strerror):
             raise
@@ -215,10 +215,10 @@ def ledger(
     config: ConfigOption = "{}",
 ) -> None:
     """Check that every clip of a corpus FOLDER is accounted for up to its shards, and gather the ledgers into one."""
-    from syncdiff.pipeline.check_ledgers import account
+    from syncdiff.pipeline.check_ledgers import check_ledgers
 
     with provenance("ledger", config, [folder / "plan/clips.parquet"], [out]):
-        account(load_config(config), folder, splits, out, stage)
+        check_ledgers(load_config(config), folder, splits, out, stage)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from syncdiff.config import known_device
 from syncdiff.errors import UserError
 from syncdiff.pipeline.cards import take_card
-from syncdiff.pipeline.files import one_line
+from syncdiff.pipeline.files import short_message
 
 CPU = torch.device("cpu")
 
@@ -47,7 +47,7 @@ def choose_device(wanted: str = "auto") -> torch.device:
         torch.cuda.set_device(device)
         torch.ones(1, device=device).add_(1).item()  # an old card, or a busy one, says no only when it must compute
     except Exception as error:
-        raise UserError(f"device: {device} cannot be used ({one_line(error)}); say another one, or cpu") from None
+        raise UserError(f"device: {device} cannot be used ({short_message(error)}); say another one, or cpu") from None
     return device
 
 
@@ -68,13 +68,13 @@ def _index(wanted: str) -> int:
 
 
 @contextmanager
-def arithmetic(mixed_precision: str, device: torch.device) -> Iterator[None]:
+def autocast(mixed_precision: str, device: torch.device) -> Iterator[None]:
     """Let torch compute in the config's `mixed_precision`; in bf16 on a CPU without its fused attention.
 
     There that attention's backward pass took twelve times as long as in fp32 (torch 2.13), a quarter of a demo's step.
     What is not in bf16 is in whole fp32: see `full_fp32`.
     """
-    bf16 = in_bf16(mixed_precision, device)
+    bf16 = use_bf16(mixed_precision, device)
     attention = sdpa_kernel(SDPBackend.MATH) if bf16 and device.type == "cpu" else nullcontext()
     with full_fp32(), torch.autocast(device.type, torch.bfloat16, enabled=bf16), attention:
         yield
@@ -95,7 +95,7 @@ def full_fp32() -> Iterator[None]:
         matmul.allow_tf32 = before
 
 
-def in_bf16(mixed_precision: str, device: torch.device) -> bool:
+def use_bf16(mixed_precision: str, device: torch.device) -> bool:
     """Resolve `auto`: bf16 where the GPU or the CPU has units for it; fp32 on others, which would only imitate bf16."""
     if mixed_precision != "auto":
         return mixed_precision == "bf16"

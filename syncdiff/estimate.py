@@ -24,7 +24,7 @@ from syncdiff.errors import UserError
 from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.models.cost import Networks, parameters
-from syncdiff.shards.tar import VARIED
+from syncdiff.shards.tar import AUGMENTED
 from syncdiff.training.windows import ROUND_BYTES, ROUND_STEPS
 
 MEASUREMENTS = Path(__file__).parents[1] / "benchmarks/results"
@@ -219,7 +219,7 @@ def members_of(config: Config, networks: Networks, crop: float) -> dict[str, dic
         ("latents.npy", "masked.npy"), 2 * math.prod(networks.latent_shape)
     )  # float16
     latents |= pose
-    varied = {VARIED + name: size for name, size in latents.items()} if config.latents.varied else {}
+    varied = {AUGMENTED + name: size for name, size in latents.items()} if config.latents.varied else {}
     stored = {"latents": latents | varied} if config.latents.stored else {}
     return {"faces": faces, "priors": pose, "speech": speech, "shards": faces | pose | speech, **stored}
 

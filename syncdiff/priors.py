@@ -20,7 +20,7 @@ from syncdiff.config import Config
 from syncdiff.media.video import decode_crops
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import attempt
-from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import Sample, decode_npy, encode_npy, metadata, read_shard, to_json, write_shard
 
 HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]
 
@@ -95,7 +95,7 @@ def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Pat
 def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:
     for face in read_shard(faces_tar):
         outcome = attempt(partial(clip_priors, config), face)
-        ledger.record(about(face)["clip"], outcome)
+        ledger.record(metadata(face)["clip"], outcome)
         if outcome.value is not None:
             yield outcome.value
 
@@ -103,9 +103,9 @@ def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample
 def clip_priors(config: Config, face: Sample) -> Sample:
     """Return the priors of one clip as a sample: json {clip, identity} and pose.npy (T, r, r, 3) uint8."""
     chosen = {
-        "clip": about(face)["clip"],
-        "identity": identity_index(unnpy(face["landmarks.npy"]), unnpy(face["transform.npy"])),
+        "clip": metadata(face)["clip"],
+        "identity": identity_index(decode_npy(face["landmarks.npy"]), decode_npy(face["transform.npy"])),
     }
     crops = decode_crops(face["crop.mp4"])  # (T, S, S, 3)
     pose = reduce_pose(crops, config.priors.pose_size)
-    return {"__key__": face["__key__"], "json": to_json(chosen), "pose.npy": npy(pose)}
+    return {"__key__": face["__key__"], "json": to_json(chosen), "pose.npy": encode_npy(pose)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from syncdiff.device import in_bf16
+from syncdiff.device import use_bf16
 
 pytestmark = pytest.mark.quick
 
@@ -18,6 +18,6 @@ def test_bf16_is_for_those_who_have_units_for_it(
     monkeypatch: pytest.MonkeyPatch, device: str, unit: str | None, bf16: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {unit: True})
-    assert in_bf16("auto", torch.device(device)) == bf16
-    assert not in_bf16("no", torch.device(device))
-    assert in_bf16("bf16", torch.device(device))
+    assert use_bf16("auto", torch.device(device)) == bf16
+    assert not use_bf16("no", torch.device(device))
+    assert use_bf16("bf16", torch.device(device))

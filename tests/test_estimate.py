@@ -25,7 +25,7 @@ from syncdiff.models.cost import Networks, gflop, parameters
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
-from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import clip_key, encode_npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig
 from syncdiff.speech.extract import speech_shard
@@ -44,8 +44,8 @@ def face(clip: str, size: int) -> dict:
         "__key__": clip_key(clip),
         "json": to_json({"clip": clip, "n_frames": T}),
         "crop.mp4": crop_bytes(random.integers(0, 256, (T, size, size, 3), dtype=np.uint8)),
-        "landmarks.npy": npy(np.zeros((T, 68, 2), np.float32)),
-        "transform.npy": npy(np.zeros((T, 2, 3), np.float32)),
+        "landmarks.npy": encode_npy(np.zeros((T, 68, 2), np.float32)),
+        "transform.npy": encode_npy(np.zeros((T, 2, 3), np.float32)),
         "audio.wav": wav_bytes(random.integers(-999, 999, T * SAMPLES_PER_FRAME).astype(np.int16)),
     }
 

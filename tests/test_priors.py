@@ -12,7 +12,7 @@ from syncdiff.faces.extract import extract_clip
 from syncdiff.media.video import decode_crops
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import identity_index, masked_frame, mouth_mask, priors_shard, reduce_pose
-from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import clip_key, decode_npy, encode_npy, read_shard, to_json, write_shard
 from tests.members import crop_bytes
 
 SIZES = [32, 64, 256]
@@ -78,7 +78,7 @@ def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     crops = random.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     landmarks, transforms = random.normal(size=(6, 68, 2)), random.normal(size=(6, 2, 3))
-    geometry = {"landmarks.npy": npy(landmarks), "transform.npy": npy(transforms)}
+    geometry = {"landmarks.npy": encode_npy(landmarks), "transform.npy": encode_npy(transforms)}
     faces = [
         {"__key__": clip_key(clip), "json": to_json({"clip": clip}), "crop.mp4": mp4, **geometry}
         for clip, mp4 in (("a", b"no mp4"), ("b", crop_bytes(crops)))
@@ -87,7 +87,7 @@ def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     priors_shard(config, tmp_path / "faces.tar", tmp_path / "priors.tar", tmp_path / "priors.parquet")
     [sample] = read_shard(tmp_path / "priors.tar")
     assert json.loads(sample["json"]) == {"clip": "b", "identity": identity_index(landmarks, transforms)}
-    assert np.array_equal(unnpy(sample["pose.npy"]), reduce_pose(decode_crops(faces[1]["crop.mp4"]), 4))
+    assert np.array_equal(decode_npy(sample["pose.npy"]), reduce_pose(decode_crops(faces[1]["crop.mp4"]), 4))
     rows = read_parquet(tmp_path / "priors.parquet").set_index("clip")
     assert rows["status"].to_dict() == {"a": "rejected", "b": "ok"}
 

@@ -22,7 +22,7 @@ from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, read_text
 from syncdiff.corpus.split import ListedClip, Listing, prefix_of
 from syncdiff.errors import UserError
 from syncdiff.media.container import FPS
-from syncdiff.pipeline.files import atomic, one_line, read_parquet
+from syncdiff.pipeline.files import atomic, read_parquet, short_message
 
 # Frames of a typical clip: hours x 3600 x 25 / clips, from the corpora's own tables.
 TYPICAL_FRAMES = {
@@ -192,7 +192,7 @@ def _read(path: Path, columns: Sequence[str]) -> pa.Table:
     except FileNotFoundError:
         raise UserError(f"{path}: no such listing; run the workflow, which writes it") from None
     except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-        raise UserError(f"{path}: not a readable listing ({one_line(error)}); delete it and run again") from None
+        raise UserError(f"{path}: not a readable listing ({short_message(error)}); delete it and run again") from None
 
 
 # ---- what the workflow needs before anything has run ------------------------------------------------------------

@@ -16,7 +16,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from syncdiff.config import Config
-from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SyncLoss, sync_windows
 from syncdiff.models.denoiser import Denoiser, Priors
 from syncdiff.priors import lip_region, mouth_mask
@@ -84,7 +84,7 @@ class DiffusionLoss:
         self,
         config: Config,
         schedule: DDPMScheduler,
-        structure: StructureLoss | None = None,
+        structure: SSIMLoss | None = None,
         sync: SyncLoss | None = None,
     ) -> None:
         self.config = config

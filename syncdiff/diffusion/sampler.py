@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from syncdiff.diffusion.schedule import Solver
+from syncdiff.diffusion.schedule import Scheduler
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.priors import lip_region
 
@@ -21,7 +21,7 @@ class Denoising:
     latents: (B, C, h, w) z_t; at first the noise z_T, in the end the scaled latents z_0.
     condition: what `Denoiser.condition` makes of the three visual priors.
     context: (B, W, E) cross-attention context of the speech.
-    solver: with its timesteps set, of this frame alone: multistep solvers remember their last steps.
+    scheduler: with its timesteps set, of this frame alone: multistep ones remember their last steps.
     n_done: steps taken.
     estimate: (B, C, h, w) z_0 as the last step predicted it; before the first, the noise.
     """
@@ -29,7 +29,7 @@ class Denoising:
     latents: Tensor
     condition: Tensor
     context: Tensor
-    solver: Solver
+    scheduler: Scheduler
     n_done: int = 0
 
     def __post_init__(self) -> None:
@@ -38,16 +38,16 @@ class Denoising:
     @property
     def finished(self) -> bool:
         """Whether the latents are z_0."""
-        return self.n_done == len(self.solver.timesteps)
+        return self.n_done == len(self.scheduler.timesteps)
 
     @property
     def timesteps(self) -> Tensor:
         """That of the next step, for each clip (B,)."""
-        return self.solver.timesteps[self.n_done].to(self.latents.device).expand(len(self.latents))
+        return self.scheduler.timesteps[self.n_done].to(self.latents.device).expand(len(self.latents))
 
     def take(self, prediction: Tensor) -> None:
         """Take the next step, by what the denoiser predicts z_0 (B, C, h, w) to be."""
-        self.latents = self.solver.step(prediction, self.solver.timesteps[self.n_done], self.latents).prev_sample
+        self.latents = self.scheduler.step(prediction, self.scheduler.timesteps[self.n_done], self.latents).prev_sample
         self.estimate = prediction
         self.n_done += 1
 

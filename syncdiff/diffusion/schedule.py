@@ -8,7 +8,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from syncdiff.config import Diffusion, Sample
 
-Solver: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
+Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
 
 
 def _betas(diffusion: Diffusion) -> dict[str, Any]:
@@ -26,13 +26,13 @@ def training_schedule(diffusion: Diffusion) -> DDPMScheduler:
     return DDPMScheduler(**_betas(diffusion))
 
 
-def solver(diffusion: Diffusion, sample: Sample) -> Solver:
+def scheduler(diffusion: Diffusion, sample: Sample) -> Scheduler:
     """DDIM (Song et al. 2021, eta = 0) or DPM-Solver++ 2M (Lu et al. 2022), timesteps spaced back from T.
 
     "trailing" starts at the last timestep T, where training ends too (Lin et al. 2024, section 3.3).
     """
     if sample.sampler == "ddim":
-        schedule: Solver = DDIMScheduler(**_betas(diffusion), clip_sample=False, timestep_spacing="trailing")
+        schedule: Scheduler = DDIMScheduler(**_betas(diffusion), clip_sample=False, timestep_spacing="trailing")
     else:
         schedule = DPMSolverMultistepScheduler(
             **_betas(diffusion), algorithm_type="dpmsolver++", timestep_spacing="trailing", final_sigmas_type="zero"

@@ -19,7 +19,7 @@ RANGE = 2.0  # of pixels in [-1, 1]
 C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
 
 
-class StructureLoss:
+class SSIMLoss:
     """The mean of 1 - SSIM over the mouth region.
 
     Args:
@@ -34,7 +34,7 @@ class StructureLoss:
         mask = torch.from_numpy(mouth_mask(face_size))
         self.first = max(0, int(mask.any(dim=1).nonzero()[0]) - RADIUS)  # row that a window in the mask can reach
         self.mask = mask[self.first :]
-        self.down, self.across = window(len(self.mask)), window(face_size)
+        self.down, self.across = gaussian_blur_matrix(len(self.mask)), gaussian_blur_matrix(face_size)
 
     def __call__(self, prediction: Tensor, latents: Tensor) -> Tensor:
         """Compare predicted with true latents, both (B, C, h, w); return a scalar in [0, 2]."""
@@ -60,7 +60,7 @@ class StructureLoss:
         return self.down.to(picture) @ picture @ self.across.to(picture).T
 
 
-def window(n: int) -> Tensor:
+def gaussian_blur_matrix(n: int) -> Tensor:
     """Return the Gaussian window as a matrix (n, n) that blurs a line of n pixels; beyond its ends, they go on.
 
     On one core, forward and back, convolutions of one channel took 159 ms for a batch of 64, two products 3.3 ms.

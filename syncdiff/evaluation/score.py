@@ -13,7 +13,7 @@ import torch
 
 from syncdiff.config import Config
 from syncdiff.errors import UserError
-from syncdiff.evaluation.judge import Job, Settings, groups_of, judge_clip, judges_of, rows_of
+from syncdiff.evaluation.clip_scorer import Job, Settings, load_scorer, metric_groups, rows_of, score_clip
 from syncdiff.evaluation.metrics.bootstrap import interval, resample
 from syncdiff.evaluation.metrics.fidelity import Moments, frechet_distance
 from syncdiff.evaluation.metrics.registry import SCORE_COLUMNS
@@ -21,8 +21,8 @@ from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
 from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, note_failures, stop_if_nothing_came_out
 from syncdiff.pipeline.parallel import Outcome, each_clip
-from syncdiff.shards.tar import about
-from syncdiff.synthesis.protocols import drive, partner, scored_clips
+from syncdiff.shards.tar import metadata
+from syncdiff.synthesis.protocols import cross_clip, driving_audio, scored_clips
 
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
 FID_RESAMPLES = 50  # at most: each takes a singular value decomposition of the covariances' factors
@@ -67,7 +67,7 @@ def score_method(
     failures: list[str] = []
     features: dict[str, Pairs] = {protocol: [] for protocol in folders}
     for shard, jobs in _jobs(config, method, shards, folders):
-        for job, outcome in each_clip(partial(judge_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
+        for job, outcome in each_clip(partial(score_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
             if outcome.value is None:
                 failures += [outcome.file] * (outcome.status == "failed")
                 rows += _lost(settings, job.clip, folders, outcome)
@@ -79,7 +79,7 @@ def score_method(
         for clip, outcome in _lost_in_packing(shard):
             rows += _lost(settings, clip, folders, outcome)
     n_clips = len({row["clip"] for row in rows})
-    whole = {"clip": "", "scorer": judges_of(settings).fid_scorer, "n_expected": n_clips}
+    whole = {"clip": "", "scorer": load_scorer(settings).fid_scorer, "n_expected": n_clips}
     rows += [whole | row for row in _fid_rows(config, folders, features)]
     columns = [*SCORE_COLUMNS, "ci_low", "ci_high", "n_expected", "n_scored", "series"]
     frame = pd.DataFrame(rows, columns=columns).assign(method=method)
@@ -111,9 +111,9 @@ def _jobs(
         samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, config.sample.max_clips)]
         jobs = []
         for index, sample in enumerate(samples):
-            clip, other = about(sample)["clip"], partner(index, samples)
+            clip, other = metadata(sample)["clip"], cross_clip(index, samples)
             videos = {protocol: folder and places[folder][clip] for protocol, folder in folders.items()}
-            sounds = {name: drive("cross" if name == "cross" else "paired", sample, other) for name in folders}
+            sounds = {name: driving_audio("cross" if name == "cross" else "paired", sample, other) for name in folders}
             jobs.append(Job(sample, videos, sounds, config.corpus_root, external, lost))
         yield shard, jobs
 
@@ -155,7 +155,7 @@ def _lost(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row without a value for every figure of a clip that could not be scored."""
     for protocol in folders:
-        for group in groups_of(judges_of(settings), protocol, folders):
+        for group in metric_groups(load_scorer(settings), protocol, folders):
             yield from rows_of(clip, protocol, group, outcome)
 
 

@@ -51,7 +51,7 @@ def similarity(anchors: np.ndarray, size: int) -> np.ndarray:
     return rows.reshape(*rows.shape[:-1], 2, 3)
 
 
-def steady(points: np.ndarray, width: int) -> np.ndarray:
+def smooth_landmarks(points: np.ndarray, width: int) -> np.ndarray:
     """Smooth the points (T, n, 2) of one track over time without lag, for its transforms; `width` 1 changes nothing."""
     return points if width == 1 else gaussian_filter1d(points, sigma=width / 4, axis=0, mode="nearest")
 

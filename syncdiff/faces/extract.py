@@ -13,16 +13,16 @@ from uuid import uuid4
 import numpy as np
 
 from syncdiff.config import Config, Faces
-from syncdiff.faces.align import ANCHORS, similarity, steady, warp
+from syncdiff.faces.align import ANCHORS, similarity, smooth_landmarks, warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.faces.track import Segment, candidates, is_cut, speaker, thumbnail
-from syncdiff.media.audio import fit_audio, stream_audio, write_wav
+from syncdiff.media.audio import pad_or_trim, stream_audio, write_wav
 from syncdiff.media.container import FPS
 from syncdiff.media.video import read_frames, write_crops
 from syncdiff.pipeline.files import read_parquet, scratch, sha256
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import each_clip
-from syncdiff.shards.tar import Sample, about, clip_key, to_json, write_npy, write_shard
+from syncdiff.shards.tar import Sample, clip_key, metadata, to_json, write_npy, write_shard
 
 KEPT = ("clip", "video", "width", "height", "text", "split")  # columns of the plan that go into a sample's JSON
 BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
@@ -57,7 +57,7 @@ def extract_shard(
                     ledger.record(row["clip"], outcome, first_frame=0, n_frames=0)
                     continue
                 sample, note = outcome.value
-                facts = about(sample)
+                facts = metadata(sample)
                 ledger.add(row["clip"], reason=note, first_frame=facts["first_frame"], n_frames=facts["n_frames"])
                 yield sample
 
@@ -85,7 +85,7 @@ def extract_clip(
     segment = find_speaker(video, open_landmarker(faces, device), faces)
     n_frames = len(segment.landmarks)
     parts = folder / uuid4().hex  # made with the first file in it
-    write_wav(parts / "audio.wav", fit_audio(stream_audio(video, segment.start / FPS), n_frames))
+    write_wav(parts / "audio.wav", pad_or_trim(stream_audio(video, segment.start / FPS), n_frames))
     transforms, crops = align(video, segment, faces)
     write_crops(parts / "crop.mp4", crops)
     write_npy(parts / "landmarks.npy", segment.landmarks)
@@ -98,7 +98,7 @@ def extract_clip(
 
 def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Align the speaker's face: transforms (T, 2, 3) from the source to crops, and the crops (S, S, 3) uint8."""
-    anchors = steady(segment.landmarks[:, ANCHORS], faces.smoothing_frames)
+    anchors = smooth_landmarks(segment.landmarks[:, ANCHORS], faces.smoothing_frames)
     blocks = (anchors[start : start + BLOCK] for start in range(0, len(anchors), BLOCK))
     transforms = np.concatenate([similarity(block, faces.size) for block in blocks])
     frames = islice(read_frames(video, segment.start), len(transforms))

@@ -19,7 +19,7 @@ from av.filter import Graph
 from syncdiff.errors import ClipRejected
 from syncdiff.media.clock import Clock, decoded, picture_shifts, picture_start, refuse_late_sound
 from syncdiff.media.container import FPS, are_unnamed, audio_stream, continuous, frame_time, open_media
-from syncdiff.pipeline.files import atomic, one_line
+from syncdiff.pipeline.files import atomic, short_message
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
@@ -31,7 +31,7 @@ CANCELLED = 1e-4  # of the power of the channels is left in their mean: 40 dB be
 
 def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
     """Read what `stream_audio` streams: (n,) int16 mono at 16 kHz."""
-    return joined(stream_audio(path, start_s))
+    return concatenate(stream_audio(path, start_s))
 
 
 def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]:
@@ -71,7 +71,7 @@ def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]
             raise ClipRejected("no sound in the audio stream")
 
 
-def fit_audio(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
+def pad_or_trim(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
     """Cut sound (n,), or pad it with zeros, to the 640 * n_frames samples of `n_frames` pictures."""
     missing = n_frames * SAMPLES_PER_FRAME
     for piece in pieces:
@@ -82,7 +82,7 @@ def fit_audio(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarra
     yield np.zeros(missing, np.int16)
 
 
-def joined(pieces: Iterable[np.ndarray]) -> np.ndarray:
+def concatenate(pieces: Iterable[np.ndarray]) -> np.ndarray:
     """Return the pieces of a sound as one: (n,) int16."""
     samples = bytearray()  # grows in place; joined from a list of its pieces, it would be there twice
     for piece in pieces:
@@ -114,7 +114,7 @@ def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.
     try:
         audio, _ = soundfile.read(source, dtype="int16", start=start, stop=stop)
     except (soundfile.SoundFileError, MemoryError) as error:
-        raise ClipRejected(f"damaged sound: {one_line(error)}") from None
+        raise ClipRejected(f"damaged sound: {short_message(error)}") from None
     if audio.ndim != 1:
         raise ClipRejected(f"damaged sound: {audio.shape[1]} channels")
     return audio

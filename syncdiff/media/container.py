@@ -21,7 +21,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from syncdiff.errors import ClipRejected
-from syncdiff.pipeline.files import one_line
+from syncdiff.pipeline.files import short_message
 
 FPS = 25
 # Containers that hold their own pictures and sound. Playlists (hls, dash, concat, image2) are not among them: they name
@@ -76,7 +76,7 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
 def _libav_says(error: Exception, opened: bool) -> str:
     """Return what libav means by an error, before or after it has opened a file."""
     if not isinstance(error, av.FFmpegError):
-        return one_line(error) or type(error).__name__
+        return short_message(error) or type(error).__name__
     if error.errno == errno.EINVAL and not opened:
         return "not a kind of file that is read; convert it to mp4"
     # EPERM is what a decoder returns that only says -1.

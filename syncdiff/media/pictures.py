@@ -74,7 +74,7 @@ def colour_for(width: int, height: int) -> Colour:
     return BT709 if width >= HD[0] or height >= HD[1] else BT601
 
 
-class Upright:
+class ToRgb:
     """Converts the decoded pictures of one stream to what a viewer sees, each in the size of the first one."""
 
     def __init__(self, stream: VideoStream, first: VideoFrame) -> None:

@@ -28,7 +28,7 @@ from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import write_wav
 from syncdiff.media.clock import NO_PICTURE, extent, n_shown, pictures, shown_for
 from syncdiff.media.container import FPS, audio_stream, continuous, frame_rate, frame_time, open_media, video_stream
-from syncdiff.media.pictures import MATRICES, Colour, Upright, colour_for, colour_of, deinterlaced, notes
+from syncdiff.media.pictures import MATRICES, Colour, ToRgb, colour_for, colour_of, deinterlaced, notes
 from syncdiff.media.track import Track
 from syncdiff.pipeline.files import atomic
 
@@ -67,7 +67,7 @@ def probe(path: Path | str) -> Probe:
     with open_media(path) as container:
         stream = video_stream(container)
         first, found = extent(container, stream)
-        upright = Upright(stream, first)
+        upright = ToRgb(stream, first)
         audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(
@@ -102,11 +102,11 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
         ClipRejected: no video stream, or it cannot be decoded.
     """
     slot = 0  # of the next frame, on the 25 fps timeline
-    upright: Upright | None = None
+    upright: ToRgb | None = None
     with open_media(source) as container:
         stream = video_stream(container)
         for picture, until in _timeline(container, stream):
-            upright = upright or Upright(stream, picture)
+            upright = upright or ToRgb(stream, picture)
             yield from _repeated(upright, picture, until - max(slot, start))
             slot = until
 
@@ -136,7 +136,7 @@ def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[
     yield held, n_frames
 
 
-def _repeated(upright: Upright, frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
+def _repeated(upright: ToRgb, frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
     """Yield one picture so many times; when that is none, it is not even converted."""
     if times > 0:
         yield from repeat(upright(frame), times)

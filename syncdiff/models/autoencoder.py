@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from syncdiff.config import Autoencoder
 from syncdiff.errors import UserError
-from syncdiff.pipeline.files import one_line
+from syncdiff.pipeline.files import short_message
 from syncdiff.pipeline.provenance import SUFFIX
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
@@ -106,7 +106,7 @@ def load_autoencoder(folder: Path | str, device: torch.device) -> AutoencoderKL:
     try:
         autoencoder = AutoencoderKL.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # diffusers builds whatever config.json says, and that can be anything
-        fault = one_line(error)
+        fault = short_message(error)
         raise UserError(f"{folder}: not a loadable diffusers AutoencoderKL ({fault}); download it again") from None
     return autoencoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 

@@ -18,7 +18,7 @@ from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder, load_autoencoder, posterior, reconstruct
 from syncdiff.models.denoiser import Denoiser, Priors
 from syncdiff.models.syncnet import SyncNet
-from syncdiff.pipeline.files import one_line
+from syncdiff.pipeline.files import short_message
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
 
 M = TypeVar("M", bound=nn.Module)
@@ -46,7 +46,8 @@ class Networks:
             self.denoise_gflop = gflop(self._denoise)
         except (RuntimeError, ValueError, TypeError) as error:
             raise UserError(
-                f"config: the networks cannot be built ({one_line(error)}); mend faces.size, autoencoder.*, denoiser.*"
+                f"config: the networks cannot be built ({short_message(error)}); "
+                "mend faces.size, autoencoder.*, denoiser.*"
             ) from None
 
     @property

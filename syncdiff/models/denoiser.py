@@ -13,8 +13,8 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
 from syncdiff.models.speech_encoder import SpeechEncoder
-from syncdiff.models.warping import IdentityCopy
-from syncdiff.pipeline.files import one_line
+from syncdiff.models.warping import IdentityWarp
+from syncdiff.pipeline.files import short_message
 from syncdiff.speech.avhubert import sizes_of
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig, sizes_in
 from syncdiff.weights.files import read_safetensors, write_safetensors
@@ -52,7 +52,7 @@ class Denoiser(nn.Module):
         if self.pose_frame == "bottleneck":
             self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
         patch, n_flows = config.autoencoder.patch_size, settings.copy_flows
-        self.copying = IdentityCopy(latent_channels, patch, n_flows) if n_flows else None
+        self.copying = IdentityWarp(latent_channels, patch, n_flows) if n_flows else None
         self.unknown_speech = nn.Parameter(torch.zeros(self.speech.context_dim))
         self.unet = UNet2DConditionModel(
             in_channels=latent_channels * (3 if self.pose_frame == "none" else 4),
@@ -138,7 +138,7 @@ def load_denoiser(config: Config, path: Path, device: torch.device) -> Denoiser:
         denoiser = Denoiser(config, sizes_in(metadata) if METADATA_KEY in metadata else None)
         denoiser.load_state_dict(weights)
     except (RuntimeError, UserError, ValueError, TypeError) as error:
-        fault = one_line(error)
+        fault = short_message(error)
         raise UserError(
             f"{path}: not a denoiser of this config ({fault}); train it again, or mend denoiser.*"
         ) from None

@@ -15,7 +15,7 @@ FINER = 2  # flows and shares told for each latent, along each side; between the
 REACH = 0.25  # latents that a flow of 1 moves by: a quarter of a patch
 
 
-class IdentityCopy(nn.Module):
+class IdentityWarp(nn.Module):
     """The identity frame's picture, as far as it is linear in the latents, its K bent copies, and their sum.
 
     `unfold` and `fold` go from latents to pixels and back, each latent for its own patch. They start as the
@@ -53,14 +53,14 @@ class IdentityCopy(nn.Module):
         pixels = F.pixel_shuffle(picture, self.patch)  # (B, 3, S, S)
         told = F.interpolate(F.pixel_shuffle(told, FINER), size=pixels.shape[-1], mode="bilinear")  # (B, 3 K, S, S)
         shares, flows = told.split([self.n_flows, 2 * self.n_flows], dim=1)
-        copies = bend(pixels, flows.unflatten(1, (self.n_flows, 2)) * (REACH * self.patch)).unbind(dim=1)
+        copies = warp(pixels, flows.unflatten(1, (self.n_flows, 2)) * (REACH * self.patch)).unbind(dim=1)
         mixed = copies[0]
         for copy, share in zip(copies, shares.split(1, dim=1), strict=True):
             mixed = torch.addcmul(mixed, share, copy)  # one after the other: their products need not be held at once
         return self.fold(F.pixel_unshuffle(mixed, self.patch))
 
 
-def bend(pixels: Tensor, flows: Tensor) -> Tensor:
+def warp(pixels: Tensor, flows: Tensor) -> Tensor:
     """Return K bent copies (B, K, 3, S, S) of pixels (B, 3, S, S).
 
     flows (B, K, 2, S, S): how many pixels to the right (x) and below (y) a pixel of the copy is taken from. Beyond the

@@ -10,10 +10,10 @@ import pandas as pd
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import read_parquet, write_parquet
-from syncdiff.pipeline.ledger import LEDGER_COLUMNS, _reasons, stop_if_too_many_failed
+from syncdiff.pipeline.ledger import LEDGER_COLUMNS, count_reasons, stop_if_too_many_failed
 
 
-def account(config: Config, folder: Path, splits: Collection[str], out: Path, stage: str | None = None) -> None:
+def check_ledgers(config: Config, folder: Path, splits: Collection[str], out: Path, stage: str | None = None) -> None:
     """Check the ledgers of all stages up to the shards, or of one that follows, and write them as one.
 
     Args:
@@ -80,6 +80,6 @@ def _checked(path: Path, entered: set[str]) -> pd.DataFrame:
 def _stop_if_nothing_is_left(split: str, rows: pd.DataFrame, last: str) -> None:
     if len(rows) and not ((rows["stage"] == last) & (rows["status"] == "ok")).any():
         raise UserError(
-            f"{split}: none of {rows['clip'].nunique()} clips is left ({_reasons(rows)}); "
+            f"{split}: none of {rows['clip'].nunique()} clips is left ({count_reasons(rows)}); "
             "mend the cause or give other clips, and run again"
         )

@@ -45,7 +45,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
             temporary.replace(path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
-            if fault := no_room(error):
+            if fault := disk_error(error):
                 fix = "make room and run the same command again"
                 raise UserError(f"{path}: cannot be written ({fault}); {fix}") from None
             raise
@@ -91,7 +91,7 @@ def _lock(held: BinaryIO, path: Path) -> None:
         pass  # some network file systems have no locks; Snakemake's own still keeps two runs apart
 
 
-def no_room(error: BaseException) -> str | None:
+def disk_error(error: BaseException) -> str | None:
     """Return the system's words where an error comes of a full or read-only disk; libraries may have wrapped them."""
     faults = {number: os.strerror(number) for number in NO_ROOM}
     if isinstance(error, OSError) and error.errno in faults:
@@ -99,7 +99,7 @@ def no_room(error: BaseException) -> str | None:
     return next((fault for fault in faults.values() if fault in str(error)), None)
 
 
-def inside(folder: Path, name: str) -> Path:
+def safe_join(folder: Path, name: str) -> Path:
     """Return `folder`/`name`, where `name` comes from data.
 
     Raises:
@@ -130,7 +130,9 @@ def read_parquet(path: Path | str, *columns: str) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except Exception as error:
-        raise UserError(f"{path}: not a readable parquet file ({one_line(error)}); delete it and run again") from None
+        raise UserError(
+            f"{path}: not a readable parquet file ({short_message(error)}); delete it and run again"
+        ) from None
     if lacking := [column for column in columns if column not in table]:
         raise UserError(f"{path}: has no column {lacking[0]}; delete it and run again")
     return table
@@ -142,6 +144,6 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def one_line(error: BaseException | str) -> str:
+def short_message(error: BaseException | str) -> str:
     """Return an error's message for a sentence of one line: whitespace joined, and not more than 160 characters."""
     return " ".join(str(error).split())[:160]

@@ -84,11 +84,11 @@ def stop_if_nothing_came_out(stage: str, rows: pd.DataFrame, what: str = "clips"
     """Raise a `UserError` with the reasons where there were clips, and not one row is `ok`."""
     if len(rows) and not (rows["status"] == "ok").any():
         raise UserError(
-            f"{stage}: none of {len(rows)} {what} came out ({_reasons(rows)}); mend the cause and run again"
+            f"{stage}: none of {len(rows)} {what} came out ({count_reasons(rows)}); mend the cause and run again"
         )
 
 
-def _reasons(rows: pd.DataFrame) -> str:
+def count_reasons(rows: pd.DataFrame) -> str:
     """Count why rows are not `ok`, the most frequent reason first: `3 x no face, 1 x digital silence`."""
     reasons = Counter(rows.loc[rows["status"] != "ok", "reason"]).most_common(5)
     return ", ".join(f"{n} x {reason}" for reason, n in reasons)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.pipeline.files import no_room, one_line
+from syncdiff.pipeline.files import disk_error, short_message
 from syncdiff.pipeline.progress import progress
 
 T = TypeVar("T")
@@ -57,11 +57,11 @@ def attempt(work: Callable[[T], R], clip: T, limit_s: float = CLIP_LIMIT_S) -> O
 
 def _failure(error: Exception) -> Outcome[Any]:
     """Say what failed in words that are the same for all clips that failed by it: a file's name stands apart."""
-    if fault := no_room(error):
+    if fault := disk_error(error):
         return Outcome("failed", f"cannot write: {fault}")
     if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
         return Outcome("failed", error.strerror, file=error.filename)
-    return Outcome("failed", one_line(f"{type(error).__name__}: {error}".splitlines()[0]))
+    return Outcome("failed", short_message(f"{type(error).__name__}: {error}".splitlines()[0]))
 
 
 def attempt_together(work: Callable[[Sequence[T]], Sequence[R]], clips: Sequence[T]) -> Iterator[tuple[T, Outcome[R]]]:

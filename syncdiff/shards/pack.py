@@ -14,7 +14,7 @@ from syncdiff.media.video import FPS
 from syncdiff.pipeline.files import sha256, write_text
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, Ledger
 from syncdiff.pipeline.parallel import attempt
-from syncdiff.shards.tar import Sample, about, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import Sample, decode_npy, metadata, read_shard, to_json, write_shard
 
 INDEX_COLUMNS = [*LEDGER_COLUMNS, "key", "n_frames"]
 VERSIONED = ["av", "mediapipe", "numpy", "opencv-python-headless", "syncdiff", "webdataset"]
@@ -59,9 +59,9 @@ def join_clip(parts: dict[str, Sample | None]) -> Sample:
     facts: dict[str, Any] = {}
     for part in parts.values():
         joined |= part or {}
-        facts |= about(joined)
+        facts |= metadata(joined)
     for name, data in joined.items():
-        if name.endswith(".npy") and (rows := len(unnpy(data))) != facts["n_frames"]:
+        if name.endswith(".npy") and (rows := len(decode_npy(data))) != facts["n_frames"]:
             raise ClipRejected(f"{name} has {rows} rows for {facts['n_frames']} frames")
     return joined | {"json": to_json(facts)}
 
@@ -71,12 +71,12 @@ def _join(faces_tar: Path, priors: dict[str, Sample], speech: dict[str, Sample],
     for face in read_shard(faces_tar):
         key = face["__key__"]
         outcome = attempt(join_clip, {"faces": face, "priors": priors.pop(key, None), "speech": speech.pop(key, None)})
-        n_frames = about(outcome.value)["n_frames"] if outcome.value else about(face).get("n_frames", 0)
-        ledger.record(about(face)["clip"], outcome, key=key, n_frames=n_frames)
+        n_frames = metadata(outcome.value)["n_frames"] if outcome.value else metadata(face).get("n_frames", 0)
+        ledger.record(metadata(face)["clip"], outcome, key=key, n_frames=n_frames)
         if outcome.value is not None:
             yield outcome.value
     for key, stray in (priors | speech).items():
-        ledger.add(about(stray)["clip"], "rejected", "missing in faces", key=key, n_frames=0)
+        ledger.add(metadata(stray)["clip"], "rejected", "missing in faces", key=key, n_frames=0)
 
 
 def _by_key(tar: Path) -> dict[str, Sample]:
@@ -85,7 +85,7 @@ def _by_key(tar: Path) -> dict[str, Sample]:
 
 def _widths(sample: Sample) -> dict[str, int]:
     """Return the width of each feature set in a speech sample."""
-    arrays = {name.removesuffix(".npy"): unnpy(data) for name, data in sample.items() if name.endswith(".npy")}
+    arrays = {name.removesuffix(".npy"): decode_npy(data) for name, data in sample.items() if name.endswith(".npy")}
     return {name: array.shape[1] for name, array in arrays.items() if array.ndim == 2}
 
 

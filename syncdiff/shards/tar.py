@@ -16,9 +16,9 @@ import numpy as np
 from braceexpand import braceexpand
 
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.pipeline.files import atomic, one_line
+from syncdiff.pipeline.files import atomic, short_message
 
-VARIED = "varied."  # begins the names of the members that show a clip otherwise than it is, for training
+AUGMENTED = "varied."  # begins the names of the members that show a clip otherwise than it is, for training
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
 Sample = dict[str, Any]
@@ -37,7 +37,7 @@ def clip_key(clip: str) -> str:
     return quote(clip, safe="/").replace(".", "%2E").replace("__", "%5F%5F")
 
 
-def npy(array: np.ndarray) -> bytes:
+def encode_npy(array: np.ndarray) -> bytes:
     """Encode an array as the bytes of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
@@ -52,7 +52,7 @@ def write_npy(path: Path | str, array: np.ndarray) -> None:
         file.write(array.data)  # numpy's own writing does not say that the disk is full
 
 
-def unnpy(data: bytes) -> np.ndarray:
+def decode_npy(data: bytes) -> np.ndarray:
     """Decode the bytes of a .npy file.
 
     Raises:
@@ -61,10 +61,10 @@ def unnpy(data: bytes) -> np.ndarray:
     try:
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # a damaged header can raise anything
-        raise ClipRejected(f"damaged array: {one_line(error) or type(error).__name__}") from None
+        raise ClipRejected(f"damaged array: {short_message(error) or type(error).__name__}") from None
 
 
-def about(sample: Sample) -> dict[str, Any]:
+def metadata(sample: Sample) -> dict[str, Any]:
     """Return a sample's JSON object, which `read_shard` has looked at: it has the text `clip`."""
     return json.loads(sample["json"])
 
@@ -116,7 +116,7 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         contents = ({"fname": name, "data": file.read(), "__url__": str(path)} for name, file in _members(Path(path)))
         for sample in group_by_keys(contents, lcase=False):
             del sample["__url__"]
-            if not isinstance(about(sample)["clip"], str):
+            if not isinstance(metadata(sample)["clip"], str):
                 raise TypeError("a clip that is no text")
             yield sample
 
@@ -193,7 +193,7 @@ def _faults_named(path: Path | str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such shard; run the stage that writes it first") from None
     except Exception as error:  # a damaged header can raise anything
-        reason = one_line(str(error.args[0]) if error.args else type(error).__name__)
+        reason = short_message(str(error.args[0]) if error.args else type(error).__name__)
         raise UserError(f"{path}: damaged shard ({reason}); delete it and run the same command again") from None
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from syncdiff.errors import UserError
-from syncdiff.pipeline.files import one_line
+from syncdiff.pipeline.files import short_message
 from syncdiff.weights.files import is_state_dict, read_safetensors
 
 METADATA_KEY = "avhubert"  # of the sizes (JSON) in a converted file
@@ -106,9 +106,9 @@ def encoder_config(cfg: Any, path: Path) -> EncoderConfig:
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError):
         raise UserError(f"{path}: its `cfg` is not that of an AV-HuBERT model; use the published .pt file") from None
     if (name := repr(model.get("_name", "av_hubert"))) != "'av_hubert'":
-        raise UserError(f"{path}: a checkpoint of {one_line(name)}, not of AV-HuBERT")
+        raise UserError(f"{path}: a checkpoint of {short_message(name)}, not of AV-HuBERT")
     for key, expected in FIXED.items():
-        if (found := one_line(repr(model.get(key, expected)))) != repr(expected):
+        if (found := short_message(repr(model.get(key, expected)))) != repr(expected):
             raise UserError(f"{path}: {key} is {found}; only {expected!r}, as in the published models, is known")
     return config
 
@@ -130,7 +130,7 @@ def audio_stream(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
     strangers = [key for key in state if not key.startswith((*AUDIO_STREAM, *UNUSED))]
     if strangers:
-        raise UserError(f"{path}: not AV-HuBERT's layout: unknown tensor {one_line(strangers[0])}")
+        raise UserError(f"{path}: not AV-HuBERT's layout: unknown tensor {short_message(strangers[0])}")
     return {key: tensor for key, tensor in state.items() if key.startswith(AUDIO_STREAM)}
 
 
@@ -179,14 +179,14 @@ def inert_globals(path: Path) -> Iterator[None]:
     names = {name for name in _global_names(path) if not name.startswith("torch.") and name not in TORCH_READS}
     refused = sorted(name for name in names if name not in HARMLESS_TYPES and _package(name) not in HARMLESS_PACKAGES)
     if refused:
-        asked = one_line(refused[0])
+        asked = short_message(refused[0])
         raise UserError(f"{path}: refused, its pickle asks for {asked}, which no AV-HuBERT checkpoint does")
     try:
         with torch.serialization.safe_globals([(StandIn, name) for name in names | HARMLESS_TYPES]):
             yield
     except Exception as error:  # a damaged pickle can raise anything
         details = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
-        fault = one_line(details.group(1) if details else f"{type(error).__name__}: {error}".splitlines()[0])
+        fault = short_message(details.group(1) if details else f"{type(error).__name__}: {error}".splitlines()[0])
         raise UserError(f"{path}: not a readable torch checkpoint ({fault}); download it again") from None
 
 

@@ -23,7 +23,7 @@ from syncdiff.media.video import probe
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import Outcome, attempt, attempt_together
 from syncdiff.pipeline.progress import progress
-from syncdiff.shards.tar import Sample, about, npy, read_shard, to_json, write_npy, write_shard
+from syncdiff.shards.tar import Sample, encode_npy, metadata, read_shard, to_json, write_npy, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
 from syncdiff.speech.filterbank import stack, stacked_filterbank
 from syncdiff.speech.mel import mel_windows
@@ -261,16 +261,16 @@ def _arrays(
     """Return the features of some clips, given what is known of each and its sound: `<feature set>.npy` each."""
     sounds = [(audio, clip["n_frames"]) for clip, audio in heard]
     sets = {f"{name}.npy": clip_features(sounds, name, speech, device) for name in feature_sets}
-    return [{member: npy(arrays[i]) for member, arrays in sets.items()} for i in range(len(heard))]
+    return [{member: encode_npy(arrays[i]) for member, arrays in sets.items()} for i in range(len(heard))]
 
 
 def _sound(face: Sample) -> tuple[dict, Outcome[np.ndarray]]:
     """Return what is known of a clip and its sound, or why it is not used; the large members are let go."""
-    return about(face) | {"key": face["__key__"]}, attempt(_read_sound, face)
+    return metadata(face) | {"key": face["__key__"]}, attempt(_read_sound, face)
 
 
 def _read_sound(face: Sample) -> np.ndarray:
-    if not isinstance(about(face).get("n_frames"), int):
+    if not isinstance(metadata(face).get("n_frames"), int):
         raise ClipRejected("its number of frames is missing")
     audio = read_wav(face["audio.wav"])
     if not audio.any():

@@ -17,9 +17,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from syncdiff.config import Config
-from syncdiff.device import arithmetic
+from syncdiff.device import autocast
 from syncdiff.diffusion.sampler import Denoising, guidance_map, step
-from syncdiff.diffusion.schedule import Solver, solver
+from syncdiff.diffusion.schedule import Scheduler, scheduler
 from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
@@ -55,12 +55,12 @@ class Networks:
     config: Config
     denoiser: Denoiser
     autoencoder: AutoencoderKL
-    solver: Solver
+    scheduler: Scheduler
     device: torch.device
 
-    def arithmetic(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         """Let torch compute as the config says; not to be held while a generator waits."""
-        return arithmetic(self.config.mixed_precision, self.device)
+        return autocast(self.config.mixed_precision, self.device)
 
 
 def load_networks(config: Config, denoiser: Path, autoencoder: Path, device: torch.device) -> Networks:
@@ -69,7 +69,7 @@ def load_networks(config: Config, denoiser: Path, autoencoder: Path, device: tor
         config,
         load_denoiser(config, denoiser, device),
         load_autoencoder(autoencoder, device),
-        solver(config.diffusion, config.sample),
+        scheduler(config.diffusion, config.sample),
         device,
     )
 
@@ -131,7 +131,7 @@ def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarr
     mask = mouth_mask(size)
     streams = [_inputs(networks, target, mask) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
-    with networks.arithmetic():
+    with networks.autocast():
         identity = encode(networks.autoencoder, identity_frames)
     guidance = guidance_map(sample.guidance, size, identity)
     noise = torch.cat([_noise(target, identity) for target in targets])
@@ -161,20 +161,20 @@ def _begin(networks: Networks, inputs: Sequence[Inputs], noise: Tensor, identity
     )
     own = np.stack([part.own for part in inputs])
     context = torch.stack([part.context for part in inputs])
-    with networks.arithmetic():
+    with networks.autocast():
         condition = networks.denoiser.condition(priors)
-    return Frame(own, Denoising(noise[:n], condition, context, copy.deepcopy(networks.solver)), own)
+    return Frame(own, Denoising(noise[:n], condition, context, copy.deepcopy(networks.scheduler)), own)
 
 
 def _advance(
     networks: Networks, frames: Sequence[Frame], guidance: Tensor | None, pose_steps: int, mask: np.ndarray
 ) -> None:
     """Take all frames a step further; show those that the next frame, or the caller, then looks at."""
-    with networks.arithmetic():
+    with networks.autocast():
         step(networks.denoiser, [frame.denoising for frame in frames], guidance)
     shown = [frame for frame in frames if frame.denoising.finished or frame.denoising.n_done == pose_steps]
     if shown:
-        with networks.arithmetic():
+        with networks.autocast():
             crops = decode(networks.autoencoder, torch.cat([frame.latest() for frame in shown]))
         ends = np.cumsum([len(frame.own) for frame in shown])[:-1]
         for frame, generated in zip(shown, np.split(crops, ends), strict=True):
@@ -187,7 +187,7 @@ def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[In
     for start in range(0, len(target.speech), BATCH):
         times = range(start, min(start + BATCH, len(target.speech)))
         own = list(islice(crops, len(times)))
-        with networks.arithmetic():
+        with networks.autocast():
             masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
         yield from map(Inputs, own, masked, _contexts(networks, target.speech, times))
 
@@ -196,7 +196,7 @@ def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[In
 def _contexts(networks: Networks, speech: Rows, times: range) -> Tensor:
     """Encode the speech around each of the frames: (n, W, E)."""
     windows, valid = speech_windows(speech, times, networks.config.speech.window_frames)
-    with networks.arithmetic():
+    with networks.autocast():
         return networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
 
 

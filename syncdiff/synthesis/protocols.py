@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from syncdiff.media.audio import SAMPLES_PER_FRAME, fit_audio, joined, read_wav
+from syncdiff.media.audio import SAMPLES_PER_FRAME, concatenate, pad_or_trim, read_wav
 from syncdiff.shards.tar import Sample, read_shard
 
 PROTOCOLS = ("paired", "cross", "silent")
 
 
 @dataclass(frozen=True)
-class Driving:
+class DrivingAudio:
     """The audio that drives a clip, 640 samples a frame, and for how many frames of the clip there is some."""
 
     audio: np.ndarray  # (n_frames * 640,) int16
@@ -30,7 +30,7 @@ def scored_clips(shard: Path, max_clips: int | None) -> list[Sample]:
     return [samples[i * len(samples) // max_clips] for i in range(max_clips)]
 
 
-def partner(index: int, samples: Sequence[Sample]) -> Sample | None:
+def cross_clip(index: int, samples: Sequence[Sample]) -> Sample | None:
     """Return the clip whose audio drives clip `index` in the cross protocol: the one half a shard away.
 
     A shard is sorted by clip id, so half a shard away is, as a rule, another speaker. None: there is no other clip.
@@ -38,7 +38,7 @@ def partner(index: int, samples: Sequence[Sample]) -> Sample | None:
     return samples[(index + max(1, len(samples) // 2)) % len(samples)] if len(samples) > 1 else None
 
 
-def drive(protocol: str, sample: Sample, other: Sample | None) -> Driving | None:
+def driving_audio(protocol: str, sample: Sample, other: Sample | None) -> DrivingAudio | None:
     """Return what drives `sample` (a clip of a joined shard); None where `cross` finds no other clip."""
     own = read_wav(sample["audio.wav"])
     if protocol == "paired":
@@ -48,6 +48,6 @@ def drive(protocol: str, sample: Sample, other: Sample | None) -> Driving | None
     return _driving(read_wav(other["audio.wav"]), len(own)) if other else None
 
 
-def _driving(audio: np.ndarray, own_samples: int) -> Driving:
+def _driving(audio: np.ndarray, own_samples: int) -> DrivingAudio:
     n_frames = min(len(audio), own_samples) // SAMPLES_PER_FRAME
-    return Driving(joined(fit_audio([audio], n_frames)), n_frames)
+    return DrivingAudio(concatenate(pad_or_trim([audio], n_frames)), n_frames)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from syncdiff.config import Config
-from syncdiff.pipeline.files import atomic, one_line
+from syncdiff.pipeline.files import atomic, short_message
 from syncdiff.pipeline.provenance import known_digest
 from syncdiff.pipeline.stages import STAGES, config_slice
 
@@ -94,7 +94,7 @@ def settle(folder: Path, wanted: str) -> list[str]:
             found, done = _peek(path)
         except Exception as error:  # a damaged file can raise anything
             path.replace(folder / DAMAGED)
-            said.append(f"{path} is damaged ({one_line(error)}); it is kept as {DAMAGED}")
+            said.append(f"{path} is damaged ({short_message(error)}); it is kept as {DAMAGED}")
             continue
         if found == wanted:
             fitting[done] = path

@@ -16,14 +16,14 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser, save_denoiser
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.latents import CropEncoder
-from syncdiff.training.lip_prediction import ForetellingLoss, LipForeteller
+from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
 from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.windows import Shard, Source, windows
@@ -76,9 +76,9 @@ def train_denoiser(
             label="pretraining",
             optimizer=adamw,
         )
-        foreteller = LipForeteller(denoiser.speech, source.latent_shape())
-        fit(foreteller, ForetellingLoss(config.faces.size), partial(_batches, config, source, "pretraining"), before)
-    structure = StructureLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
+        foreteller = LipPredictor(denoiser.speech, source.latent_shape())
+        fit(foreteller, LipPredictionLoss(config.faces.size), partial(_batches, config, source, "pretraining"), before)
+    structure = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), structure, sync)
     trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run)

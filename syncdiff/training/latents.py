@@ -16,14 +16,14 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from syncdiff.config import Config
-from syncdiff.device import arithmetic
+from syncdiff.device import autocast
 from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import encode, load_autoencoder
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import attempt
 from syncdiff.pipeline.progress import progress
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
-from syncdiff.shards.tar import VARIED, Sample, about, npy, read_shard, unnpy, write_shard
+from syncdiff.shards.tar import AUGMENTED, Sample, decode_npy, encode_npy, metadata, read_shard, write_shard
 from syncdiff.training.augment import mirrored, random_gains, tinted
 
 KEPT = ("__key__", "json")  # speech has shards of its own, one for each set of features
@@ -34,7 +34,7 @@ def latents_shard(
 ) -> None:
     """Write the training members of a joined shard: latents.npy and masked.npy (T, C, h, w) float16, and pose.npy.
 
-    With `latents.varied` the same three follow of the clip mirrored and tinted, under names that begin with `VARIED`.
+    With `latents.varied` the same three follow of the clip mirrored and tinted; their names begin with `AUGMENTED`.
     A clip that cannot be encoded has a row in the ledger that says why.
     """
     ledger = Ledger("latents")
@@ -64,15 +64,15 @@ class CropEncoder:
         Raises:
             ClipRejected: the crops cannot be decoded.
         """
-        crops, pose = decode_crops(sample["crop.mp4"]), unnpy(sample["pose.npy"])
+        crops, pose = decode_crops(sample["crop.mp4"]), decode_npy(sample["pose.npy"])
         if not self.config.latents.varied:
             return [(crops, pose)]
-        variant = varied(crops, about(sample)["clip"], self.config.seed)
+        variant = varied(crops, metadata(sample)["clip"], self.config.seed)
         return [(crops, pose), (variant, reduce_pose(variant, pose.shape[1]))]
 
     def encoded(self, crops: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return latents of crops and of masked crops, (T, C, h, w) float16, on the autoencoder's device."""
-        with arithmetic(self.config.mixed_precision, self.autoencoder.device):
+        with autocast(self.config.mixed_precision, self.autoencoder.device):
             seen, hidden = (encode(self.autoencoder, frames) for frames in (crops, masked_frame(crops, self.mask)))
         return seen.half(), hidden.half()
 
@@ -81,7 +81,7 @@ def _samples(encoder: CropEncoder, shard: Path, ledger: Ledger) -> Iterator[Samp
     for sample in progress(read_shard(shard), "latents"):
         outcome = attempt(partial(_clip_latents, encoder), sample)
         members, n_frames = outcome.value or ({}, 0)
-        ledger.record(about(sample)["clip"], outcome, n_frames=n_frames)
+        ledger.record(metadata(sample)["clip"], outcome, n_frames=n_frames)
         if members:
             yield members
 
@@ -89,10 +89,10 @@ def _samples(encoder: CropEncoder, shard: Path, ledger: Ledger) -> Iterator[Samp
 def _clip_latents(encoder: CropEncoder, sample: Sample) -> tuple[Sample, int]:
     """Return the members of one clip, and its number of frames."""
     members, n_frames = {name: sample[name] for name in KEPT}, 0
-    for prefix, (crops, pose) in zip(("", VARIED), encoder.decoded(sample), strict=False):
+    for prefix, (crops, pose) in zip(("", AUGMENTED), encoder.decoded(sample), strict=False):
         latents, masked = (half.cpu().numpy() for half in encoder.encoded(crops))
         shown = {"latents.npy": latents, "masked.npy": masked, "pose.npy": pose}
-        members |= {prefix + name: npy(array) for name, array in shown.items()}
+        members |= {prefix + name: encode_npy(array) for name, array in shown.items()}
         n_frames = len(crops)
     return members, n_frames
 

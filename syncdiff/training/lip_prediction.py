@@ -17,7 +17,7 @@ from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.priors import lip_region
 
 
-class LipForeteller(nn.Module):
+class LipPredictor(nn.Module):
     """A speech encoder, and a linear layer from what it says of the target frame to that frame's latents."""
 
     def __init__(self, speech: SpeechEncoder, latent_shape: Sequence[int]) -> None:
@@ -33,13 +33,13 @@ class LipForeteller(nn.Module):
         return self.latents(context[:, context.shape[1] // 2]).unflatten(1, self.latent_shape)
 
 
-class ForetellingLoss:
+class LipPredictionLoss:
     """Squared error, at the lips, of how a frame's latents differ from their mean over the clip."""
 
     def __init__(self, crop_size: int) -> None:
         self.lips = torch.from_numpy(lip_region(crop_size))[None, None]  # (1, 1, S, S)
 
-    def __call__(self, foreteller: LipForeteller, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def __call__(self, foreteller: LipPredictor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return {"loss"} of a batch, and "loss_still": that of a mouth that does not move; scalars."""
         motion = batch["latents"] - batch["mean"]
         missed = foreteller(batch["speech"], batch["valid"]).float() - motion

@@ -36,9 +36,9 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from syncdiff.config import Optimizer
-from syncdiff.device import arithmetic
+from syncdiff.device import autocast
 from syncdiff.errors import UserError
-from syncdiff.pipeline.files import one_line, write_text
+from syncdiff.pipeline.files import short_message, write_text
 from syncdiff.pipeline.progress import progress
 from syncdiff.training import checkpoints
 
@@ -118,8 +118,8 @@ def memory_faults_named(run: Run) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         name, size = f"{run.label}.batch_size", run.settings.batch_size
         raise UserError(
-            f"{run.label}: {run.device} has too little memory for a step of {name} {size} ({one_line(error)}); lower"
-            " it, or use more GPUs (train.processes)"
+            f"{run.label}: {run.device} has too little memory for a step of {name} {size} ({short_message(error)}); "
+            "lower it, or use more GPUs (train.processes)"
         ) from None
 
 
@@ -154,12 +154,12 @@ class Trainer(Generic[M]):
     def step(self, loss: Callable[[M, Any], Losses], batch: Any) -> None:
         """Take one optimiser step; log and save when it is time."""
         torch.manual_seed(self.run.seed * 1_000_003 + self.done)  # the same in all processes
-        with arithmetic(self.run.mixed_precision, self.run.device):
+        with autocast(self.run.mixed_precision, self.run.device):
             losses = loss(self.wrapped, batch)
         self.accelerator.backward(losses["loss"])
         norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.run.settings.grad_clip)
         self._look_for_faults(losses | {NORM: norm})
-        with arithmetic(self.run.mixed_precision, self.run.device):
+        with autocast(self.run.mixed_precision, self.run.device):
             self.optimizer.step()  # Muon multiplies matrices
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -28,7 +28,16 @@ from torch import Tensor
 
 from syncdiff.diffusion.sync_loss import SYNC_SHIFTS, sync_windows
 from syncdiff.errors import UserError
-from syncdiff.shards.tar import VARIED, Sample, clip_keys, clip_lengths, frames_in, member_named, read_shard, unnpy
+from syncdiff.shards.tar import (
+    AUGMENTED,
+    Sample,
+    clip_keys,
+    clip_lengths,
+    decode_npy,
+    frames_in,
+    member_named,
+    read_shard,
+)
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
 from syncdiff.training.rounds import THREADS, Plan, Round, ahead, held_in_turn, next_ahead
 
@@ -111,7 +120,7 @@ class Source:
             return list(threads.map(self._frames, self.tars))
 
     def _frames(self, shard: Shard) -> int:
-        stored = "latents.npy", f"{VARIED}latents.npy"
+        stored = "latents.npy", f"{AUGMENTED}latents.npy"
         seen = frames_in(shard[0]) if self.encoder else clip_lengths(shard[0], *stored)
         heard = set.intersection(*map(clip_keys, shard[1:]))
         n_frames = sum(length for key, length in seen.items() if key in heard)
@@ -359,7 +368,7 @@ def _arrays(tar: Path, name: str) -> dict[str, Tensor]:
 def _stored(tar: Path, samples: Iterable[Sample]) -> Iterator[tuple[str, list[Tensor]]]:
     """Yield key, and latents, masked latents and poses, as the stage `latents` wrote them."""
     for sample in samples:
-        for kind in ("", VARIED) if f"{VARIED}{LATENT_MEMBERS[0]}" in sample else ("",):
+        for kind in ("", AUGMENTED) if f"{AUGMENTED}{LATENT_MEMBERS[0]}" in sample else ("",):
             arrays = (_member(tar, sample, kind + name) for name in LATENT_MEMBERS)
             yield sample["__key__"], [torch.from_numpy(array) for array in arrays]
 
@@ -379,4 +388,4 @@ def _encoded(tar: Path, samples: Iterable[Sample], encoder: Encoder) -> Iterator
 
 def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
     with member_named(tar, sample, name):
-        return unnpy(sample[name])
+        return decode_npy(sample[name])

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from syncdiff.errors import UserError
-from syncdiff.pipeline.files import atomic, one_line
+from syncdiff.pipeline.files import atomic, short_message
 
 
 def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -27,7 +27,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # a damaged header can raise anything
-        raise UserError(f"{path}: not a readable safetensors file ({one_line(error)})") from None
+        raise UserError(f"{path}: not a readable safetensors file ({short_message(error)})") from None
 
 
 def write_safetensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

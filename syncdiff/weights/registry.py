@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 import pooch
 
 from syncdiff.errors import UserError
-from syncdiff.pipeline.files import no_room
+from syncdiff.pipeline.files import disk_error
 from syncdiff.pipeline.progress import progress
 
 CHUNK = 1 << 20  # bytes
@@ -180,7 +180,7 @@ def _fetch(file: File) -> Path:
             "try again, or another network"
         ) from None
     except OSError as error:
-        if fault := no_room(error):
+        if fault := disk_error(error):
             raise UserError(f"{target}: cannot be written ({fault}); {ANOTHER_FOLDER}") from None
         raise UserError(
             f"{file.url}: cannot be downloaded ({error}); fetch it elsewhere and put it at {target}"

@@ -8,7 +8,7 @@ import torch
 from syncdiff.config import Diffusion, Sample, parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.sampler import Denoising, guidance_map, step
-from syncdiff.diffusion.schedule import solver, training_schedule
+from syncdiff.diffusion.schedule import scheduler, training_schedule
 from syncdiff.priors import LIPS_X, LIPS_Y
 
 pytestmark = pytest.mark.quick
@@ -23,7 +23,7 @@ class Perfect:
 
 
 def _denoising(sampler: str, steps: int, noise: torch.Tensor, context: torch.Tensor | None = None) -> Denoising:
-    schedule = solver(Diffusion(), Sample(sampler=sampler, steps=steps))
+    schedule = scheduler(Diffusion(), Sample(sampler=sampler, steps=steps))
     context = torch.zeros(len(noise), 1, 1) if context is None else context
     return Denoising(noise, torch.zeros_like(noise), context, schedule)
 

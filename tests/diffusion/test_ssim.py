@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 from syncdiff.config import parse_config
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.ssim import RADIUS, StructureLoss, window
+from syncdiff.diffusion.ssim import RADIUS, SSIMLoss, gaussian_blur_matrix
 from syncdiff.priors import mouth_mask
 
 pytestmark = pytest.mark.quick
@@ -30,7 +30,7 @@ def test_it_is_the_ssim_of_scikit_image_in_the_mask() -> None:
     torch.manual_seed(0)
     pictures, others = _pictures(), _pictures()
     others = 0.8 * pictures + 0.2 * others
-    found = float(StructureLoss(*EVERYTHING, SIZE)(_latents(others), _latents(pictures)))
+    found = float(SSIMLoss(*EVERYTHING, SIZE)(_latents(others), _latents(pictures)))
     mask = mouth_mask(SIZE)
     mask[-RADIUS:] = 0  # at the very edge, windows of scikit-image mirror the picture
     maps = [
@@ -52,7 +52,7 @@ def test_it_is_the_ssim_of_scikit_image_in_the_mask() -> None:
 
 def test_equal_latents_lose_nothing_and_only_the_mouth_region_counts() -> None:
     torch.manual_seed(1)
-    loss, pictures = StructureLoss(*EVERYTHING, SIZE), _pictures()
+    loss, pictures = SSIMLoss(*EVERYTHING, SIZE), _pictures()
     assert float(loss(_latents(pictures), _latents(pictures))) == pytest.approx(0, abs=1e-5)
     above, below = pictures.clone(), pictures.clone()
     above[:, :, :20] *= -1
@@ -63,7 +63,7 @@ def test_equal_latents_lose_nothing_and_only_the_mouth_region_counts() -> None:
 
 def test_faint_structure_weighs_as_much_as_strong() -> None:
     torch.manual_seed(2)
-    loss, pictures = StructureLoss(*EVERYTHING, SIZE), _pictures() * 0.5
+    loss, pictures = SSIMLoss(*EVERYTHING, SIZE), _pictures() * 0.5
 
     def without_detail(strength: float) -> float:
         return float(loss(_latents(pictures * 0), _latents(pictures * strength)))
@@ -73,7 +73,7 @@ def test_faint_structure_weighs_as_much_as_strong() -> None:
 
 def test_its_arithmetic_is_float32_under_autocast() -> None:
     torch.manual_seed(3)
-    loss, pictures = StructureLoss(*EVERYTHING, SIZE), _pictures()
+    loss, pictures = SSIMLoss(*EVERYTHING, SIZE), _pictures()
     noisy = _latents(pictures + 0.02 * torch.randn_like(pictures))
     exact = loss(noisy, _latents(pictures))
     with torch.autocast("cpu", torch.bfloat16):
@@ -81,7 +81,7 @@ def test_its_arithmetic_is_float32_under_autocast() -> None:
 
 
 def test_the_window_keeps_a_plain_line_plain_and_is_a_gaussian() -> None:
-    matrix = window(20)
+    matrix = gaussian_blur_matrix(20)
     assert torch.allclose(matrix.sum(dim=1), torch.ones(20))
     assert torch.allclose(matrix[10, 5:16], matrix[10, 5:16].flip(0))
     assert float(matrix[10, 11] / matrix[10, 10]) == pytest.approx(np.exp(-0.5 / 1.5**2))
@@ -90,7 +90,7 @@ def test_the_window_keeps_a_plain_line_plain_and_is_a_gaussian() -> None:
 def test_the_loss_of_training_has_it_with_its_weight() -> None:
     torch.manual_seed(4)
     config = parse_config({"diffusion": {"ssim_weight": 3.0}})
-    structure = StructureLoss(*EVERYTHING, SIZE)
+    structure = SSIMLoss(*EVERYTHING, SIZE)
     truth = _latents(_pictures(4))
     planes = {name: torch.zeros_like(truth) for name in ("masked", "identity", "previous")}
     speech = {"speech": torch.zeros(4, 13, 104), "valid": torch.ones(4, 13, dtype=torch.bool)}

@@ -11,7 +11,7 @@ from torch import nn
 from syncdiff.config import parse_config
 from syncdiff.diffusion.loss import DiffusionLoss, Draws
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SYNC_SHIFTS, SyncLoss, sync_windows
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder
@@ -113,7 +113,7 @@ def test_frames_of_a_window_share_their_draws_and_the_denoising_loss_leaves_them
         answer[N_SAMPLES:] += 3
         return answer
 
-    structure = StructureLoss(torch.randn(3 * 8**2, 4), torch.zeros(3 * 8**2), CONFIG.faces.size)
+    structure = SSIMLoss(torch.randn(3 * 8**2, 4), torch.zeros(3 * 8**2), CONFIG.faces.size)
     loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), structure, sync)
     losses = loss(denoiser, batch)
     assert float(losses["loss_ssim"]) == pytest.approx(0, abs=1e-5)

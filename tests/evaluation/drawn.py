@@ -13,7 +13,7 @@ from syncdiff.config import Config, parse_config
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
 from syncdiff.pipeline.ledger import Ledger
-from syncdiff.shards.tar import npy, to_json, write_shard
+from syncdiff.shards.tar import encode_npy, to_json, write_shard
 from tests.members import wav_bytes
 
 N_FRAMES = 30
@@ -106,8 +106,8 @@ def sample(clip: str, video: Path, openings: np.ndarray, seed: int) -> dict[str,
     return {
         "__key__": clip,
         "json": to_json(facts),
-        "landmarks.npy": npy(np.stack([landmarks_of(opening) for opening in openings])),
-        "transform.npy": npy(np.tile(np.eye(2, 3, dtype=np.float32), (N_FRAMES, 1, 1))),
+        "landmarks.npy": encode_npy(np.stack([landmarks_of(opening) for opening in openings])),
+        "transform.npy": encode_npy(np.tile(np.eye(2, 3, dtype=np.float32), (N_FRAMES, 1, 1))),
         "audio.wav": wav_bytes(sound(seed)),
     }
 

@@ -13,7 +13,7 @@ from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import aligned_crops, crop_face, face_boxes, scored_pictures, through_jpeg
 from syncdiff.faces.extract import KEPT, extract_clip
 from syncdiff.media.video import decode_crops, read_frames, write_video
-from syncdiff.shards.tar import about
+from syncdiff.shards.tar import metadata
 
 
 @pytest.mark.quick
@@ -73,7 +73,7 @@ def test_aligned_crops_are_those_of_the_stage_faces(shared: Path, tmp_path: Path
     row = dict.fromkeys(KEPT, "x") | {"video": str(video)}
     sample, _ = extract_clip(Faces(min_track_frames=6), "cpu", tmp_path, row)
     start, crops = aligned_crops(video)
-    assert start == about(sample)["first_frame"] > 0
+    assert start == metadata(sample)["first_frame"] > 0
     stored = decode_crops(sample["crop.mp4"].read_bytes())
     made = np.stack(list(crops))
     assert made.shape == stored.shape

@@ -11,7 +11,7 @@ import torch
 
 from syncdiff.config import parse_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.evaluation.judge import follow
+from syncdiff.evaluation.clip_scorer import match_faces
 from syncdiff.evaluation.metrics.registry import DRIFT, OPENING
 from syncdiff.evaluation.score import fid_row, score_method
 from syncdiff.evaluation.videos import video_folders, video_of
@@ -166,10 +166,10 @@ def test_follow_takes_the_nearest_face_and_fills_gaps() -> None:
     real = np.stack([landmarks_of(opening) for opening in range(20)])
     found = [[face + 200, face + 1] for face in real]
     found[7] = []
-    followed = follow(found, real)
+    followed = match_faces(found, real)
     assert np.allclose(followed, real + 1)
     with pytest.raises(ClipRejected, match="no face in 15 of 20 frames"):
-        follow([*found[:5], *[[]] * 15], real)
+        match_faces([*found[:5], *[[]] * 15], real)
 
 
 @pytest.mark.quick

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from syncdiff.faces.align import ANCHORS, paste, scale_of, similarity, steady, template, warp
+from syncdiff.faces.align import ANCHORS, paste, scale_of, similarity, smooth_landmarks, template, warp
 
 pytestmark = pytest.mark.quick
 
@@ -57,10 +57,12 @@ def test_many_frames_at_once(face: np.ndarray) -> None:
 def test_smoothing_removes_jitter_without_lag(face: np.ndarray) -> None:
     drift = np.linspace(0, 50, 60)[:, None, None]
     track = face + drift
-    np.testing.assert_allclose(steady(track, 5)[8:-8], track[8:-8], atol=1e-3)  # a steady motion is not delayed
+    np.testing.assert_allclose(
+        smooth_landmarks(track, 5)[8:-8], track[8:-8], atol=1e-3
+    )  # a steady motion is not delayed
     jitter = np.random.default_rng(0).normal(0, 1, track.shape)
-    assert np.std(steady(track + jitter, 5) - steady(track, 5)) < 0.6
-    np.testing.assert_array_equal(steady(track, 1), track)
+    assert np.std(smooth_landmarks(track + jitter, 5) - smooth_landmarks(track, 5)) < 0.6
+    np.testing.assert_array_equal(smooth_landmarks(track, 1), track)
 
 
 @pytest.mark.parametrize("scale", [2.0, 0.7, 0.25, 0.1])

@@ -15,7 +15,7 @@ from syncdiff.faces.align import ANCHORS, template
 from syncdiff.faces.extract import extract_shard
 from syncdiff.media.audio import read_audio, read_wav
 from syncdiff.media.video import decode_crops, read_frames, write_video
-from syncdiff.shards.tar import clip_key, read_shard, unnpy
+from syncdiff.shards.tar import clip_key, decode_npy, read_shard
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_sample_of_a_good_clip(shared: Path, tmp_path: Path, config: Config) -> 
     assert sample["__key__"] == clip_key("main/6000/1")
     assert facts["source_sha256"] == hashlib.sha256(video.read_bytes()).hexdigest()
     assert (facts["n_frames"], facts["first_frame"], facts["split"], facts["text"]) == (75, 0, "test", "A")
-    landmarks, transforms = unnpy(sample["landmarks.npy"]), unnpy(sample["transform.npy"])
+    landmarks, transforms = decode_npy(sample["landmarks.npy"]), decode_npy(sample["transform.npy"])
     assert (landmarks.shape, landmarks.dtype) == ((75, 68, 2), np.float32)
     assert (transforms.shape, transforms.dtype) == ((75, 2, 3), np.float32)
     assert decode_crops(sample["crop.mp4"]).shape == (75, 64, 64, 3)

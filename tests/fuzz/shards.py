@@ -19,7 +19,7 @@ from tests.fuzz.place import NAMES, Make, Place, Read, pick
 
 def shard_samples() -> dict[str, list[dict]]:
     """Return small samples of the three tars that become a shard."""
-    from syncdiff.shards.tar import clip_key, npy, to_json
+    from syncdiff.shards.tar import clip_key, encode_npy, to_json
     from tests.members import wav_bytes
 
     stages: dict[str, list[dict]] = {"faces": [], "priors": [], "speech": []}
@@ -27,15 +27,16 @@ def shard_samples() -> dict[str, list[dict]]:
         facts = {"clip": clip, "n_frames": 4, "first_frame": 0, "video": f"/data/{clip}", "text": "", "split": "train"}
         head = {"__key__": clip_key(clip)}
         faces = {
-            "landmarks.npy": npy(np.zeros((4, 68, 2), np.float32)),
+            "landmarks.npy": encode_npy(np.zeros((4, 68, 2), np.float32)),
             "audio.wav": wav_bytes(np.ones(2560, np.int16)),
         }
         stages["faces"].append(head | {"json": to_json(facts), "crop.mp4": b"mp4"} | faces)
         stages["priors"].append(
-            head | {"json": to_json({"clip": clip, "identity": 1}), "pose.npy": npy(np.zeros((4, 8, 8, 3), np.uint8))}
+            head
+            | {"json": to_json({"clip": clip, "identity": 1}), "pose.npy": encode_npy(np.zeros((4, 8, 8, 3), np.uint8))}
         )
         stages["speech"].append(
-            head | {"json": to_json({"clip": clip}), "fbank.npy": npy(np.zeros((4, 104), np.float32))}
+            head | {"json": to_json({"clip": clip}), "fbank.npy": encode_npy(np.zeros((4, 104), np.float32))}
         )
     return stages
 
@@ -112,7 +113,7 @@ def shard_reader(place: Place) -> tuple[Make, Read]:
     """Tars of faces, priors and speech, as the stages that follow read them."""
     place.set_up()
     from syncdiff.config import Config
-    from syncdiff.pipeline.files import inside
+    from syncdiff.pipeline.files import safe_join
     from syncdiff.pipeline.parallel import attempt
     from syncdiff.shards.pack import pack_shard
     from syncdiff.shards.tar import read_shard, write_shard
@@ -148,8 +149,10 @@ def shard_reader(place: Place) -> tuple[Make, Read]:
 
     def read(path: Path) -> None:
         for sample in read_shard(path):
-            attempt(lambda name: inside(place.out, name).touch(), json.loads(sample["json"])["clip"].replace("/", "_"))
-            attempt(lambda name: inside(place.out, name).parent.mkdir(parents=True, exist_ok=True), "a/b")
+            attempt(
+                lambda name: safe_join(place.out, name).touch(), json.loads(sample["json"])["clip"].replace("/", "_")
+            )
+            attempt(lambda name: safe_join(place.out, name).parent.mkdir(parents=True, exist_ok=True), "a/b")
         out = [place.out / name for name in ("shard.tar", "index.parquet", "stats.json")]
         if path.stem == "faces":
             speech_shard(Config(), ["fbank"], path, place.out / "speech.tar", place.out / "speech.parquet")

@@ -21,7 +21,7 @@ from syncdiff.corpus.lrs import lrs2_clips, read_text
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.models.syncnet import load_syncnet
 from syncdiff.pipeline.parallel import time_limit
-from syncdiff.shards.tar import npy, read_shard, unnpy, write_shard
+from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, write_shard
 from syncdiff.speech.avhubert import load_encoder
 from tests.fuzz.texts import BOMB
 
@@ -110,9 +110,9 @@ def test_arrays_that_are_none() -> None:
     np.savez(zipped, a=np.zeros(3))
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999, 104), }\n"
     huge = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
-    for data in (zipped.getvalue(), huge, npy(np.zeros(9))[:-1], b"", pickle.dumps([1])):
+    for data in (zipped.getvalue(), huge, encode_npy(np.zeros(9))[:-1], b"", pickle.dumps([1])):
         with pytest.raises(ClipRejected, match="damaged array"):
-            unnpy(data)
+            decode_npy(data)
 
 
 SIZES = {"layers": 3, "dim": 32, "heads": 4, "ffn_dim": 64, "audio_dim": 104, "conv_pos": 16, "conv_pos_groups": 16}

@@ -14,11 +14,11 @@ from syncdiff.corpus.demo import render_corpus
 from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
 from syncdiff.faces.extract import extract_shard
-from syncdiff.pipeline.check_ledgers import account
+from syncdiff.pipeline.check_ledgers import check_ledgers
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
-from syncdiff.shards.tar import about, read_shard, to_json, write_shard
+from syncdiff.shards.tar import metadata, read_shard, to_json, write_shard
 from syncdiff.speech.extract import speech_shard
 from syncdiff.synthesis.split import sample_baseline
 
@@ -71,12 +71,12 @@ def test_every_clip_has_its_rows_and_nothing_is_written_elsewhere(
     for split, shard in sorted(set(zip(plan["split"], plan["shard"], strict=True)) - {("", "")}):
         if shard:
             run_shard(config, out, split, shard)
-    account(config, out, ["train", "val", "test"], out / "ledger.parquet")
+    check_ledgers(config, out, ["train", "val", "test"], out / "ledger.parquet")
     check_videos(config, out)
     ledger = read_parquet(out / "ledger.parquet")
     packed = ledger[(ledger["stage"] == "shards") & (ledger["status"] == "ok")]
     assert set(packed["clip"]) == set(plan.index) - set(refused.index)
-    in_tars = [about(sample)["clip"] for tar in out.glob("*/shards/*.tar") for sample in read_shard(tar)]
+    in_tars = [metadata(sample)["clip"] for tar in out.glob("*/shards/*.tar") for sample in read_shard(tar)]
     assert sorted(in_tars) == sorted(packed["clip"])
     assert files(corpus) == before
     assert list(here.iterdir()) == []
@@ -99,13 +99,13 @@ def check_videos(config: Config, out: Path) -> None:
     shard, odd, device = next(out.glob("test/shards/*.tar")), out / "odd.tar", torch.device("cpu")
     written = sample_baseline(config, "frozen", shard, out, out / "videos", out / "videos.parquet", device)
     assert {path.relative_to(out / "videos/paired").as_posix() for path in written} == {
-        f"{about(sample)['clip']}.mp4" for sample in read_shard(shard)
+        f"{metadata(sample)['clip']}.mp4" for sample in read_shard(shard)
     }
     assert all(path.is_file() for path in written)
     first = next(read_shard(shard))
     outside = [f"/{'x' * 9}/a", "../../../../escaped", "a/../../../escaped"]
     samples = [
-        first | {"__key__": str(i), "json": to_json(about(first) | {"clip": clip})} for i, clip in enumerate(outside)
+        first | {"__key__": str(i), "json": to_json(metadata(first) | {"clip": clip})} for i, clip in enumerate(outside)
     ]
     write_shard(odd, samples)
     with pytest.raises(UserError, match="none of 3 videos came out"):

@@ -51,7 +51,7 @@ def list_reader(place: Place) -> tuple[Make, Read]:
     from syncdiff.config import parse_config
     from syncdiff.corpus.listing import list_clips
     from syncdiff.corpus.plan import inspect
-    from syncdiff.pipeline.files import inside
+    from syncdiff.pipeline.files import safe_join
     from syncdiff.pipeline.parallel import attempt
     from syncdiff.shards.tar import clip_key
 
@@ -74,7 +74,7 @@ def list_reader(place: Place) -> tuple[Make, Read]:
     def read(_: Path) -> None:
         for listed in list_clips(config):
             attempt(inspect, listed)
-            attempt(lambda name: inside(place.out, name), f"{listed.clip}.mp4")
+            attempt(lambda name: safe_join(place.out, name), f"{listed.clip}.mp4")
             clip_key(listed.clip).encode("ascii")
             f"{listed}".encode()
 

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from syncdiff.config import Config, parse_config
-from syncdiff.device import arithmetic, choose_device, in_bf16
+from syncdiff.device import autocast, choose_device, use_bf16
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
-from syncdiff.diffusion.ssim import StructureLoss
+from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.evaluation.metrics.fidelity import fid_features
 from syncdiff.evaluation.metrics.lse import embed_audio, embed_lips
 from syncdiff.models.autoencoder import linear_part, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, load_denoiser, save_denoiser
 from syncdiff.models.inception import FidInception
 from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet
-from syncdiff.shards.tar import about, npy, read_shard, unnpy, write_shard
+from syncdiff.shards.tar import decode_npy, encode_npy, metadata, read_shard, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
 from syncdiff.speech.extract import hidden_states
@@ -68,11 +68,11 @@ def test_a_device_is_found_by_each_of_its_names(place: torch.device) -> None:
 def test_the_denoiser_forward_and_backward(place: torch.device, tmp_path: Path) -> None:
     """With the structure loss, in the precision that is chosen there, and as on the CPU where that is fp32."""
     linear = linear_part(load_autoencoder(write_autoencoder(tmp_path), CPU))
-    loss = DiffusionLoss(SMALL, training_schedule(SMALL.diffusion), StructureLoss(*linear, SMALL.faces.size))
+    loss = DiffusionLoss(SMALL, training_schedule(SMALL.diffusion), SSIMLoss(*linear, SMALL.faces.size))
     torch.manual_seed(0)
     denoiser = Denoiser(SMALL).to(place)
     for precision in ("no", "auto"):
-        with arithmetic(precision, place):
+        with autocast(precision, place):
             losses = loss(denoiser, _batch(place))
         losses["loss"].backward()
         assert losses["loss"].device == place
@@ -202,7 +202,7 @@ def test_the_denoiser_is_trained_stopped_and_resumed(place: torch.device, tmp_pa
 
 def test_syncnet_and_the_autoencoder_are_trained_and_encode(place: torch.device, tmp_path: Path) -> None:
     shard = tmp_path / "00000.tar"
-    posed = (clip | {"pose.npy": npy(np.zeros((60, 8, 8, 3), np.uint8))} for clip in samples(2))
+    posed = (clip | {"pose.npy": encode_npy(np.zeros((60, 8, 8, 3), np.uint8))} for clip in samples(2))
     write_shard(shard, posed)
     train_syncnet(small(2), [shard], tmp_path, place)
     assert load_syncnet(tmp_path / "syncnet.safetensors").crop == "aligned"
@@ -210,8 +210,8 @@ def test_syncnet_and_the_autoencoder_are_trained_and_encode(place: torch.device,
     train_autoencoder(config, [shard], tmp_path / "autoencoder", place)
     latents_shard(config, shard, tmp_path / "autoencoder", tmp_path / "l.tar", tmp_path / "l.parquet", place)
     [first, *_] = read_shard(tmp_path / "l.tar")
-    assert about(first)["clip"] == "a"
-    assert np.isfinite(unnpy(first["latents.npy"])).all()
+    assert metadata(first)["clip"] == "a"
+    assert np.isfinite(decode_npy(first["latents.npy"])).all()
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def test_frames_are_sampled(networks: Networks, place: torch.device) -> None:
 
 def test_bf16_is_what_the_device_says(place: torch.device) -> None:
     if place.type == "cuda":
-        assert in_bf16("auto", place) == (torch.cuda.get_device_capability(place) >= (8, 0))
+        assert use_bf16("auto", place) == (torch.cuda.get_device_capability(place) >= (8, 0))
     x = torch.ones(4, 4, device=place)
-    with arithmetic("bf16", place):
+    with autocast("bf16", place):
         assert (x @ x).sum().item() == 64

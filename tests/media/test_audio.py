@@ -12,7 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected
 from syncdiff.media import audio
-from syncdiff.media.audio import fit_audio, joined, read_audio, read_wav, stream_wav, write_wav
+from syncdiff.media.audio import concatenate, pad_or_trim, read_audio, read_wav, stream_wav, write_wav
 from syncdiff.media.video import write_video
 
 pytestmark = pytest.mark.quick
@@ -97,8 +97,8 @@ def test_no_audio_stream(tmp_path: Path) -> None:
 def test_fit_audio(size: int) -> None:
     audio = np.arange(1000, dtype=np.int16)
     pieces = np.split(audio, range(size, 1000, size))
-    np.testing.assert_array_equal(joined(fit_audio(pieces, 1)), audio[:640])
-    longer = joined(fit_audio(pieces, 2))
+    np.testing.assert_array_equal(concatenate(pad_or_trim(pieces, 1)), audio[:640])
+    longer = concatenate(pad_or_trim(pieces, 2))
     assert len(longer) == 1280
     np.testing.assert_array_equal(longer[:1000], audio)
     assert not longer[1000:].any()

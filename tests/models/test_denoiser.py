@@ -9,7 +9,7 @@ from syncdiff.config import Config, parse_config
 from syncdiff.errors import UserError
 from syncdiff.models.bottleneck import PoseBottleneck
 from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser, save_denoiser
-from syncdiff.models.warping import FINER, REACH, IdentityCopy, bend
+from syncdiff.models.warping import FINER, REACH, IdentityWarp, warp
 
 pytestmark = pytest.mark.quick
 B, C, SIDE, R, W = 2, 64, 8, 8, 13
@@ -78,8 +78,8 @@ def _told(**values: float) -> torch.Tensor:
     return planes.flatten()[None, :, None, None].expand(B, -1, SIDE, SIDE)
 
 
-def _copying() -> IdentityCopy:
-    copying = IdentityCopy(C, patch=8, n_flows=K)
+def _copying() -> IdentityWarp:
+    copying = IdentityWarp(C, patch=8, n_flows=K)
     copying.start(torch.randn(192, C), torch.randn(192))
     return copying
 
@@ -122,7 +122,7 @@ def test_flows_are_pixels_of_the_source_and_fall_between_them() -> None:
     ramp = torch.arange(16.0).expand(1, 3, 16, 16)  # its value is its x
     flows = torch.zeros(1, 2, 2, 16, 16)
     flows[:, 0, 0], flows[:, 1, 1] = 2.5, 2.5
-    beside, below = bend(ramp, flows)[0]
+    beside, below = warp(ramp, flows)[0]
     assert torch.allclose(beside, (ramp[0] + 2.5).clamp(max=15), atol=1e-4)  # beyond the edge, the edge goes on
     assert torch.allclose(below, ramp[0], atol=1e-4)
 

@@ -24,8 +24,8 @@ from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import write_wav
 from syncdiff.media.video import write_crops, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
-from syncdiff.pipeline import parallel as artifacts
-from syncdiff.pipeline.files import atomic, inside, read_parquet, scratch, temporary_name, write_parquet, write_text
+from syncdiff.pipeline import parallel
+from syncdiff.pipeline.files import atomic, read_parquet, safe_join, scratch, temporary_name, write_parquet, write_text
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import each_clip, time_limit
 from syncdiff.shards.tar import write_npy, write_shard
@@ -55,7 +55,7 @@ def test_atomic_leaves_nothing_behind_when_the_work_fails(tmp_path: Path) -> Non
 
 @pytest.mark.quick
 def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
-    write = "import os, sys; from syncdiff.pipeline.parallel import atomic\n"
+    write = "import os, sys; from syncdiff.pipeline.files import atomic\n"
     write += "with atomic(sys.argv[1]) as path: path.write_text('half, and longer'); os.kill(os.getpid(), 9)"
     target = tmp_path / "out.txt"
     subprocess.run([sys.executable, "-c", write, str(target)], check=False)
@@ -238,7 +238,7 @@ def test_a_clip_that_takes_too_long_has_failed_and_the_run_goes_on(workers: int)
 
 
 def test_a_clip_that_hangs_in_native_code_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts, "NATIVE_GRACE_S", 1.0)
+    monkeypatch.setattr(parallel, "NATIVE_GRACE_S", 1.0)
     outcomes = [outcome for _, outcome in each_clip(_hang, [0.01, 120.0, 0.02], 2, limit_s=0.5)]
     assert [outcome.value for outcome in outcomes] == [0.01, None, 0.02]
     assert outcomes[1].status == "failed"
@@ -260,8 +260,8 @@ def test_time_limits_nest() -> None:
 @pytest.mark.parametrize("name", ["/etc/x.mp4", "../x.mp4", "a/../../x.mp4", "a\0b"])
 def test_names_that_lead_out_of_a_folder_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ClipRejected, match="leads out of"):
-        inside(tmp_path, name)
-    assert inside(tmp_path, "a/..b/-c.mp4") == tmp_path / "a/..b/-c.mp4"
+        safe_join(tmp_path, name)
+    assert safe_join(tmp_path, "a/..b/-c.mp4") == tmp_path / "a/..b/-c.mp4"
 
 
 @pytest.mark.quick

@@ -7,7 +7,7 @@ import pytest
 
 from syncdiff.config import parse_config
 from syncdiff.errors import UserError
-from syncdiff.pipeline.check_ledgers import account
+from syncdiff.pipeline.check_ledgers import check_ledgers
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.pipeline.ledger import Ledger
 
@@ -37,7 +37,7 @@ def _write(corpus: Path, stage: str, statuses: dict[str, str]) -> None:
 
 
 def _account(corpus: Path, **changes: float) -> pd.DataFrame:
-    account(parse_config(changes), corpus, ["train"], corpus / "ledger.parquet")
+    check_ledgers(parse_config(changes), corpus, ["train"], corpus / "ledger.parquet")
     return read_parquet(corpus / "ledger.parquet")
 
 

@@ -10,7 +10,7 @@ import pytest
 from syncdiff.config import Config
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.shards.pack import pack_shard
-from syncdiff.shards.tar import clip_key, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import clip_key, decode_npy, encode_npy, read_shard, to_json, write_shard
 
 pytestmark = pytest.mark.quick
 
@@ -18,7 +18,7 @@ T = 6
 
 
 def sample(clip: str, about: dict, n_frames: int = T, **arrays: tuple[int, ...]) -> dict:
-    members = {f"{name}.npy": npy(np.full((n_frames, *shape), 3, np.float32)) for name, shape in arrays.items()}
+    members = {f"{name}.npy": encode_npy(np.full((n_frames, *shape), 3, np.float32)) for name, shape in arrays.items()}
     return {"__key__": clip_key(clip), "json": to_json({"clip": clip, **about}), **members}
 
 
@@ -49,7 +49,7 @@ def test_members_are_joined_in_order(tmp_path: Path) -> None:
     joined = list(read_shard(tmp_path / "out.tar"))
     assert [json.loads(one["json"]) for one in joined] == [{"clip": c, "n_frames": T, "identity": 2} for c in clips]
     assert set(joined[0]) == {"__key__", "json", "crop.mp4", "landmarks.npy", "pose.npy", "fbank.npy", "mel.npy"}
-    assert unnpy(joined[0]["mel.npy"]).shape == (T, 1280)
+    assert decode_npy(joined[0]["mel.npy"]).shape == (T, 1280)
 
 
 def test_a_clip_lacking_somewhere_has_a_row(tmp_path: Path) -> None:

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.shards.tar import clip_key, expand_shards, npy, read_shard, to_json, unnpy, write_npy, write_shard
+from syncdiff.shards.tar import (
+    clip_key,
+    decode_npy,
+    encode_npy,
+    expand_shards,
+    read_shard,
+    to_json,
+    write_npy,
+    write_shard,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -22,7 +31,7 @@ CLIPS = ["main/6000/00001", "a b/c.d.mp4", "ligne\nbreak/é" + "長" * 60, "__me
 def samples(clips: list[str] = CLIPS) -> list[dict]:
     arrays = [np.arange(3000, dtype=np.int16) * i for i in range(len(clips))]
     return [
-        {"__key__": clip_key(clip), "json": to_json({"clip": clip}), "pose.npy": npy(array)}
+        {"__key__": clip_key(clip), "json": to_json({"clip": clip}), "pose.npy": encode_npy(array)}
         for clip, array in zip(clips, arrays, strict=True)
     ]
 
@@ -60,7 +69,7 @@ def test_an_array_in_a_file_is_the_array(tmp_path: Path, array: np.ndarray) -> N
     read = np.load(tmp_path / "a.npy")
     assert read.dtype == array.dtype
     np.testing.assert_array_equal(read, array)
-    assert (tmp_path / "a.npy").read_bytes() == npy(np.ascontiguousarray(array))
+    assert (tmp_path / "a.npy").read_bytes() == encode_npy(np.ascontiguousarray(array))
 
 
 def test_a_member_that_is_a_file_is_written_as_its_bytes(tmp_path: Path) -> None:
@@ -139,7 +148,7 @@ def test_pickled_arrays_are_refused() -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ClipRejected, match="allow_pickle"):
-        unnpy(buffer.getvalue())
+        decode_npy(buffer.getvalue())
 
 
 def test_a_pattern_stands_for_its_range_and_a_file_for_itself(tmp_path: Path) -> None:

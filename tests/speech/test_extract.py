@@ -12,7 +12,7 @@ import soundfile
 from syncdiff.config import Config, Speech, parse_config
 from syncdiff.errors import UserError
 from syncdiff.media.video import write_video
-from syncdiff.shards.tar import clip_key, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import clip_key, decode_npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.extract import LongSpeech, extract_features, features, hidden_states, speech_shard
 from syncdiff.speech.filterbank import stacked_filterbank
@@ -173,7 +173,7 @@ def test_shard(faces_tar: Path, tmp_path: Path, save_official: Callable[..., Pat
     samples = {json.loads(sample["json"])["clip"]: sample for sample in read_shard(tmp_path / "s.tar")}
     assert list(samples) == ["s/a", "s/b"]
     for clip, n_frames in [("s/a", 50), ("s/b", 25)]:
-        fbank, mel, hidden = (unnpy(samples[clip][f"{name}.npy"]) for name in ("fbank", "mel", "avhubert2"))
+        fbank, mel, hidden = (decode_npy(samples[clip][f"{name}.npy"]) for name in ("fbank", "mel", "avhubert2"))
         assert (fbank.shape, mel.shape, hidden.shape) == ((n_frames, 104), (n_frames, 1280), (n_frames, 32))
         np.testing.assert_allclose(hidden, hidden_states(encoder, [fbank], 2)[0], atol=1e-5)
     ledger = pd.read_parquet(tmp_path / "s.parquet")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from syncdiff.config import parse_config
-from syncdiff.diffusion.schedule import solver
+from syncdiff.diffusion.schedule import scheduler
 from syncdiff.models.autoencoder import build_autoencoder, start_linear
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.priors import lip_region, mouth_mask
@@ -36,7 +36,7 @@ def networks() -> Build:
         )
         torch.manual_seed(0)
         model, autoencoder = Denoiser(config).eval(), build_autoencoder(config.autoencoder).eval()
-        return Networks(config, model, autoencoder, solver(config.diffusion, config.sample), CPU)
+        return Networks(config, model, autoencoder, scheduler(config.diffusion, config.sample), CPU)
 
     return build
 

@@ -7,7 +7,7 @@ import pytest
 
 from syncdiff.errors import UserError
 from syncdiff.shards.tar import Sample, to_json, write_shard
-from syncdiff.synthesis.protocols import drive, partner, scored_clips
+from syncdiff.synthesis.protocols import cross_clip, driving_audio, scored_clips
 from tests.members import wav_bytes
 
 pytestmark = pytest.mark.quick
@@ -23,20 +23,20 @@ def _sample(key: str, n_frames: int, level: int) -> Sample:
 
 def test_each_protocol_hears_what_its_name_says() -> None:
     own, other = _sample("a", 10, 5), _sample("b", 7, 9)
-    heard = {name: drive(name, own, other) for name in ("paired", "cross", "silent")}
+    heard = {name: driving_audio(name, own, other) for name in ("paired", "cross", "silent")}
     assert {name: (driving.n_frames, set(driving.audio)) for name, driving in heard.items() if driving} == {
         "paired": (10, {5}),
         "cross": (7, {9}),
         "silent": (10, {0}),
     }
-    assert drive("cross", own, None) is None
+    assert driving_audio("cross", own, None) is None
 
 
 def test_no_clip_drives_itself_and_a_lone_clip_has_no_partner() -> None:
     for n in range(2, 9):
         samples = [_sample(str(i), 1, i) for i in range(n)]
-        assert all(partner(i, samples) is not samples[i] for i in range(n))
-    assert partner(0, [_sample("a", 1, 0)]) is None
+        assert all(cross_clip(i, samples) is not samples[i] for i in range(n))
+    assert cross_clip(0, [_sample("a", 1, 0)]) is None
 
 
 def test_scored_clips_are_spread_over_the_shard(tmp_path: Path) -> None:

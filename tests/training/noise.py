@@ -8,7 +8,7 @@ import torch
 from syncdiff.config import Autoencoder
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.syncnet import SyncNet, save_syncnet
-from syncdiff.shards.tar import npy, to_json, write_shard
+from syncdiff.shards.tar import encode_npy, to_json, write_shard
 
 # To compare runs: with the default learning rate, or in bf16, rounding errors of two threads or processes grow too far.
 CONFIG = (
@@ -26,8 +26,8 @@ def write_noise(latents: Path, speech: Path, seed: int = 0) -> None:
         about = {"__key__": clip, "json": to_json({"clip": clip})}
         planes = {name: random.normal(size=(20, 4, 8, 8)).astype(np.float16) for name in ("latents", "masked")}
         pose = random.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-        seen.append(about | {f"{name}.npy": npy(array) for name, array in {**planes, "pose": pose}.items()})
-        heard.append(about | {"fbank.npy": npy(random.normal(size=(20, 104)).astype(np.float32))})
+        seen.append(about | {f"{name}.npy": encode_npy(array) for name, array in {**planes, "pose": pose}.items()})
+        heard.append(about | {"fbank.npy": encode_npy(random.normal(size=(20, 104)).astype(np.float32))})
     for folder in (latents.parent, speech.parent):
         folder.mkdir(parents=True, exist_ok=True)
     write_shard(latents, seen)
@@ -46,7 +46,7 @@ def write_sync(folder: Path) -> list[str]:
     random = np.random.default_rng(1)
     folder.mkdir(parents=True, exist_ok=True)
     clips = [{"__key__": clip, "json": to_json({"clip": clip})} for clip in "abc"]
-    sound = [{"mfcc.npy": npy(random.normal(size=(20, 52)).astype(np.float32))} for _ in clips]
+    sound = [{"mfcc.npy": encode_npy(random.normal(size=(20, 52)).astype(np.float32))} for _ in clips]
     write_shard(folder / "mfcc.tar", [about | rows for about, rows in zip(clips, sound, strict=True)])
     save_syncnet(SyncNet(0.125, 64), folder / "expert.safetensors", "noise")
     paths = {"mfcc": "mfcc.tar", "expert": "expert.safetensors"}

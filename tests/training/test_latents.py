@@ -11,7 +11,7 @@ from syncdiff.media.video import decode_crops
 from syncdiff.models.autoencoder import build_autoencoder, encode, load_autoencoder
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
-from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import AUGMENTED, decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training.latents import latents_shard, varied
 from tests.members import crop_bytes
 
@@ -36,7 +36,9 @@ def shard_of(frames: np.ndarray, folder: Path, with_variant: bool, **config: str
     parsed = parse_config(sections | config)
     build_autoencoder(parsed.autoencoder).save_pretrained(folder / "autoencoder")
     clip = {"__key__": "c", "json": to_json({"clip": "c"}), "crop.mp4": crop_bytes(frames)}
-    write_shard(folder / "joined.tar", [clip | {"pose.npy": npy(reduce_pose(decode_crops(clip["crop.mp4"]), 4))}])
+    write_shard(
+        folder / "joined.tar", [clip | {"pose.npy": encode_npy(reduce_pose(decode_crops(clip["crop.mp4"]), 4))}]
+    )
     latents_shard(
         parsed, folder / "joined.tar", folder / "autoencoder", folder / "out.tar", folder / "out.parquet", CPU
     )
@@ -49,15 +51,15 @@ def test_a_clip_and_its_variant_are_encoded_alike(frames: np.ndarray, tmp_path: 
     sample = shard_of(frames, tmp_path, with_variant=True)
     autoencoder, mask = load_autoencoder(tmp_path / "autoencoder", CPU), mouth_mask(SIZE)
     crops = decode_crops(crop_bytes(frames))
-    for prefix, seen in {"": crops, VARIED: varied(crops, "c", seed=0)}.items():
+    for prefix, seen in {"": crops, AUGMENTED: varied(crops, "c", seed=0)}.items():
         expected = {"latents.npy": seen, "masked.npy": masked_frame(seen, mask)}
         for name, pictures in expected.items():
-            latents = unnpy(sample[prefix + name])
+            latents = decode_npy(sample[prefix + name])
             assert latents.shape == (T, 6, 4, 4)
             assert np.allclose(latents, encode(autoencoder, pictures), atol=1e-2)
-        pose = unnpy(sample[f"{prefix}pose.npy"])
+        pose = decode_npy(sample[f"{prefix}pose.npy"])
         assert np.abs(pose.astype(int) - reduce_pose(seen, 4)).max() <= 1  # rounding
-    assert not np.allclose(unnpy(sample["latents.npy"]), unnpy(sample[f"{VARIED}latents.npy"]), atol=0.1)
+    assert not np.allclose(decode_npy(sample["latents.npy"]), decode_npy(sample[f"{AUGMENTED}latents.npy"]), atol=0.1)
     assert read_parquet(tmp_path / "out.parquet")[["clip", "status", "n_frames"]].values.tolist() == [["c", "ok", T]]
 
 
@@ -67,7 +69,7 @@ def test_they_are_computed_in_the_precision_that_is_asked_for(frames: np.ndarray
         torch.manual_seed(0)
         (tmp_path / precision).mkdir()
         sample = shard_of(frames, tmp_path / precision, with_variant=False, mixed_precision=precision)
-        latents[precision] = unnpy(sample["latents.npy"]).astype(np.float32)
+        latents[precision] = decode_npy(sample["latents.npy"]).astype(np.float32)
     exact = encode(load_autoencoder(tmp_path / "no/autoencoder", CPU), decode_crops(crop_bytes(frames))).numpy()
     errors = {precision: np.abs(values - exact).max() for precision, values in latents.items()}
     assert errors["no"] < 2e-3 < errors["bf16"] < 5e-2

@@ -12,7 +12,7 @@ from syncdiff.config import parse_config
 from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.training import denoiser as training
 from syncdiff.training.denoiser import train_denoiser
-from syncdiff.training.lip_prediction import ForetellingLoss, LipForeteller
+from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
 from syncdiff.training.loop import Run, fit
 from tests.training.noise import CONFIG, write_autoencoder, write_noise
 
@@ -39,18 +39,18 @@ def _stream(done: int) -> Iterator[dict[str, Tensor]]:
 def test_it_learns_to_foretell_the_lips_of_sound_it_has_not_heard(tmp_path: Path) -> None:
     config = parse_config({"speech": {"dim": 32, "layers": 1}, "pretraining": {"steps": 150, "warmup_steps": 5}})
     torch.manual_seed(0)
-    foreteller = LipForeteller(SpeechEncoder(config.speech), SHAPE)
+    foreteller = LipPredictor(SpeechEncoder(config.speech), SHAPE)
     run = Run(tmp_path, config.pretraining, seed=0, fingerprint="-", device=CPU, mixed_precision="no")
-    losses = ForetellingLoss(64)(fit(foreteller, ForetellingLoss(64), _stream, run), _batch(10_000))
+    losses = LipPredictionLoss(64)(fit(foreteller, LipPredictionLoss(64), _stream, run), _batch(10_000))
     assert losses["loss"] < 0.5 * losses["loss_still"]
 
 
 @pytest.mark.quick
 def test_who_foretells_nothing_has_the_loss_of_a_still_mouth() -> None:
-    foreteller = LipForeteller(SpeechEncoder(parse_config({}).speech), SHAPE)
+    foreteller = LipPredictor(SpeechEncoder(parse_config({}).speech), SHAPE)
     for parameter in foreteller.latents.parameters():
         parameter.data.zero_()
-    losses = ForetellingLoss(64)(foreteller, _batch(0))
+    losses = LipPredictionLoss(64)(foreteller, _batch(0))
     assert torch.equal(losses["loss"], losses["loss_still"])
     assert losses["loss"] > 0
 

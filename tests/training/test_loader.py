@@ -9,7 +9,7 @@ import pytest
 
 from syncdiff.media.audio import write_wav
 from syncdiff.media.video import write_crops
-from syncdiff.shards.tar import clip_key, npy, to_json, write_shard
+from syncdiff.shards.tar import clip_key, encode_npy, to_json, write_shard
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/shards.md"
 T, S = 5, 32
@@ -25,8 +25,8 @@ def shards(tmp_path: Path) -> Path:
     members = {
         "crop.mp4": tmp_path / "crop.mp4",
         "audio.wav": tmp_path / "audio.wav",
-        "landmarks.npy": npy(np.zeros((T, 68, 2), np.float32)),
-        "fbank.npy": npy(np.zeros((T, 104), np.float32)),
+        "landmarks.npy": encode_npy(np.zeros((T, 68, 2), np.float32)),
+        "fbank.npy": encode_npy(np.zeros((T, 104), np.float32)),
     }
     for shard in range(2):
         clips = [f"main/a.b {shard}/{clip}" for clip in range(2)]

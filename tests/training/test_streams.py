@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from syncdiff.errors import UserError
-from syncdiff.shards.tar import npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import encode_npy, read_shard, to_json, write_shard
 from syncdiff.training import autoencoder, syncnet
 from tests.members import crop_bytes, wav_bytes
 
@@ -29,7 +29,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             about = {"__key__": f"c{clip}", "json": to_json({"clip": f"c{clip}"})}
             crops = np.full((N_FRAMES, SIZE, SIZE, 3), 3 * clip, np.uint8)
             sound = wav_bytes((noise * 10 * (clip + 1)).astype(np.int16))
-            pose = npy(np.zeros((N_FRAMES, 8, 8, 3), np.uint8))
+            pose = encode_npy(np.zeros((N_FRAMES, 8, 8, 3), np.uint8))
             samples.append(about | {"crop.mp4": crop_bytes(crops), "audio.wav": sound, "pose.npy": pose})
         write_shard(path, samples)
     return paths
@@ -107,7 +107,7 @@ def test_kept_frames_hold_no_whole_clips(tmp_path: Path) -> None:
     """Of 400 frames every second is kept; the array is as large as those."""
     crops = np.zeros((400, 32, 32, 3), np.uint8)
     about = {"__key__": "c", "json": to_json({"clip": "c"})}
-    write_shard(tmp_path / "0.tar", [about | {"crop.mp4": crop_bytes(crops), "pose.npy": npy(crops[:, :8, :8])}])
+    write_shard(tmp_path / "0.tar", [about | {"crop.mp4": crop_bytes(crops), "pose.npy": encode_npy(crops[:, :8, :8])}])
     frames = autoencoder.training_crops([tmp_path / "0.tar"], 8, 0).first
     assert frames.shape == (200, 32, 32, 3)
     assert frames.base is None or frames.base.nbytes == frames.nbytes

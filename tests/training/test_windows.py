@@ -13,7 +13,7 @@ import torch
 
 from syncdiff.diffusion.sync_loss import SAMPLES_PER_SYNC_WINDOW, SYNC_SHIFTS
 from syncdiff.errors import UserError
-from syncdiff.shards.tar import VARIED, Sample, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import AUGMENTED, Sample, decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training import windows as module
 from syncdiff.training.windows import SOUND_FRAMES, Pool, Shard, Source, as_floats, stored_windows, windows
 
@@ -38,8 +38,8 @@ def tars(tmp_path: Path) -> list[Shard]:
             fbank = np.broadcast_to(code[:, None] + 1, (n_frames, 7)).astype(np.float32)
             arrays = {"latents": latents, "masked": -latents, "pose": pose}
             about = {"__key__": f"c{clip}", "json": to_json({"clip": f"c{clip}"})}
-            seen.append(about | {f"{name}.npy": npy(array) for name, array in arrays.items()})
-            heard.append(about | {"fbank.npy": npy(fbank)})
+            seen.append(about | {f"{name}.npy": encode_npy(array) for name, array in arrays.items()})
+            heard.append(about | {"fbank.npy": encode_npy(fbank)})
             clip += 1
         pairs.append((tmp_path / f"{shard}.latents.tar", tmp_path / f"{shard}.speech.tar"))
         for tar, samples in zip(pairs[-1], (seen, heard), strict=True):
@@ -57,7 +57,7 @@ def with_sound(tars: list[Shard], tmp_path: Path) -> list[Shard]:
             {
                 "__key__": f"c{clip}",
                 "json": to_json({"clip": f"c{clip}"}),
-                "mfcc.npy": npy(np.repeat(1000.0 * clip + np.arange(n)[:, None], 52, axis=1).astype(np.float32)),
+                "mfcc.npy": encode_npy(np.repeat(1000.0 * clip + np.arange(n)[:, None], 52, axis=1).astype(np.float32)),
             }
             for clip, n in numbered
         ]
@@ -204,7 +204,9 @@ def test_clips_without_speech_are_left_out(tars: list[Shard]) -> None:
 
 
 def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
-    cut = [sample | {"fbank.npy": npy(unnpy(sample["fbank.npy"])[:-1])} for sample in read_shard(tars[0][1])]
+    cut = [
+        sample | {"fbank.npy": encode_npy(decode_npy(sample["fbank.npy"])[:-1])} for sample in read_shard(tars[0][1])
+    ]
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
         next(windows(Source(tars, "fbank"), W, 4, 0))
@@ -216,7 +218,7 @@ def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) 
         samples = list(read_shard(latents))
         for sample in samples:
             more = {"latents.npy": 1000, "masked.npy": -1000, "pose.npy": 100}
-            sample |= {VARIED + name: npy(unnpy(sample[name]) + n) for name, n in more.items()}
+            sample |= {AUGMENTED + name: encode_npy(decode_npy(sample[name]) + n) for name, n in more.items()}
         write_shard(latents, samples)
     n_frames = 2 * int(N_FRAMES.sum())
     drawn = []
@@ -251,8 +253,8 @@ def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         arrays["pose"] = np.zeros((300, 4, 4, 3), np.uint8)
         about = {"__key__": "c", "json": to_json({"clip": "c"})}
         pairs.append((tmp_path / f"{shard}.latents.tar", tmp_path / f"{shard}.speech.tar"))
-        write_shard(pairs[-1][0], [about | {f"{name}.npy": npy(array) for name, array in arrays.items()}])
-        write_shard(pairs[-1][1], [about | {"fbank.npy": npy(np.zeros((300, 7), np.float32))}])
+        write_shard(pairs[-1][0], [about | {f"{name}.npy": encode_npy(array) for name, array in arrays.items()}])
+        write_shard(pairs[-1][1], [about | {"fbank.npy": encode_npy(np.zeros((300, 7), np.float32))}])
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
     monkeypatch.setattr(module, "ROUND_STEPS", 2)
     stream = windows(Source(pairs, "fbank"), W, 4, 0)
@@ -386,7 +388,7 @@ class Halves:
     copies = 2
 
     def decoded(self, sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
-        crops, pose = unnpy(sample["crop.mp4"]), unnpy(sample["pose.npy"])
+        crops, pose = decode_npy(sample["crop.mp4"]), decode_npy(sample["pose.npy"])
         return [(crops, pose), (255 - crops, 255 - pose)]
 
     def encoded(self, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -401,15 +403,15 @@ def joined_from(tars: list[Shard], folder: Path) -> tuple[list[Shard], list[Shar
     for number, (tar, speech) in enumerate(tars):
         crops, seen = [], []
         for sample in read_shard(tar):
-            n = len(unnpy(sample["pose.npy"]))
+            n = len(decode_npy(sample["pose.npy"]))
             about = {"__key__": sample["__key__"], "json": sample["json"]}
             pictures = random.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
-            crops.append(about | {"crop.mp4": npy(pictures), "pose.npy": sample["pose.npy"]})
+            crops.append(about | {"crop.mp4": encode_npy(pictures), "pose.npy": sample["pose.npy"]})
             shown = {}
-            for prefix, (frames, pose) in zip(("", VARIED), halves.decoded(crops[-1]), strict=True):
+            for prefix, (frames, pose) in zip(("", AUGMENTED), halves.decoded(crops[-1]), strict=True):
                 arrays = zip(("latents.npy", "masked.npy"), halves.encoded(frames), strict=True)
-                shown |= {prefix + name: npy(array.numpy()) for name, array in arrays}
-                shown[f"{prefix}pose.npy"] = npy(pose)
+                shown |= {prefix + name: encode_npy(array.numpy()) for name, array in arrays}
+                shown[f"{prefix}pose.npy"] = encode_npy(pose)
             seen.append(about | shown)
         for kind, samples, shards in (("joined", crops, joined), ("seen", seen, latents)):
             write_shard(folder / f"{number}.{kind}.tar", samples)

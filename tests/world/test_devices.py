@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from syncdiff.cli import app
 from syncdiff.config import Config, Faces, Optimizer, parse_config
-from syncdiff.device import arithmetic, choose_device, full_fp32, in_bf16
+from syncdiff.device import autocast, choose_device, full_fp32, use_bf16
 from syncdiff.diffusion.sync_loss import sync_windows
 from syncdiff.errors import UserError
 from syncdiff.evaluation.metrics.lse import embed_lips
@@ -117,7 +117,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "evaluate": ("syncdiff.evaluation.score.score_method", ["real", "n", "o", "--shards", "s.tar"]),
     "features": ("syncdiff.speech.extract.extract_features", ["a", "o"]),
     "score": ("syncdiff.evaluation.metrics.lse.score_videos", ["v", "--syncnet", "n"]),
-    "fidelity": ("syncdiff.evaluation.fidelity.fidelity", ["a", "b"]),
+    "fidelity": ("syncdiff.evaluation.metrics.fidelity.fidelity", ["a", "b"]),
     "dub": ("syncdiff.synthesis.dub.dub", ["v", "s", "o.mp4", "--denoiser", "d", "--autoencoder", "a"]),
 }
 WITHOUT_CONFIG = ("features", "score", "fidelity")
@@ -189,12 +189,12 @@ def test_face_alignment_is_opened_on_the_device_and_mediapipe_needs_none(monkeyp
 def test_a_card_that_only_imitates_bf16_computes_in_fp32_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
     card = torch.device("cuda", 0)
     with cuda_says(1, bf16=False):
-        assert not in_bf16("auto", card)
-        assert not in_bf16("auto", card)
-        assert in_bf16("bf16", card)
+        assert not use_bf16("auto", card)
+        assert not use_bf16("auto", card)
+        assert use_bf16("bf16", card)
     assert capsys.readouterr().err.count("a stand-in has no units for bf16: mixed_precision auto is fp32 here") == 1
     with cuda_says(1):
-        assert in_bf16("auto", card)
+        assert use_bf16("auto", card)
 
 
 def _tf32() -> tuple[bool, bool]:
@@ -213,7 +213,7 @@ def test_features_scores_and_fp32_are_not_rounded_to_tf32() -> None:
     try:
         hidden_states(encoder, [np.zeros((3, 104), np.float32)], None)
         embed_lips([np.zeros((64, 64, 3), np.uint8)] * 6, net)
-        with arithmetic("no", CPU):
+        with autocast("no", CPU):
             seen.append(_tf32())
         with full_fp32():
             seen.append(_tf32())

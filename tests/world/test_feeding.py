@@ -19,7 +19,7 @@ from syncdiff.models.autoencoder import load_autoencoder
 from syncdiff.models.cost import Networks
 from syncdiff.pipeline import cards
 from syncdiff.priors import reduce_pose
-from syncdiff.shards.tar import VARIED, npy, read_shard, to_json, unnpy, write_shard
+from syncdiff.shards.tar import AUGMENTED, decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training.latents import CropEncoder, latents_shard
 from syncdiff.training.windows import Source, windows
 from tests.members import crop_bytes
@@ -81,9 +81,9 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for clip in "abc":
         about = {"__key__": clip, "json": to_json({"clip": clip})}
         frames = random.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
-        pose = npy(reduce_pose(frames, 8))
+        pose = encode_npy(reduce_pose(frames, 8))
         crops.append(about | {"crop.mp4": crop_bytes(frames), "pose.npy": pose})
-        speech.append(about | {"fbank.npy": npy(random.normal(size=(20, 104)).astype(np.float32))})
+        speech.append(about | {"fbank.npy": encode_npy(random.normal(size=(20, 104)).astype(np.float32))})
     write_shard(folder / "joined.tar", crops)
     write_shard(folder / "speech.tar", speech)
     write_autoencoder(folder / "autoencoder")
@@ -100,7 +100,7 @@ def test_latents_made_when_they_are_read_are_those_of_the_stage(joined: Path, tm
     latents_shard(
         config, joined / "joined.tar", joined / "autoencoder", tmp_path / "l.tar", tmp_path / "l.parquet", CPU
     )
-    assert any(f"{VARIED}latents.npy" in sample for sample in read_shard(tmp_path / "l.tar")) == varied
+    assert any(f"{AUGMENTED}latents.npy" in sample for sample in read_shard(tmp_path / "l.tar")) == varied
     encoder = CropEncoder(config, load_autoencoder(joined / "autoencoder", CPU))
     made = Source([(joined / "joined.tar", joined / "speech.tar")], "fbank", encoder=encoder)
     kept = Source([(tmp_path / "l.tar", joined / "speech.tar")], "fbank")
@@ -132,7 +132,7 @@ def test_a_damaged_crop_ends_training_with_a_line(joined: Path, tmp_path: Path) 
     given = json.dumps(json.loads(CONFIG) | {"latents": {"stored": False}})
     done = CliRunner().invoke(app, [*command, "--config", given])
     assert "bad.tar: crop.mp4 of a: " in str(done.exception)
-    assert len(unnpy(samples[0]["pose.npy"])) == 20
+    assert len(decode_npy(samples[0]["pose.npy"])) == 20
 
 
 @pytest.mark.quick

@@ -35,12 +35,12 @@ from syncdiff.faces import extract
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.autoencoder import build_autoencoder, encode
 from syncdiff.models.syncnet import SyncNet, save_syncnet
-from syncdiff.pipeline.check_ledgers import account
+from syncdiff.pipeline.check_ledgers import check_ledgers
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.provenance import verify
 from syncdiff.pipeline.retries import Note, after, attempts, read_note, retry_note
-from syncdiff.shards.tar import npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import encode_npy, read_shard, to_json, write_shard
 from syncdiff.synthesis import split as synthesis
 from syncdiff.training.latents import latents_shard
 from tests.evaluation.drawn import N_FRAMES, SIZE, DrawnLandmarker, drawing, sound
@@ -211,7 +211,7 @@ def ledgers(folder: Path, faces: Sequence[tuple[str, str]]) -> Path:
 def test_the_ledger_stops_where_nothing_is_left_or_too_much_has_failed(
     tmp_path: Path, faces: list[tuple[str, str]], said: str
 ) -> None:
-    job = partial(account, parse_config({}), ledgers(tmp_path, faces), ["test"], tmp_path / "ledger.parquet")
+    job = partial(check_ledgers, parse_config({}), ledgers(tmp_path, faces), ["test"], tmp_path / "ledger.parquet")
     if not said:
         job()
         return
@@ -231,8 +231,8 @@ def joined(clips: Sequence[str], root: Path) -> Path:
         write_video(root / f"{name}.mp4", frames, [sound(index)[: 6 * 640]])
         facts = {"clip": name, "video": f"{name}.mp4", "first_frame": 0, "identity": 0, "width": SIZE, "height": SIZE}
         member = {"crop.mp4": crop_bytes(frames), "audio.wav": wav_bytes(sound(index)[: 6 * 640])}
-        member["transform.npy"] = npy(np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1)))
-        member["pose.npy"] = npy(np.zeros((6, 4, 4, 3), np.uint8))
+        member["transform.npy"] = encode_npy(np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1)))
+        member["pose.npy"] = encode_npy(np.zeros((6, 4, 4, 3), np.uint8))
         samples.append({"__key__": name, "json": to_json(facts), **member})
     write_shard(root / "shard.tar", samples)
     return root / "shard.tar"
@@ -327,7 +327,7 @@ LATE = {"a/1": 3, "b/1": 12}  # clips: black frames before the face appears
 @pytest.fixture
 def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A corpus of drawn faces that appear late: <clip>.mp4 below `corpus`, its shard, and a SyncNet."""
-    monkeypatch.setattr("syncdiff.evaluation.judge.open_landmarker", lambda faces, device: DrawnLandmarker())
+    monkeypatch.setattr("syncdiff.evaluation.clip_scorer.open_landmarker", lambda faces, device: DrawnLandmarker())
     ledger, samples = Ledger("shards"), []
     for index, (name, n_black) in enumerate(LATE.items()):
         video = tmp_path / f"corpus/{name}.mp4"

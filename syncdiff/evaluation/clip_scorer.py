@@ -31,9 +31,9 @@ from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet, mouth_view
 from syncdiff.pipeline.parallel import Outcome, attempt
 from syncdiff.priors import mouth_mask
-from syncdiff.shards.tar import Sample, about, unnpy
+from syncdiff.shards.tar import Sample, decode_npy, metadata
 from syncdiff.speech.mfcc import WINDOW_FRAMES, mfcc
-from syncdiff.synthesis.protocols import Driving
+from syncdiff.synthesis.protocols import DrivingAudio
 
 MIN_FACES = 0.9  # share of frames in which a face must be found
 FIELD_SIZE = 96  # pixels: SSIM, PSNR and flicker of larger crops are taken at this size; landmarks are put on its scale
@@ -49,7 +49,7 @@ class Settings(NamedTuple):
     threads: bool  # whether torch may use more than one
 
 
-class Judges(NamedTuple):
+class ClipScorer(NamedTuple):
     """The networks behind the figures, and the names under which these are printed."""
 
     net: SyncNet
@@ -63,7 +63,7 @@ class Judges(NamedTuple):
 
 
 @cache
-def judges_of(settings: Settings) -> Judges:
+def load_scorer(settings: Settings) -> ClipScorer:
     """Load the networks, once per process.
 
     Raises:
@@ -74,7 +74,7 @@ def judges_of(settings: Settings) -> Judges:
     device = torch.device(settings.device)
     loaded = load_syncnet(settings.syncnet)
     features, fid_scorer = fid_features(settings.inception, device)
-    return Judges(
+    return ClipScorer(
         net=for_inference(loaded.net, device),
         sync_scorer=loaded.scorer,
         whole_frames=loaded.crop != "aligned",
@@ -92,30 +92,30 @@ class Job:
 
     sample: Sample
     videos: Mapping[str, Path | None]
-    sounds: Mapping[str, Driving | None]  # None: `cross` found no other clip
+    sounds: Mapping[str, DrivingAudio | None]  # None: `cross` found no other clip
     root: Path = Path()  # of the corpus, below which the source lies
     external: bool = False  # the videos are another method's: of the segment or of the whole source, of any size
     lost: Mapping[Path | None, Outcome[Any]] = field(default_factory=dict)  # videos that could not be made
 
     @property
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The sample's JSON."""
-        return about(self.sample)
+        return metadata(self.sample)
 
     @property
     def clip(self) -> str:
         """The clip's id."""
-        return self.about["clip"]
+        return self.metadata["clip"]
 
     @property
     def landmarks(self) -> np.ndarray:
         """Landmarks of the real clip, (T, 68, 2)."""
-        return unnpy(self.sample["landmarks.npy"])
+        return decode_npy(self.sample["landmarks.npy"])
 
     @property
     def transforms(self) -> np.ndarray:
         """From the source to the aligned crop, (T, 2, 3)."""
-        return unnpy(self.sample["transform.npy"])
+        return decode_npy(self.sample["transform.npy"])
 
 
 class Pictures(NamedTuple):
@@ -137,24 +137,24 @@ class ClipScores(NamedTuple):
     failures: list[str]  # of each judgement that failed here, the file that could not be read, or ""
 
 
-def judge_clip(settings: Settings, job: Job) -> ClipScores:
+def score_clip(settings: Settings, job: Job) -> ClipScores:
     """Score one clip under all its protocols; each video is looked at once.
 
     Raises:
         ClipRejected: the source video is damaged.
         OSError: it is not there any more.
     """
-    judges = judges_of(settings)
+    judges = load_scorer(settings)
     real = _real_crops(job, judges.crop_size)
     seen: dict[Path | None, Outcome[Pictures]] = {
-        video: job.lost.get(video) or attempt(partial(look, judges, job), video)
+        video: job.lost.get(video) or attempt(partial(read_frames_once, judges, job), video)
         for video in dict.fromkeys(job.videos.values())
     }
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
     for protocol, video in job.videos.items():
         case = Case(judges, job, protocol, real, seen)
-        for group in groups_of(judges, protocol, job.videos):
+        for group in metric_groups(judges, protocol, job.videos):
             judged = _then(seen[video], partial(group.judge, case))
             failures += [judged.file] * (judged.status == "failed" and video not in job.lost)
             rows += rows_of(job.clip, protocol, group, judged)
@@ -164,7 +164,7 @@ def judge_clip(settings: Settings, job: Job) -> ClipScores:
     return ClipScores(rows, real_features, generated, failures)
 
 
-def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
+def read_frames_once(judges: ClipScorer, job: Job, video: Path | None) -> Pictures:
     """Go through a video once, one frame in memory, and keep what the judges need.
 
     Raises:
@@ -195,7 +195,7 @@ def look(judges: Judges, job: Job, video: Path | None) -> Pictures:
     return Pictures(aligned, _features(judges, aligned), embed_lips(shown[:-1], judges.net), faces, note)
 
 
-def _features(judges: Judges, crops: np.ndarray) -> np.ndarray:
+def _features(judges: ClipScorer, crops: np.ndarray) -> np.ndarray:
     """Features for FID, (T, S, S, 3) to (T, D) float32."""
     batches = (crops[start : start + BATCH] for start in range(0, len(crops), BATCH))
     return np.concatenate([judges.features(batch) for batch in batches]).astype(np.float32)
@@ -209,12 +209,12 @@ def _frames(job: Job, video: Path | None, n_frames: int) -> tuple[Iterator[np.nd
         raise FileNotFoundError(ENOENT, "no video of this clip", str(video))
     if not job.external:
         return _own(job, video, n_frames), ""
-    return their_frames(video, job.root / job.about["video"], job.about, n_frames)
+    return their_frames(video, job.root / job.metadata["video"], job.metadata, n_frames)
 
 
 def _own(job: Job, video: Path, n_frames: int) -> Iterator[np.ndarray]:
     """Yield the frames of a video that this project made: of the segment, at the source's size."""
-    height, width = job.about["height"], job.about["width"]
+    height, width = job.metadata["height"], job.metadata["width"]
     n_found = 0
     for frame in read_frames(video):
         if not is_padded(frame, height, width):
@@ -227,8 +227,8 @@ def _own(job: Job, video: Path, n_frames: int) -> Iterator[np.ndarray]:
 
 
 def _source(job: Job, n_frames: int) -> Iterator[np.ndarray]:
-    about = job.about
-    return islice(read_frames(job.root / about["video"], about["first_frame"]), n_frames)
+    metadata = job.metadata
+    return islice(read_frames(job.root / metadata["video"], metadata["first_frame"]), n_frames)
 
 
 def _real_crops(job: Job, size: int) -> np.ndarray:
@@ -239,14 +239,14 @@ def _real_crops(job: Job, size: int) -> np.ndarray:
 class Case(NamedTuple):
     """One clip under one protocol."""
 
-    judges: Judges
+    judges: ClipScorer
     job: Job
     protocol: str
     real: np.ndarray  # (T, S, S, 3) uint8
     seen: Mapping[Path | None, Outcome[Pictures]]
 
 
-class Group(NamedTuple):
+class MetricGroup(NamedTuple):
     """Figures that come out of one judgement, which can fail where others succeed."""
 
     metrics: tuple[str, ...]
@@ -254,15 +254,15 @@ class Group(NamedTuple):
     judge: Callable[[Case, Pictures], Sequence[float | np.ndarray]]
 
 
-def groups_of(judges: Judges, protocol: str, videos: Mapping[str, Path | None]) -> list[Group]:
+def metric_groups(judges: ClipScorer, protocol: str, videos: Mapping[str, Path | None]) -> list[MetricGroup]:
     """Return the figures of a protocol; `videos` says whether the method made other ones from silence."""
-    groups = [Group(("lse_c", "lse_d", "sync_offset"), judges.sync_scorer, _sync)]
+    groups = [MetricGroup(("lse_c", "lse_d", "sync_offset"), judges.sync_scorer, _sync)]
     if protocol == "paired":
-        groups.append(Group(("ssim", "psnr"), PIXELS, _fidelity))
-        groups.append(Group(("flicker_mouth", "flicker_rest"), PIXELS, _flicker))
-        groups.append(Group(("lmd", "mouth_corr", "opening_error", OPENING), judges.mouth_scorer, _mouth))
+        groups.append(MetricGroup(("ssim", "psnr"), PIXELS, _fidelity))
+        groups.append(MetricGroup(("flicker_mouth", "flicker_rest"), PIXELS, _flicker))
+        groups.append(MetricGroup(("lmd", "mouth_corr", "opening_error", OPENING), judges.mouth_scorer, _mouth))
     if protocol == "silent" and videos.get("paired") not in (None, videos["silent"]):
-        groups.append(Group(("mouth_std_ratio",), judges.mouth_scorer, _silence))
+        groups.append(MetricGroup(("mouth_std_ratio",), judges.mouth_scorer, _silence))
     return groups
 
 
@@ -308,7 +308,7 @@ def _field_size(crop: np.ndarray) -> np.ndarray:
 
 def _mouth(case: Case, pictures: Pictures) -> Sequence[float | np.ndarray]:
     real = case.job.landmarks[: len(pictures.faces)]
-    generated = follow(pictures.faces, real)
+    generated = match_faces(pictures.faces, real)
     transforms = case.job.transforms[: len(real)] * (FIELD_SIZE / case.judges.crop_size)
     distance = lmd(_aligned(generated, transforms), _aligned(real, transforms))
     opening, true = mouth_opening(generated), mouth_opening(real)
@@ -325,7 +325,7 @@ def _silence(case: Case, pictures: Pictures) -> Sequence[float]:
     if paired.value is None:
         raise ClipRejected(f"paired video: {paired.reason}")  # its own rows say whether that can mend
     in_silence, with_sound = (
-        mouth_opening(follow(seen.faces, case.job.landmarks[: len(seen.faces)])).std()
+        mouth_opening(match_faces(seen.faces, case.job.landmarks[: len(seen.faces)])).std()
         for seen in (pictures, paired.value)
     )
     if not with_sound:
@@ -333,7 +333,7 @@ def _silence(case: Case, pictures: Pictures) -> Sequence[float]:
     return [float(in_silence / with_sound)]
 
 
-def follow(found: Sequence[list[np.ndarray]], real: np.ndarray) -> np.ndarray:
+def match_faces(found: Sequence[list[np.ndarray]], real: np.ndarray) -> np.ndarray:
     """Choose in each frame the face nearest to the real one; gaps are filled linearly in time.
 
     Args:
@@ -363,7 +363,7 @@ def _then(seen: Outcome[Pictures], judge: Callable[[Pictures], Sequence[float | 
     return Outcome(judged.status, judged.reason or seen.value.note, judged.value)
 
 
-def rows_of(clip: str, protocol: str, group: Group, outcome: Outcome[Any]) -> Iterator[dict[str, Any]]:
+def rows_of(clip: str, protocol: str, group: MetricGroup, outcome: Outcome[Any]) -> Iterator[dict[str, Any]]:
     """Yield a tidy row for each figure; a trace over the frames is kept as `series`, with its mean as value."""
     values = outcome.value or [float("nan")] * len(group.metrics)
     for metric, value in zip(group.metrics, values, strict=True):
