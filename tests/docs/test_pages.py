@@ -150,8 +150,11 @@ def test_lines_are_at_most_120_characters_beside_tables_and_markers(page: Path) 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_no_line_begins_with_a_figure_where_its_marker_would_end_the_paragraph(page: Path) -> None:
+    def before(place: re.Match[str]) -> str:
+        return place.string[: place.start()].rpartition("\n")[2]
+
     inline = [place for place in PLACE.finditer(page.read_text()) if "\n" not in place["body"]]
-    assert not [place["name"] for place in inline if place.start() == 0 or place.string[place.start() - 1] == "\n"]
+    assert not [place["name"] for place in inline if not before(place).strip()]
 
 
 def test_the_readme_has_less_than_130_lines_and_no_figure_by_hand() -> None:

@@ -254,9 +254,9 @@ def drift() -> str:
     rows = []
     for metric in DRIFT:
         ours, restarted = parts["syncdiff"][metric], parts["restarted"][metric]
-        ratio = f"{ours['value']:.2f} [{ours['low']:.2f}, {ours['high']:.2f}]"
+        value, low, high = (plain(ours[key], METRICS[metric].digits) for key in ("value", "low", "high"))
         early, late, anew = (figure(metric, value) for value in (ours["early"], ours["late"], restarted["late"]))
-        rows.append([heading(metric), early, late, ratio, anew])
+        rows.append([heading(metric), early, late, f"{value} [{low}, {high}]", anew])
     headings = ["", "seconds 1 to 3", "seconds 8 to 10", "ratio", "seconds 8 to 10, begun anew at 7 s"]
     return table(headings, rows)
 
