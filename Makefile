@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 CORES ?= all
 
-.PHONY: setup lock eval ablation test quick stress lint format bench clean
+.PHONY: setup lock eval ablation test quick stress lint format docs bench clean
 
 setup: .venv/.installed
 
@@ -60,11 +60,17 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+	$(BIN)/zensical build --clean --strict
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+# The tables, quoted figures and reference pages of README.md and docs/, then the site, strictly, into site/.
+docs: setup
+	$(BIN)/python -m tools.docs
+	$(BIN)/zensical build --clean --strict
 
 bench: setup
 	for script in $(filter-out benchmarks/machine.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
