@@ -38,7 +38,7 @@ eval: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) eval
 
 ablation: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) ablation
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) eval ablation
 
 test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest

@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -41,8 +39,8 @@ from syncdiff.priors import priors_shard
 from syncdiff.report.plots import colour_of, to_svg
 from syncdiff.shards.pack import pack_shard
 from syncdiff.speech.shard import speech_shard
-from syncdiff.synthesis.generate import Networks, Target, generate
-from syncdiff.synthesis.split import sample_baseline, sample_experiment
+from syncdiff.synthesis.generate import Previous
+from syncdiff.synthesis.sample import sample_baseline, sample_experiment
 
 CPU = torch.device("cpu")
 CLIPS, SECONDS = 12, 11.0  # a text takes only about so long; those that take less than LATE are passed over
@@ -136,11 +134,9 @@ def scored(config: Config, method: str, shard: Path, run: Path, made: Path) -> p
     if not out.exists():
         ledger, autoencoder = made / f"{method}-ledger.parquet", run / "autoencoder"
         denoiser = run / "runs/syncdiff/denoiser.safetensors"
-        if method == "syncdiff":
-            sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU)
-        elif method == "restarted":
-            with patch("syncdiff.synthesis.split.generate", restarted):
-                sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU)
+        if method in ("syncdiff", "restarted"):
+            callback = Restart() if method == "restarted" else None
+            sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU, callback)
         elif method == "reconstruction":
             sample_baseline(config, method, shard, autoencoder, videos, ledger, CPU)
         source = None if method == "real" else videos
@@ -148,12 +144,15 @@ def scored(config: Config, method: str, shard: Path, run: Path, made: Path) -> p
     return pd.read_parquet(out)
 
 
-def restarted(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarray]:
-    """Generate as `generate` does, but with the identity frame before frame RESTART, as before frame 0."""
-    streams = [iter(target.crops) for target in targets]
-    for piece in (slice(0, RESTART), slice(RESTART, None)):
-        pairs = zip(targets, streams, strict=True)
-        yield from generate(networks, [replace(one, crops=stream, speech=one.speech[piece]) for one, stream in pairs])
+class Restart:
+    """Let the identity frame come before frame RESTART, as before frame 0; nothing else is changed."""
+
+    def __call__(self, t: int, previous: Previous) -> Previous:
+        """Keep what comes before frame 0, and give it back at RESTART for the clips that are that long."""
+        if t == 0:
+            self.first = previous
+        n = len(previous.pose)
+        return Previous(self.first.pose[:n], self.first.latents[:n]) if t == RESTART else previous
 
 
 def by_clip(scores: pd.DataFrame) -> Series:

@@ -112,16 +112,17 @@ def run_dub(video: Path, folder: Path) -> int:
     """Dub a video with its own sound; return the frames with generated lips."""
     import torch  # here, so that `faces` is measured without it
 
+    from syncdiff.diffusion.schedule import scheduler
     from syncdiff.models.autoencoder import build_autoencoder
-    from syncdiff.models.denoiser import Denoiser, save_denoiser
+    from syncdiff.models.denoiser import Denoiser
     from syncdiff.synthesis.dub import dub
+    from syncdiff.synthesis.generate import Networks
 
     torch.set_num_threads(1)  # two are slower where networks are as small as these
     config = parse_config(SMALL)
-    save_denoiser(Denoiser(config), folder / "denoiser.safetensors")
-    build_autoencoder(config.autoencoder).save_pretrained(folder / "autoencoder")
-    networks = folder / "denoiser.safetensors", folder / "autoencoder"
-    return dub(config, video, video, folder / "out.mp4", *networks, torch.device("cpu"))
+    denoiser, autoencoder = Denoiser(config).eval(), build_autoencoder(config.autoencoder).eval()
+    networks = Networks(config, denoiser, autoencoder, scheduler(config.diffusion, config.sample), torch.device("cpu"))
+    return dub(networks, video, video, folder / "out.mp4")
 
 
 def peak_mb() -> float:

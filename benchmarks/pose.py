@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -19,13 +19,12 @@ from syncdiff.config import Config, merge, parse_config
 from syncdiff.evaluation.metrics.bootstrap import mean_interval
 from syncdiff.evaluation.score import score_method
 from syncdiff.pipeline.provenance import config_of
-from syncdiff.synthesis import generate
-from syncdiff.synthesis.split import sample_experiment
+from syncdiff.synthesis.generate import Callback, Previous
+from syncdiff.synthesis.sample import sample_experiment
 
 CPU = torch.device("cpu")
 PER_CLIP = ("mouth_corr", "lse_c", "ssim", "flicker_mouth")
 RESAMPLES = 1000
-REDUCED = generate._reduced
 
 
 def main() -> None:
@@ -37,8 +36,7 @@ def main() -> None:
     changes = {"sample": {"max_clips": None}, "evaluate": {"protocols": ["paired"], "bootstrap": 10}}
     config = parse_config(merge(config_of(folder / "runs/syncdiff/denoiser.safetensors"), changes))
     kept = scores(config, folder)
-    with patch.object(generate, "_reduced", lambda networks, crops: torch.zeros_like(REDUCED(networks, crops))):
-        zeros = scores(config, folder)
+    zeros = scores(config, folder, without_pose)
     figures: dict[str, object] = {"fid": {"kept": fid(kept), "zeros": fid(zeros)}}
     for metric in PER_CLIP:
         low, high = mean_interval((zeros[metric] - kept[metric]).dropna().to_numpy(), RESAMPLES, config.seed)
@@ -47,13 +45,18 @@ def main() -> None:
     save("pose", {"clips": len(kept.drop(index="")), "zeros_minus_kept": figures})
 
 
-def scores(config: Config, folder: Path) -> pd.DataFrame:
+def without_pose(_: int, previous: Previous) -> Previous:
+    """Put zeros in the place of the pose frame."""
+    return replace(previous, pose=torch.zeros_like(previous.pose))
+
+
+def scores(config: Config, folder: Path, callback: Callback | None = None) -> pd.DataFrame:
     """Sample the test split and return its figures: a row a clip, a column a metric; the row "" holds the FID."""
     denoiser, autoencoder = folder / "runs/syncdiff/denoiser.safetensors", folder / "autoencoder"
     [shard] = sorted((folder / "test/shards").glob("*.tar"))
     with tempfile.TemporaryDirectory() as name:
         videos, ledger, out = Path(name, "videos"), Path(name, "ledger.parquet"), Path(name, "scores.parquet")
-        sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU)
+        sample_experiment(config, shard, denoiser, autoencoder, videos, ledger, CPU, callback)
         score_method(config, "syncdiff", [shard], videos, folder / "syncnet/syncnet.safetensors", out, CPU)
         return pd.read_parquet(out).pivot_table(index="clip", columns="metric", values="value")
 

@@ -32,7 +32,7 @@ from syncdiff.report.plots import to_svg
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Target, generate, load_networks
 from syncdiff.synthesis.protocols import driving_audio, scored_clips
-from syncdiff.synthesis.split import Job, sample_experiment
+from syncdiff.synthesis.sample import Job, sample_experiment
 
 CPU = torch.device("cpu")
 DDIM, DPM = "ddim", "dpm_solver++"

@@ -15,12 +15,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from syncdiff.config import known_device, load_config, merge, parse_config, read_config
+from syncdiff.config import known_device, load_config, read_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.pipeline.files import disk_error
 from syncdiff.pipeline.logs import log_to_stderr
 from syncdiff.pipeline.parallel import prepare_workers
-from syncdiff.pipeline.provenance import config_of, provenance, refuse_own_teacher
+from syncdiff.pipeline.provenance import provenance, refuse_own_teacher
 from syncdiff.registry.corpora import CORPORA
 
 app = typer.Typer(
@@ -288,13 +288,14 @@ def train(
 ) -> None:
     """Train the denoiser; run again, it resumes."""
     from syncdiff.device import choose_device
+    from syncdiff.models.pretrained import files_of
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.denoiser import files_read, train_denoiser
 
     run = load_config(config)
     shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
     inputs = files_read(run, shards, autoencoder, expert)
-    with provenance("train", config, inputs, [folder / "denoiser.safetensors"]):
+    with provenance("train", config, inputs, files_of(folder)):
         train_denoiser(run, shards, autoencoder, folder, choose_device(device or run.device), expert)
 
 
@@ -311,7 +312,7 @@ def sample(
     """Generate every clip of a shard under every protocol, and write the videos."""
     from syncdiff.device import choose_device
     from syncdiff.models.autoencoder import weights_in
-    from syncdiff.synthesis.split import sample_experiment
+    from syncdiff.synthesis.sample import sample_experiment
 
     inputs, run = [shard, denoiser, *weights_in(autoencoder)], load_config(config)
     with provenance("sample", config, inputs, [ledger]) as outputs:
@@ -332,7 +333,7 @@ def baseline(
     """Write the videos of a row to compare with: reconstruction or frozen."""
     from syncdiff.device import choose_device
     from syncdiff.models.autoencoder import weights_in
-    from syncdiff.synthesis.split import sample_baseline
+    from syncdiff.synthesis.sample import sample_baseline
 
     run = load_config(config)
     with provenance("baseline", config, [shard, *weights_in(autoencoder)], [ledger]) as outputs:
@@ -480,8 +481,7 @@ def dub_video(
     video: Path,
     sound: Path,
     out: Path,
-    denoiser: Annotated[Path, typer.Option(help="denoiser.safetensors of a run, with its provenance beside it")],
-    autoencoder: Annotated[Path, typer.Option(help="its autoencoder's folder")],
+    model: Annotated[Path, typer.Option(help="folder of a run, such as results/demo/runs/syncdiff, or of an export")],
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
@@ -489,15 +489,29 @@ def dub_video(
 
     VIDEO and SOUND are never written.
 
-    The config is that of the denoiser's run, with the keys of --config (of `sample`, say) laid over it.
+    The config is the model's own, with the keys of --config (of `sample`, say) laid over it.
     """
-    from syncdiff.device import choose_device
-    from syncdiff.synthesis.dub import check_out, dub
+    from syncdiff.synthesis.dub import check_out
+    from syncdiff.synthesis.lip_sync import LipSync
 
     check_out(out, video, sound)
-    run = parse_config(merge(config_of(denoiser), read_config(config)))
-    n_frames = dub(run, video, sound, out, denoiser, autoencoder, choose_device(device or run.device))
-    print(f"{out}: {n_frames} frames with generated lips")
+    lips = LipSync.from_pretrained(model, device=device, config=read_config(config))
+    print(f"{out}: {lips.dub(video, sound, out)} frames with generated lips")
+
+
+@app.command("export")
+def export_run(
+    run: Path,
+    out: Path,
+    licence: Annotated[
+        Path | None, typer.Option(help="text that must travel with the weights, such as AV-HuBERT's licence")
+    ] = None,
+) -> None:
+    """Make OUT, a folder to publish, of a trained RUN: weights, configs and a model card."""
+    from syncdiff.synthesis.export import export
+
+    export(run, out, licence)
+    print(f"{out}: read its README.md, and complete it before you publish")
 
 
 @app.command("estimate")

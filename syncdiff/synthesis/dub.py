@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import torch
 
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
@@ -26,26 +26,25 @@ from syncdiff.pipeline.files import temporary_name
 from syncdiff.pipeline.progress import progress
 from syncdiff.priors import identity_index, mouth_mask
 from syncdiff.speech.extract import LongSpeech
-from syncdiff.synthesis.generate import Networks, Target, generate, load_networks
-from syncdiff.synthesis.split import SYNTHETIC
+from syncdiff.synthesis.generate import Networks, Target, generate
+from syncdiff.synthesis.sample import SYNTHETIC
+
+log = logging.getLogger(__name__)
 
 
-def dub(
-    config: Config, video: Path, sound: Path, out: Path, denoiser: Path, autoencoder: Path, device: torch.device
-) -> int:
+def dub(networks: Networks, video: Path, sound: Path, out: Path) -> int:
     """Write `out`: the pictures of `video` at 25 fps with the sound of `sound`, as long as the shorter of the two.
 
     The output is upright and has square pixels, the matrix and the colour tags of `video` (of HDR: BT.709), and the
     sound at its own rate and channels, as AAC. Frames without the speaker stay as they are. What is left out or left
-    alone is printed, a line each. The video is decoded several times, so that no pictures are kept: to track the face,
+    alone is logged, a line each. The video is decoded several times, so that no pictures are kept: to track the face,
     up to the identity frame, for the crops, and for the pictures that these are pasted into.
 
     Args:
-        config: that of the denoiser; of the rest it reads `faces` and `sample`.
+        networks: of one model; of its config, `faces` and `sample` count too.
+        video: any that FFmpeg reads, with a face.
         sound: a sound file, or any container with sound.
         out: mp4, m4v, mov or mkv; none of the files that are read.
-        denoiser: denoiser.safetensors of a run.
-        autoencoder: its autoencoder's folder.
 
     Returns:
         The number of frames whose mouth was generated.
@@ -55,29 +54,26 @@ def dub(
             cannot be read.
     """
     check_out(out, video, sound)
+    faces = networks.config.faces
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder, "sound.wav")
-        with _naming(video):
-            facts = probe(video)
         with _naming(sound):
             n_samples = write_wav(wav, stream_audio(sound))
         with _naming(video):
-            segment = find_speaker(video, open_landmarker(config.faces, str(device)), config.faces)
+            facts, segment = probe(video), find_speaker(video, open_landmarker(faces, str(networks.device)), faces)
         n_frames = min(segment.clip_frames, n_samples // SAMPLES_PER_FRAME)
         n_dubbed = min(len(segment.landmarks), n_frames - segment.start)
         if n_dubbed < 1:
-            raise UserError(
-                f"{sound}: ends before the face appears in {video}, at {segment.start / FPS:.2f} s; give more sound"
-            )
+            start = f"{segment.start / FPS:.2f} s"
+            raise UserError(f"{sound}: ends before the face appears in {video}, at {start}; give more sound")
         with _naming(sound):
             track = soundtrack_of(sound, n_frames / FPS)
-        networks = load_networks(config, denoiser, autoencoder, device)
         target, transforms = _target(networks, video, segment, wav, n_dubbed)
         mouths = (crops[0] for crops in progress(generate(networks, [target]), "dub", n_dubbed))
-        pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, config.faces.size)
+        pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, faces.size)
         write_video(out, pictures, track, comment=SYNTHETIC, color_space=facts.color_space)
     for line in _remarks(video, sound, facts, segment, n_samples, n_dubbed):
-        print(line)
+        log.warning(line)
     return n_dubbed
 
 

@@ -1,10 +1,18 @@
-"""Generate crops, autoregressive over frames and batched over clips: Î_{t-1} is the pose frame of frame t."""
+"""Generate crops, autoregressive over frames and batched over clips: Î_{t-1} is the pose frame of frame t.
+
+Frames go as a wavefront: the bottleneck lets so little of Î_{t-1} through that its z_0 as estimated after
+`sample.pose_steps` will do. With 3 steps and pose_steps 1, each column is one batch of the denoiser, over all clips:
+
+    frame 0   1 2 3          yielded when its third step is taken
+    frame 1     1 2 3        begins when frame 0 has taken one
+    frame 2       1 2 3
+"""
 
 from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -74,20 +82,6 @@ def load_networks(config: Config, denoiser: Path, autoencoder: Path, device: tor
     )
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What one frame of a clip brings along.
-
-    own: (S, S, 3) uint8 crop.
-    masked: (C, h, w) latents of its masked frame.
-    context: (W, E) of the speech around it.
-    """
-
-    own: np.ndarray
-    masked: Tensor
-    context: Tensor
-
-
 @dataclass
 class Frame:
     """Frame t of all clips that have one, under way.
@@ -105,7 +99,7 @@ class Frame:
         return self.denoising.latents if self.denoising.finished else self.denoising.estimate
 
 
-@dataclass
+@dataclass(frozen=True)
 class Previous:
     """Î_{t-1} of each clip of a batch, in the two forms that the denoiser may read; at t = 0 the identity frame."""
 
@@ -113,21 +107,22 @@ class Previous:
     latents: Tensor  # (B, C, h, w)
 
 
-def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarray]:
-    """Yield the frames t = 0, 1, ... of all targets that are that long: (B_t, S, S, 3) uint8 crops.
+Callback = Callable[[int, Previous], Previous]
+"""Called before each frame t with what comes before it; what it returns is used instead."""
 
-    Frames go as a wavefront: the bottleneck lets little of Î_{t-1} through, so that its z_0 as estimated after
-    `sample.pose_steps` will do, and frame t is denoised in one batch with the later steps of those before it.
+
+def generate(networks: Networks, targets: Sequence[Target], callback: Callback | None = None) -> Iterator[np.ndarray]:
+    """Yield the frames t = 0, 1, ... of all targets that are that long: (B_t, S, S, 3) uint8 crops.
 
     Outside the mouth mask a crop is the target's own. Memory does not grow with the length of the targets.
 
     Args:
         networks: of one experiment.
         targets: in order of falling length, so that the first B_t of them are those with a frame t.
+        callback: looks at the frame before each frame, or changes it.
     """
-    sample = networks.config.sample
+    sample, size = networks.config.sample, networks.config.faces.size
     pose_steps = min(sample.pose_steps or sample.steps, sample.steps)
-    size = networks.config.faces.size
     mask = mouth_mask(size)
     streams = [_inputs(networks, target, mask) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
@@ -135,41 +130,59 @@ def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarr
         identity = encode(networks.autoencoder, identity_frames)
     guidance = guidance_map(sample.guidance, size, identity)
     noise = torch.cat([_noise(target, identity) for target in targets])
-    previous = Previous(_reduced(networks, identity_frames), identity)
+    previous = Previous(_pose(networks, identity_frames), identity)
     under_way: deque[Frame] = deque()
     n_frames = len(targets[0].speech)
     for t in range(n_frames):
-        n = sum(t < len(target.speech) for target in targets)
-        newest = _begin(networks, [next(stream) for stream in streams[:n]], noise, identity, previous)
+        present = [stream for stream, target in zip(streams, targets, strict=True) if t < len(target.speech)]
+        previous = callback(t, previous) if callback else previous
+        newest = _begin(networks, list(map(next, present)), noise, identity, previous)
         under_way.append(newest)
         while under_way and (newest.denoising.n_done < pose_steps or t == n_frames - 1):
             _advance(networks, under_way, guidance, pose_steps, mask)
             if under_way[0].denoising.finished:
                 yield under_way.popleft().crops
-        previous = Previous(_reduced(networks, newest.crops), newest.latest())
+        previous = Previous(_pose(networks, newest.crops), newest.latest())
+
+
+def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """Yield what each frame of a target brings along, encoded a batch at a time.
+
+    Its crop (S, S, 3) uint8, the latents (C, h, w) of the masked frame, the context (W, E) of the speech around it.
+    """
+    crops = iter(target.crops)
+    for start in range(0, len(target.speech), BATCH):
+        times = range(start, min(start + BATCH, len(target.speech)))
+        own = list(islice(crops, len(times)))
+        windows, valid = speech_windows(target.speech, times, networks.config.speech.window_frames)
+        with networks.autocast(), torch.inference_mode():
+            masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
+            context = networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
+        yield from zip(own, masked, context, strict=True)
 
 
 @torch.inference_mode()
-def _begin(networks: Networks, inputs: Sequence[Inputs], noise: Tensor, identity: Tensor, previous: Previous) -> Frame:
+def _begin(
+    networks: Networks,
+    inputs: Sequence[tuple[np.ndarray, Tensor, Tensor]],
+    noise: Tensor,
+    identity: Tensor,
+    previous: Previous,
+) -> Frame:
     """Return the next frame of the first clips of a batch, before its first step."""
     n = len(inputs)
-    priors = Priors(
-        masked=torch.stack([part.masked for part in inputs]),
-        identity=identity[:n],
-        pose=previous.pose[:n],
-        previous=previous.latents[:n],
-    )
-    own = np.stack([part.own for part in inputs])
-    context = torch.stack([part.context for part in inputs])
+    crops, masked, context = zip(*inputs, strict=True)
+    priors = Priors(torch.stack(masked), identity[:n], previous.pose[:n], previous.latents[:n])
     with networks.autocast():
         condition = networks.denoiser.condition(priors)
-    return Frame(own, Denoising(noise[:n], condition, context, copy.deepcopy(networks.scheduler)), own)
+    own = np.stack(crops)
+    return Frame(own, Denoising(noise[:n], condition, torch.stack(context), copy.deepcopy(networks.scheduler)), own)
 
 
 def _advance(
     networks: Networks, frames: Sequence[Frame], guidance: Tensor | None, pose_steps: int, mask: np.ndarray
 ) -> None:
-    """Take all frames a step further; show those that the next frame, or the caller, then looks at."""
+    """Take all frames a step further; decode those that the next frame, or the caller, then looks at."""
     with networks.autocast():
         step(networks.denoiser, [frame.denoising for frame in frames], guidance)
     shown = [frame for frame in frames if frame.denoising.finished or frame.denoising.n_done == pose_steps]
@@ -179,25 +192,6 @@ def _advance(
         ends = np.cumsum([len(frame.own) for frame in shown])[:-1]
         for frame, generated in zip(shown, np.split(crops, ends), strict=True):
             frame.crops = blend(frame.own, generated, mask)
-
-
-def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[Inputs]:
-    """Yield what each frame of a target brings along, encoded a batch at a time."""
-    crops = iter(target.crops)
-    for start in range(0, len(target.speech), BATCH):
-        times = range(start, min(start + BATCH, len(target.speech)))
-        own = list(islice(crops, len(times)))
-        with networks.autocast():
-            masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
-        yield from map(Inputs, own, masked, _contexts(networks, target.speech, times))
-
-
-@torch.inference_mode()
-def _contexts(networks: Networks, speech: Rows, times: range) -> Tensor:
-    """Encode the speech around each of the frames: (n, W, E)."""
-    windows, valid = speech_windows(speech, times, networks.config.speech.window_frames)
-    with networks.autocast():
-        return networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
 
 
 def speech_windows(speech: Rows, times: range, width: int) -> tuple[Tensor, Tensor]:
@@ -215,7 +209,7 @@ def _noise(target: Target, like: Tensor) -> Tensor:
     return torch.randn(1, *like.shape[1:], generator=generator).to(like)
 
 
-def _reduced(networks: Networks, frames: np.ndarray) -> Tensor:
+def _pose(networks: Networks, frames: np.ndarray) -> Tensor:
     pose = reduce_pose(frames, networks.config.priors.pose_size)
     return torch.from_numpy(pose).to(networks.device).float() / 127.5 - 1
 

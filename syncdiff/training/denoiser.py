@@ -20,7 +20,8 @@ from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
-from syncdiff.models.denoiser import Denoiser, save_denoiser
+from syncdiff.models.denoiser import Denoiser
+from syncdiff.models.pretrained import save_pretrained
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.latents import CropEncoder
 from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
@@ -37,7 +38,9 @@ def train_denoiser(
     device: torch.device,
     expert: Path | None = None,
 ) -> None:
-    """Train on shards, each with its speech shard; write the averaged weights to `out`/denoiser.safetensors.
+    """Train on shards, each with its speech shard; make `out` a model's folder (`models.pretrained`).
+
+    The weights are averaged ones.
 
     Args:
         config: with `train.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
@@ -84,7 +87,7 @@ def train_denoiser(
     trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run)
     state = PartialState()
     if state.is_main_process:
-        save_denoiser(trained, out / "denoiser.safetensors")
+        save_pretrained(config, trained, autoencoder, out)
     state.wait_for_everyone()
 
 

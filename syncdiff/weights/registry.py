@@ -149,6 +149,12 @@ def weights_folder() -> Path:
         raise UserError("weights: there is no home folder here; set SYNCDIFF_WEIGHTS to the weights' folder") from None
 
 
+def place_of(name: str) -> Path:
+    """Return where a file of this name lies in the weights' folder; one that is not published, at its top."""
+    files = (file for weights in REGISTRY.values() for file in weights.files)
+    return next((file.target for file in files if Path(file.path).name == name), weights_folder() / name)
+
+
 def get(name: str) -> list[Path]:
     """Download the files of one entry that are not here yet; resumes a broken download, verifies what came.
 

@@ -20,7 +20,7 @@ from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import metadata, read_shard, to_json, write_shard
 from syncdiff.speech.shard import speech_shard
-from syncdiff.synthesis.split import sample_baseline
+from syncdiff.synthesis.sample import sample_baseline
 
 FOLDERS = ["plain", "-rf", "$(touch x)", "a b", "it's", 'quo"te', "new\nline", "長い é", "..dots", "; touch x"]
 NAMES = ["clip.mp4", "-i.mp4", "`touch x`.mp4", "a..b.MP4", "..mp4.mp4", "%2e%2e.mp4", "http:x.mp4", "new\nline.mp4"]

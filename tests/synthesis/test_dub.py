@@ -1,6 +1,5 @@
 """Dubbing: whose pictures, whose sound, how long, and in how much memory. The networks have random weights."""
 
-import json
 import os
 import subprocess
 import sys
@@ -22,10 +21,11 @@ from syncdiff.faces.track import find_speaker
 from syncdiff.media.audio import read_audio
 from syncdiff.media.rgb import ColorSpace
 from syncdiff.media.video import probe, read_frames, write_video
-from syncdiff.models.autoencoder import build_autoencoder
-from syncdiff.models.denoiser import Denoiser, save_denoiser
+from syncdiff.models.pretrained import AUTOENCODER, DENOISER
 from syncdiff.priors import identity_index
 from syncdiff.synthesis.dub import _identity, check_out, dub
+from syncdiff.synthesis.generate import load_networks
+from tests.models.folder import write_model
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -44,13 +44,8 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def run(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a denoiser, its provenance, an autoencoder, and videos of a person each."""
-    folder = tmp_path_factory.mktemp("run")
-    torch.manual_seed(0)
-    save_denoiser(Denoiser(config), folder / "denoiser.safetensors")
-    record = {"inputs": {}, "outputs": {}, "config": {key: SMALL[key] for key in ("denoiser", "speech")}}
-    (folder / "denoiser.safetensors.provenance.json").write_text(json.dumps(record))
-    build_autoencoder(config.autoencoder).save_pretrained(folder / "autoencoder")
+    """A model's folder, and videos of a person each."""
+    folder = write_model(config, tmp_path_factory.mktemp("run"))
     render_corpus(config, folder / "corpus", workers=1)
     return folder
 
@@ -60,7 +55,7 @@ def _videos(run: Path) -> list[Path]:
 
 
 def _dub(config: Config, run: Path, video: Path, sound: Path, out: Path) -> int:
-    return dub(config, video, sound, out, run / "denoiser.safetensors", run / "autoencoder", CPU)
+    return dub(load_networks(config, run / DENOISER, run / AUTOENCODER, CPU), video, sound, out)
 
 
 def test_the_pictures_are_the_videos_but_for_the_mouth_and_the_sound_is_the_other(
@@ -170,7 +165,7 @@ def test_an_output_that_can_be_is_not_made_by_the_check(tmp_path: Path, name: st
 
 
 def test_the_sound_keeps_its_rate_and_channels_and_what_is_left_out_is_said(
-    config: Config, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Config, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The left channel is a tone, the right one silent. The video is full range, BT.709 and has two black frames."""
     frames = list(islice(read_frames(_videos(run)[0]), 10))
@@ -180,7 +175,7 @@ def test_the_sound_keeps_its_rate_and_channels_and_what_is_left_out_is_said(
     tone = 0.3 * np.sin(np.arange(48000) * 2 * np.pi * 440 / 48000)
     soundfile.write(tmp_path / "s.wav", np.stack([tone, 0 * tone], axis=1), 48000)
     assert _dub(config, run, source, tmp_path / "s.wav", tmp_path / "out.mkv") == 10
-    said = capsys.readouterr().out
+    said = caplog.text
     assert f"{tmp_path / 's.wav'}: its last 0.52 s are left out, for {source} ends before" in said
     assert f"{source}: 2 of 12 frames are left as they are: kept frames 2 to 11 of 12" in said
     assert probe(tmp_path / "out.mkv").color_space == colour
@@ -196,13 +191,8 @@ def test_the_sound_keeps_its_rate_and_channels_and_what_is_left_out_is_said(
 def test_the_command_takes_the_config_of_the_run(run: Path, tmp_path: Path) -> None:
     """With the defaults the weights would not fit."""
     video, other = _videos(run)[:2]
-    options = ["--denoiser", str(run / "denoiser.safetensors"), "--autoencoder", str(run / "autoencoder")]
-    command = [sys.executable, "-m", "syncdiff", "dub", str(video), str(other), str(tmp_path / "out.mp4"), *options]
-    done = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "syncdiff", "dub", str(video), str(other), str(tmp_path / "out.mp4")]
+    options = ["--model", str(run), "--config", '{"faces": {"min_track_frames": 6}, "sample": {"steps": 1}}']
+    done = subprocess.run([*command, *options, "--device", "cpu"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path / 'out.mp4'}: " in done.stdout
-    (run / "alone.safetensors").write_bytes((run / "denoiser.safetensors").read_bytes())
-    options[1] = str(run / "alone.safetensors")
-    lost = subprocess.run([*command[:7], *options], capture_output=True, text=True, check=False)
-    assert lost.returncode == 1
-    assert "with its provenance beside it" in lost.stderr.splitlines()[-1]

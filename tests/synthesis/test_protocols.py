@@ -50,7 +50,7 @@ def test_an_unknown_baseline_is_refused(tmp_path: Path) -> None:
     import torch
 
     from syncdiff.config import Config
-    from syncdiff.synthesis.split import sample_baseline
+    from syncdiff.synthesis.sample import sample_baseline
 
     with pytest.raises(UserError, match="frosen: no such row"):
         sample_baseline(Config(), "frosen", tmp_path, tmp_path, tmp_path, tmp_path, torch.device("cpu"))

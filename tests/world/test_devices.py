@@ -28,6 +28,7 @@ from syncdiff.evaluation.metrics.lse import embed_lips
 from syncdiff.faces import fan
 from syncdiff.models.autoencoder import weights_in
 from syncdiff.models.denoiser import Denoiser, load_denoiser, save_denoiser
+from syncdiff.models.pretrained import files_of
 from syncdiff.models.syncnet import SyncNet, for_inference
 from syncdiff.pipeline.files import atomic
 from syncdiff.pipeline.provenance import provenance, verify
@@ -110,15 +111,15 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
         ["f", "--latents", "l.tar", "--speech", "s.tar", "--autoencoder", "a"],
     ),
     "sample": (
-        "syncdiff.synthesis.split.sample_experiment",
+        "syncdiff.synthesis.sample.sample_experiment",
         ["s", "v", "l", "--denoiser", "d", "--autoencoder", "a"],
     ),
-    "baseline": ("syncdiff.synthesis.split.sample_baseline", ["frozen", "s", "v", "l", "--autoencoder", "a"]),
+    "baseline": ("syncdiff.synthesis.sample.sample_baseline", ["frozen", "s", "v", "l", "--autoencoder", "a"]),
     "evaluate": ("syncdiff.evaluation.score.score_method", ["real", "n", "o", "--shards", "s.tar"]),
     "features": ("syncdiff.speech.extract.extract_features", ["a", "o"]),
     "score": ("syncdiff.evaluation.metrics.lse.score_videos", ["v", "--syncnet", "n"]),
     "fidelity": ("syncdiff.evaluation.metrics.fidelity.fidelity", ["a", "b"]),
-    "dub": ("syncdiff.synthesis.dub.dub", ["v", "s", "o.mp4", "--denoiser", "d", "--autoencoder", "a"]),
+    "dub": ("syncdiff.synthesis.lip_sync.load_networks", ["v", "s", "o.mp4", "--model", "m"]),
 }
 WITHOUT_CONFIG = ("features", "score", "fidelity")
 
@@ -131,7 +132,10 @@ class Reached(Exception):
 def handed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
     """Run a command up to the stage's function and return the device that this was given."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("syncdiff.cli.config_of", lambda _: {})
+    model = tmp_path / "m"
+    for file in files_of(model):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
 
     def run(command: str, *options: str) -> str:
         target, arguments = COMMANDS[command]

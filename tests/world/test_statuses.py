@@ -41,11 +41,12 @@ from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.provenance import verify
 from syncdiff.pipeline.retries import Note, after, attempts, read_note, retry_note
 from syncdiff.shards.tar import encode_npy, read_shard, to_json, write_shard
-from syncdiff.synthesis import split as synthesis
+from syncdiff.synthesis import sample as synthesis
 from syncdiff.training.latents import latents_shard
 from tests.evaluation.drawn import N_FRAMES, SIZE, DrawnLandmarker, drawing, sound
 from tests.evaluation.drawn import sample as scored_sample
 from tests.members import crop_bytes, wav_bytes
+from tests.models.folder import write_model
 from tests.workflow.conftest import run_snakemake
 
 CPU = torch.device("cpu")
@@ -269,7 +270,7 @@ def generates(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let `generate` give each target its own crops, and fail where the identity of a target is among `bad`."""
 
     def fail_for(*bad: np.ndarray) -> None:
-        def generate(_networks: object, targets: Sequence[Any]) -> Iterator[list[np.ndarray]]:
+        def generate(_networks: object, targets: Sequence[Any], _callback: object) -> Iterator[list[np.ndarray]]:
             if any(np.array_equal(target.identity, one) for target in targets for one in bad):
                 raise RuntimeError("CUDA error: device-side assert triggered")
             yield from zip(*(target.crops for target in targets), strict=True)
@@ -556,13 +557,12 @@ def test_a_tool_says_in_a_line_what_it_cannot_read(
 ) -> None:  # fmt: skip
     file, good = world / kind, world / "good/1.mp4"
     save_syncnet(SyncNet(width=0.125, image_size=64), tmp_path / "syncnet.safetensors", "drawings")
-    networks = ["--denoiser", tmp_path / "denoiser.safetensors", "--autoencoder", tmp_path]
-    (tmp_path / "denoiser.safetensors.provenance.json").write_text('{"config": {}, "inputs": {}, "outputs": {}}')
+    model = ["--model", write_model(small(tmp_path, denoiser={"channels": [32, 32]}), tmp_path / "model")]
     arguments = {
         "score": ["score", file, "--syncnet", tmp_path / "syncnet.safetensors"],
         "features": ["features", file, tmp_path / "out.npy"],
-        "dub": ["dub", file, good, tmp_path / "out.mp4", *networks],
-        "dub sound": ["dub", good, file, tmp_path / "out.mp4", *networks],
+        "dub": ["dub", file, good, tmp_path / "out.mp4", *model],
+        "dub sound": ["dub", good, file, tmp_path / "out.mp4", *model],
         "fidelity": ["fidelity", good, file],
     }[tool]
     code, printed = said(monkeypatch, capsys, *arguments)

@@ -1,7 +1,7 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
 #                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight
 #                  also <split>/speech/mfcc/<shard>.tar, sync_expert/
-# OUTPUTS: runs/<experiment>/denoiser.safetensors and its loss.csv
+# OUTPUTS: runs/<experiment>/: the model (denoiser.safetensors, config.json, autoencoder/), and its loss.csv
 
 
 onstart:
@@ -24,6 +24,9 @@ rule train:
         ledger=ledger_before_training,  # made anew, it changes nothing here
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
+        f"{OUT}/runs/{{experiment}}/config.json",
+        f"{OUT}/runs/{{experiment}}/autoencoder/config.json",
+        f"{OUT}/runs/{{experiment}}/autoencoder/diffusion_pytorch_model.safetensors",
         report(
             f"{OUT}/runs/{{experiment}}/loss.csv",
             caption="../report/curve.rst",

@@ -1,0 +1,50 @@
+"""A trained model as one object: what a notebook and `syncdiff dub` use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from syncdiff.device import choose_device
+from syncdiff.models.pretrained import AUTOENCODER, DENOISER, find_checkpoint, read_pretrained_config
+from syncdiff.synthesis.dub import dub
+from syncdiff.synthesis.generate import Networks, load_networks
+
+
+@dataclass(frozen=True)
+class LipSync:
+    """A trained model that gives videos lips which say another sound.
+
+    networks: denoiser and autoencoder, and the config that they were trained and sample by.
+    """
+
+    networks: Networks
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | PathLike[str], *, device: str | None = None, config: Mapping[str, Any] | None = None
+    ) -> LipSync:
+        """Load a model's folder: that of a run, or one that `syncdiff export` has made.
+
+        Args:
+            folder: with config.json, denoiser.safetensors and autoencoder/.
+            device: auto (a GPU where there is one), cpu, cuda or cuda:N; None: what the config says, auto.
+            config: changes of the model's config, nested as in config.yaml: {"sample": {"steps": 4}}.
+
+        Raises:
+            UserError: a file is missing or damaged, or is of another config; there is no such device; or the speech
+                checkpoint that the model's features come from is not here.
+        """
+        run = find_checkpoint(read_pretrained_config(Path(folder), config))
+        paths = Path(folder, DENOISER), Path(folder, AUTOENCODER)
+        return cls(load_networks(run, *paths, choose_device(device or run.device)))
+
+    def dub(self, video: str | PathLike[str], sound: str | PathLike[str], out: str | PathLike[str]) -> int:
+        """Write `out`, the pictures of `video` with lips that say `sound`; return the frames that were generated.
+
+        See `synthesis.dub.dub`: what the files may be, how long `out` gets, and what is raised.
+        """
+        return dub(self.networks, Path(video), Path(sound), Path(out))
