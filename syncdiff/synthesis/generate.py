@@ -21,7 +21,7 @@ from syncdiff.device import autocast
 from syncdiff.diffusion.sampler import Denoising, guidance_map, step
 from syncdiff.diffusion.schedule import Scheduler, scheduler
 from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
-from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
+from syncdiff.models.denoiser import Denoiser, VisualPriors, load_denoiser
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
 
 
@@ -153,7 +153,7 @@ def generate(networks: Networks, targets: Sequence[Target]) -> Iterator[np.ndarr
 def _begin(networks: Networks, inputs: Sequence[Inputs], noise: Tensor, identity: Tensor, previous: Previous) -> Frame:
     """Return the next frame of the first clips of a batch, before its first step."""
     n = len(inputs)
-    priors = Priors(
+    priors = VisualPriors(
         masked=torch.stack([part.masked for part in inputs]),
         identity=identity[:n],
         pose=previous.pose[:n],

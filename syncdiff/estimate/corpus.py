@@ -1,0 +1,102 @@
+"""How many clips and frames there are, and how many of them each network goes over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from syncdiff.config import Config
+from syncdiff.corpus.listing import TYPICAL_FRAMES, clip_counts
+from syncdiff.errors import UserError
+from syncdiff.estimate.rows import Row
+from syncdiff.media.container import FPS
+from syncdiff.models.cost import NetworkCosts
+from syncdiff.training.windows import ROUND_BYTES, ROUND_STEPS
+
+# Clips of each split as the corpora's own tables give them; lrs3's train and val are cut from one part, trainval.
+PUBLISHED_CLIPS = {
+    "lrs2": {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243},
+    "lrs3": {"pretrain": 118_516, "trainval": 31_982, "test": 1_321},
+}
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """How many clips and frames each split has, and how surely that is known."""
+
+    clips: dict[str, int]
+    frames: dict[str, int]  # at 25 fps
+    grade: str
+    basis: str
+
+    @property
+    def trained(self) -> int:
+        """Frames of the splits that are trained on."""
+        return sum(self.frames.get(split, 0) for split in ("pretrain", "train"))
+
+    @property
+    def prepared(self) -> int:
+        """Frames that go through faces, priors, speech and shards: all but val's."""
+        return self.trained + self.frames["test"]
+
+    @property
+    def prepared_clips(self) -> int:
+        """Clips of the same splits."""
+        return sum(n for split, n in self.clips.items() if split != "val")
+
+
+def corpus_size(config: Config) -> CorpusSize:
+    """Count clips by the corpus's lists where a root is named, else by its published totals; frames by mean length.
+
+    Raises:
+        UserError: the corpus is not where `corpus.root` says, or a folder corpus has no root.
+    """
+    kind = config.corpus.kind
+    if kind == "demo":
+        typical = dict.fromkeys(config.splits, round(config.corpus.demo.seconds * FPS))
+        clips, grade, basis = clip_counts(config), "computed", "the config"
+    elif config.corpus.root:
+        clips, typical = clip_counts(config), TYPICAL_FRAMES[kind]
+        grade = "assumed" if kind == "folder" else "published"
+        basis = "its lists, 10 s a clip" if kind == "folder" else "its lists, published mean length"
+    elif kind in PUBLISHED_CLIPS:
+        clips, typical, grade, basis = _published(config), TYPICAL_FRAMES[kind], "published", "totals and mean length"
+    else:
+        raise UserError("config: corpus.root: missing; a folder has no published totals, name the one to count in")
+    return CorpusSize(clips, {split: n * typical[split] for split, n in clips.items()}, grade, basis)
+
+
+def _published(config: Config) -> dict[str, int]:
+    totals = dict(PUBLISHED_CLIPS[config.corpus.kind])
+    if "trainval" in totals:
+        whole = totals.pop("trainval")
+        totals["val"] = round(config.corpus.val_fraction * whole)  # by speakers there: the clips are about as many
+        totals["train"] = whole - totals["val"]
+    return {split: totals[split] for split in config.splits}
+
+
+def corpus_rows(corpus: CorpusSize) -> list[Row]:
+    """Clips and frames of each split, and hours of all."""
+    rows = [Row("corpus", f"{split}: clips", n, "", corpus.grade, corpus.basis) for split, n in corpus.clips.items()]
+    rows += [Row("corpus", f"{split}: frames", n, "", corpus.grade, corpus.basis) for split, n in corpus.frames.items()]
+    hours = sum(corpus.frames.values()) / FPS / 3600
+    return [*rows, Row("corpus", "all splits", hours, "h", corpus.grade, corpus.basis)]
+
+
+def sampled_frames(config: Config, corpus: CorpusSize) -> int:
+    """Return how many frames the denoiser generates: of the test clips that are sampled, under every protocol."""
+    clips, frames = corpus.clips["test"], corpus.frames["test"]
+    shards = math.ceil(frames / config.plan.frames_per_shard)
+    share = min(1.0, (config.sample.max_clips or clips) * shards / clips) if clips else 0
+    return round(frames * share) * len(config.evaluate.protocols)
+
+
+def encoded_frames(config: Config, corpus: CorpusSize, networks: NetworkCosts) -> int:
+    """Return how many frames training reads and encodes, where latents are not stored: those of each round."""
+    size = 2 * 2 * math.prod(networks.latent_shape) + 3 * config.priors.pose_size**2 + 4 * networks.speech_dim
+    if corpus.trained * size <= ROUND_BYTES:
+        return corpus.trained
+    shard = config.plan.frames_per_shard
+    in_round = shard * max(1, ROUND_BYTES // 2 // (shard * size))
+    draws = max(1, round(ROUND_STEPS * config.train.batch_size / in_round))
+    return math.ceil(config.train.steps * config.train.batch_size / draws)
