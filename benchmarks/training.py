@@ -83,8 +83,8 @@ def random_batch(config: Config) -> dict[str, Tensor]:
     )
     planes = {name: torch.randn(n, channels, side, side) for name in ("latents", "masked", "identity", "previous")}
     width, pose = config.speech.window_frames, config.priors.pose_size
-    heard = {"speech": torch.randn(n, width, STACKED_DIM), "valid": torch.ones(n, width, dtype=torch.bool)}
-    return {**planes, **heard, "pose": torch.randn(n, pose, pose, 3)}
+    speech = {"speech": torch.randn(n, width, STACKED_DIM), "valid": torch.ones(n, width, dtype=torch.bool)}
+    return {**planes, **speech, "pose": torch.randn(n, pose, pose, 3)}
 
 
 if __name__ == "__main__":

@@ -529,12 +529,15 @@ def estimate_run(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
 ) -> None:
     """Say what a full run needs: clips, disk, core hours, GPU hours; each figure computed, measured or assumed."""
-    from syncdiff.estimate import Gpu, as_dicts, estimate, print_rows
+    from rich.console import Console
+
+    from syncdiff.estimate import Gpu, estimate
+    from syncdiff.estimate.rows import as_dicts, print_rows
 
     rows = estimate(
         load_config(*(config or []), need_root=False), Gpu(peak_tflops, utilisation, gpu_samples_per_s, price)
     )
-    print(json.dumps(as_dicts(rows), indent=2)) if as_json else print_rows(rows)
+    print(json.dumps(as_dicts(rows), indent=2)) if as_json else print_rows(rows, Console())
 
 
 @weights_app.command("list")

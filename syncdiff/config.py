@@ -164,7 +164,7 @@ class Priors(Section):
 
 
 class Speech(Section):
-    """What the denoiser hears."""
+    """The speech features, and the encoder that the denoiser attends to."""
 
     encoder: EncoderName = Field(
         "avhubert", description=f"{', '.join(SPEECH_ENCODERS)}; avhubert is the paper's, mel Wav2Lip's, for ablation"
@@ -218,16 +218,13 @@ class Latents(Section):
         True,
         description="encoded once, into shards; false: whenever training reads crops, which wants a GPU, but no disk",
     )
-    varied: bool = Field(
-        False, description="each clip once more, mirrored and tinted: helps where people are few; twice the disk [I]"
-    )
 
 
 ImageSize = Literal[64, 112, 224]  # the sizes at which SyncNet's last map has a side
 
 
 class SyncNet(Optimizer):
-    """The scorer of LSE-C and LSE-D."""
+    """The scorer of LSE-C and LSE-D, and the sync expert of the sync loss."""
 
     steps: int = Field(600, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=16, multiple_of=16, description="windows in a step, 16 of a clip")
@@ -247,7 +244,7 @@ class Denoiser(Section):
         "bottleneck", description="the third prior: through the bottleneck [P], whole, or left out (ablations)"
     )
     bottleneck_dim: int = Field(16, ge=1, description="numbers that the learned bottleneck keeps of a pose frame [I]")
-    copy_flows: int = Field(3, ge=0, description="K: flows by which the identity frame is bent and copied [I]; 0: none")
+    n_flows: int = Field(3, ge=0, description="K: predicted flows that warp the identity frame [I]; 0: none")
     pose_noise: float = Field(0.1, ge=0, description="noise on the pose frame in training, in pixel std of [-1, 1] [I]")
     pose_dropout: float = Field(0.1, ge=0, le=1, description="share of samples trained without the pose frame [I]")
     speech_dropout: float = Field(0.1, ge=0, le=1, description="share trained without speech, for guidance [I]")
@@ -264,7 +261,7 @@ class Diffusion(Section):
 
 
 class Pretraining(Optimizer):
-    """Of a speech encoder without checkpoint, before the denoiser's training: it learns to foretell the lips."""
+    """Of a speech encoder without checkpoint, before the denoiser's training: it learns to predict the lips."""
 
     steps: int = Field(400, ge=0, description="optimiser steps; 0: none [I]")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
@@ -279,7 +276,7 @@ class Train(Optimizer):
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
     sync_weight: float = Field(
-        0.0, ge=0, description="weight of a sync loss by a SyncNet of its own, which never scores; 0: none [I]"
+        0.0, ge=0, description="weight of the sync loss, by a sync expert that never scores; 0: none [I]"
     )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
 

@@ -14,7 +14,7 @@ What is the same to the bit, and what is not:
   That order is all there is: one process that adds up the gradients of each half of a step's samples by itself ends
   with the bits of two (tests/stress/change_processes.py). A step took a tenth longer so, on one core: not done.
 - On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
-  `grid_sample` (the denoiser's copies), of bilinear interpolation (these and the bottleneck) and of adaptive pools add
+  `grid_sample` (the identity warp), of bilinear interpolation (this and the bottleneck) and of adaptive pools add
   up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.
 - Between devices, and between fp32 and bf16, only to rounding.
 """
@@ -24,7 +24,10 @@ from __future__ import annotations
 import csv
 import ctypes
 import io
+import logging
+import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +47,8 @@ from syncdiff.errors import UserError
 from syncdiff.pipeline.files import short_message, write_text
 from syncdiff.pipeline.progress import progress
 from syncdiff.training import checkpoints
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -141,6 +146,35 @@ def memory_faults_named(run: Run) -> Iterator[None]:
         ) from None
 
 
+class Speed:
+    """How fast steps are, from one checkpoint to the next, and how much memory they have taken at most."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.restart(0)
+
+    def restart(self, done: int) -> None:
+        """Begin to count time, from step `done` on."""
+        self.done, self.time = done, time.monotonic()
+
+    def line(self, done: int) -> str:
+        """Say in one line what the steps since `restart`, or since the last line, took."""
+        settings, n_steps = self.run.settings, done - self.done
+        seconds = (time.monotonic() - self.time) / max(n_steps, 1)
+        self.restart(done)
+        return (
+            f"{self.run.label}: step {done} of {settings.steps}, {settings.batch_size / seconds:.3g} samples/s,"
+            f" {seconds:.3g} s a step, {peak_memory(self.run.device) / 1e9:.3g} GB at most"
+        )
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the bytes that this process has taken at most: of a GPU's memory, or of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB on Linux
+
+
 class Trainer(Generic[M]):
     """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
 
@@ -160,6 +194,7 @@ class Trainer(Generic[M]):
         )
         self.curve: list[dict[str, float]] = []
         self.done = self.saved = 0  # steps
+        self.speed = Speed(run)
         self.faults: dict[str, Tensor] = {}  # by the name of a loss, the first step at which it was not finite
         self._resume()
         self._check_agreement()
@@ -249,6 +284,7 @@ class Trainer(Generic[M]):
         self.saved = self.done
         if not self.accelerator.is_main_process:
             return
+        log.info(self.speed.line(self.done))
         state = {name: part.state_dict() for name, part in self._state().items()}
         more = {"done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}
         checkpoints.write(self.run.folder, {**state, **more})
@@ -258,7 +294,7 @@ class Trainer(Generic[M]):
         """Restore all of the run's state, on its device, from its newest checkpoint, if there is one."""
         if self.accelerator.is_main_process:
             for line in checkpoints.settle(self.run.folder, self.run.fingerprint):
-                print(f"{self.run.label}: {line}", flush=True)
+                log.warning(f"{self.run.label}: {line}")
         self.accelerator.wait_for_everyone()
         if not (saved := checkpoints.read(self.run.folder, self.run.fingerprint)):
             return
@@ -268,7 +304,9 @@ class Trainer(Generic[M]):
             self.ema.to(self.run.device)  # the others go to where the weights are; it keeps what it is given
         self.done, self.curve = saved["done"], saved["curve"]
         self.saved = self.done
-        self.accelerator.print(f"{self.run.label}: resumed at step {self.done}")
+        self.speed.restart(self.done)
+        if self.accelerator.is_main_process:
+            log.info(f"{self.run.label}: resumed at step {self.done}")
 
     def _check_agreement(self) -> None:
         """Going on from different checkpoints, or one from none, the processes would train different weights."""

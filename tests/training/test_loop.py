@@ -103,12 +103,10 @@ def test_sigterm_ends_a_run_with_a_checkpoint_of_that_step(tmp_path: Path) -> No
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
-def test_a_checkpoint_of_another_configuration_is_not_resumed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_of_another_configuration_is_not_resumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit(_model(), _loss, _batches, _run(tmp_path, fingerprint="a"))
     assert Trainer(_model(), _run(tmp_path, fingerprint="b")).done == 0
-    assert "starting afresh" in capsys.readouterr().out
+    assert "starting afresh" in caplog.text
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot be told")

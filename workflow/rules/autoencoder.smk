@@ -39,7 +39,7 @@ rule autoencoder:
         "python -m syncdiff autoencoder {params.folder:q} {params.shards:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-# Reads latents.varied, faces.size, mixed_precision, seed.
+# Reads faces.size, mixed_precision.
 rule latents:
     input:
         shard=rules.shards.output.tar,
