@@ -8,7 +8,7 @@ import pandas as pd
 
 from syncdiff.config import load_config
 from syncdiff.estimate import Gpu, estimate
-from syncdiff.estimate import figure as number
+from syncdiff.estimate.rows import figure as number
 from syncdiff.evaluation.metrics.registry import METRICS, method_label
 from tools.docs import reference
 from tools.docs.results import ROOT, csv_of, figure, heading, json_of, listing, plain, table
