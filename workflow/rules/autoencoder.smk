@@ -79,6 +79,9 @@ use rule ledger as latents_ledger with:
         f"{OUT}/logs/latents.log",
     benchmark:
         f"{OUT}/benchmarks/latents.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=30,
     params:
         config=of_stage("ledger"),
         version=version("ledger"),
