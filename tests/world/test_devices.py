@@ -374,7 +374,10 @@ TWO = """
 import sys, torch
 from pathlib import Path
 from accelerate import PartialState
+from syncdiff.pipeline.logs import log_to_stderr
 from tests.world import test_devices as t
+
+log_to_stderr()
 
 def batches(done):
     state = PartialState(cpu=True)
@@ -407,7 +410,7 @@ def test_one_process_and_two_take_turns(tmp_path: Path) -> None:
     command = [*launcher, str(tmp_path / "two.py"), str(run.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "resumed at step 13" in done.stdout
+    assert "resumed at step 13" in done.stderr
     again = fit(_model(), _mean_loss, _batches, run)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
