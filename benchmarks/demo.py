@@ -14,9 +14,8 @@ from machine import save
 
 STAGES = (
     *("corpus", "plan", "faces", "priors", "speech", "shards", "ledger", "autoencoder", "latents", "syncnet", "train"),
-    *("sample", "evaluate", "table", "report"),
+    *("sample", "baseline", "evaluate", "table", "report"),
 )
-RULES = {"score": "evaluate", "encoded": "latents"}  # rules whose benchmark has another name than their stage
 
 
 def rows(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, object]]]]:
@@ -37,8 +36,7 @@ def stages(folder: Path) -> dict[str, float]:
     seconds = dict.fromkeys(STAGES, 0.0)
     for file in folder.rglob("*.tsv"):
         name = file.relative_to(folder).parts[0].removesuffix(".tsv").split("-")[0]
-        stage = RULES.get(name, name)
-        seconds[stage] = seconds.get(stage, 0.0) + _seconds(file)
+        seconds[name] = seconds.get(name, 0.0) + _seconds(file)
     return {stage: round(value, 1) for stage, value in seconds.items() if value}
 
 

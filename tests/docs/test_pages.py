@@ -74,7 +74,6 @@ def test_every_subcommand_that_a_page_names_is_there(page: Path) -> None:
     check_subcommands(page)
 
 
-@pytest.mark.xfail(strict=True, reason="`syncdiff export` and the functions of the package are still to come")
 def test_what_the_python_page_names_is_there() -> None:
     check_subcommands(API)
     names = {

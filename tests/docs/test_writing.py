@@ -67,7 +67,7 @@ def test_the_demo_figures_are_those_of_the_table_and_of_the_jobs(tmp_path: Path)
     rows = demo.rows(table)
     assert rows["syncdiff"]["paired"]["ssim"] == {"value": 0.9, "scorer": "-", "n": "2 of 3", "low": 0.8, "high": 1.0}
     assert rows["real"]["paired"]["psnr"]["value"] == "inf"
-    for name, seconds in {"score-real.tsv": 2, "score-syncdiff.tsv": 3, "faces/train-00000.tsv": 4.5}.items():
+    for name, seconds in {"evaluate-real.tsv": 2, "evaluate-syncdiff.tsv": 3, "faces/train-00000.tsv": 4.5}.items():
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
