@@ -10,6 +10,7 @@ have a licence of their own. The config names the file, and `find_checkpoint` lo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def save_pretrained(config: Config, denoiser: Denoiser, autoencoder: Path, folde
     """Write a model's folder; the autoencoder is copied, the speech checkpoint only named."""
     checkpoint = config.speech.checkpoint and Path(config.speech.checkpoint).name
     named = config.model_copy(update={"speech": config.speech.model_copy(update={"checkpoint": checkpoint})})
-    write_text(folder / CONFIG, config_slice(named, "train") + "\n")
+    write_text(folder / CONFIG, json.dumps(json.loads(config_slice(named, "train")), indent=2) + "\n")
     _copy_autoencoder(autoencoder, folder / AUTOENCODER)
     save_denoiser(denoiser, folder / DENOISER)
 

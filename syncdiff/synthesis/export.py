@@ -15,7 +15,7 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.pretrained import files_of, read_pretrained_config
 from syncdiff.pipeline.files import read_parquet, scratch, sha256, write_text
-from syncdiff.pipeline.provenance import config_of
+from syncdiff.pipeline.provenance import SUFFIX, config_of
 from syncdiff.weights.registry import AVHUBERT_LICENCE
 
 CARD, LICENCE = "README.md", "LICENSE"
@@ -80,7 +80,7 @@ def card(run: Path, config: Config) -> str:
 def _data(run: Path) -> Iterator[str]:
     """Say what is known of the clips that a run was trained on, a line each."""
     plan = run.resolve().parent.parent / "plan/clips.parquet"
-    if not plan.is_file():
+    if not Path(f"{plan}{SUFFIX}").is_file():
         yield UNKNOWN
         return
     corpus: dict[str, Any] = config_of(plan).get("corpus") or {}
