@@ -1,8 +1,11 @@
 # SyncDiff: from raw video to a scored talking-head model.
 #
-#   corpus -> plan -> faces -> priors, speech -> shards -> autoencoder -> latents -> train -> sample -> evaluate -> report
+#   corpus -> plan -> faces -> priors, speech -> shards -> autoencoder -> latents -> train -> sample -> evaluate -> table -> report
 #                                                  `-> syncnet -------------------------------^
 #
+# Each is a rule here, a stage in syncdiff/pipeline/stages.py and a subcommand of `syncdiff`, by the same name. Targets:
+# eval (all of it), data (the shards of every split), ablation (the experiments of config/ablation.yaml, compared with
+# `syncdiff`; with `eval` they are in its table too).
 # Everything lies under <results>/<corpus>/; docs/architecture.md draws it.
 #
 # From another folder: snakemake --snakefile /path/of/Snakefile --directory FOLDER. A config.yaml in the working folder is
@@ -41,14 +44,7 @@ rule eval:
         f"{OUT}/report.html",
 
 
-# The experiments of config/ablation.yaml, trained, scored into the same table, and compared with `syncdiff`.
-rule ablation:
-    input:
-        rules.compare.output,
-        rules.eval.input,
-
-
 # The shards of every split, for those who only want the data.
-rule shards:
+rule data:
     input:
         [file for split in SHARDS for file in files(split, "shards", "stats.json")],

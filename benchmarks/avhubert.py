@@ -13,9 +13,9 @@ from machine import one_core, save
 
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
 from syncdiff.speech.fairseq_compat import FairseqTransformer
 from syncdiff.speech.filterbank import stacked_filterbank
+from syncdiff.speech.hidden_states import hidden_states
 
 CLIPS, SECONDS, REPEATS = 16, 3, 3
 

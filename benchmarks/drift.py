@@ -30,7 +30,7 @@ from syncdiff.evaluation.metrics.bootstrap import interval, resample
 from syncdiff.evaluation.metrics.mouth import mouth_corr
 from syncdiff.evaluation.metrics.registry import METRICS, OPENING
 from syncdiff.evaluation.score import score_method
-from syncdiff.faces.extract import extract_shard
+from syncdiff.faces.shard import faces_shard
 from syncdiff.media.audio import SAMPLE_RATE
 from syncdiff.media.video import FPS, read_frames
 from syncdiff.pipeline.files import read_parquet, write_parquet
@@ -38,7 +38,7 @@ from syncdiff.pipeline.provenance import config_of
 from syncdiff.priors import priors_shard
 from syncdiff.report.plots import colour_of, to_svg
 from syncdiff.shards.pack import pack_shard
-from syncdiff.speech.extract import speech_shard
+from syncdiff.speech.shard import speech_shard
 from syncdiff.synthesis.generate import Previous
 from syncdiff.synthesis.sample import sample_baseline, sample_experiment
 
@@ -107,7 +107,7 @@ def prepared(config: Config, folder: Path) -> Path:
         return shard
     rows = [row for person in range(CLIPS) for row in rendered(config, folder, person)]
     write_parquet(plan, pd.DataFrame(rows))
-    extract_shard(config, plan, "test", "0", faces, faces.with_suffix(".parquet"))
+    faces_shard(config, plan, "test", "0", faces, faces.with_suffix(".parquet"))
     priors_shard(config, faces, priors, priors.with_suffix(".parquet"))
     speech_shard(config, [config.speech.feature_set], faces, speech, speech.with_suffix(".parquet"))
     pack_shard(config, faces, priors, speech, shard, shard.with_suffix(".parquet"), shard.with_suffix(".json"))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 from machine import save
+from mediapipe.python.solutions.face_mesh import FaceMesh
 
 from syncdiff.config import parse_config
-from syncdiff.faces.extract import extract_shard
-from syncdiff.faces.facemesh import FaceMesh
+from syncdiff.faces.shard import faces_shard
 from syncdiff.media.video import probe, read_frames
 from syncdiff.pipeline.files import read_parquet, write_parquet
 
@@ -56,7 +56,7 @@ def run_stage(videos: list[Path], folder: Path) -> int:
     ]
     plan, ledger = folder / "clips.parquet", folder / "faces.parquet"
     write_parquet(plan, pd.DataFrame(rows).assign(status="ok", split="test", shard="00000"))
-    extract_shard(parse_config({}), plan, "test", "00000", folder / "faces.tar", ledger, workers=1)
+    faces_shard(parse_config({}), plan, "test", "00000", folder / "faces.tar", ledger, workers=1)
     return int(read_parquet(ledger)["n_frames"].sum())
 
 

@@ -31,18 +31,19 @@ from syncdiff.diffusion.schedule import scheduler, training_schedule
 from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.evaluation.metrics.lse import score
 from syncdiff.models.autoencoder import build_autoencoder, encode, linear_part, start_linear
-from syncdiff.models.cost import Networks as Cost
+from syncdiff.models.cost import NetworkCosts
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.models.syncnet import SyncNet, for_inference
 from syncdiff.shards.tar import encode_npy, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
 from syncdiff.speech.filterbank import STACKED_DIM
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.synthesis.generate import Networks, Target, generate
 from syncdiff.training.denoiser import muon
 from syncdiff.training.loop import Run, Trainer
-from syncdiff.training.windows import Source, windows
+from syncdiff.training.source import Source
+from syncdiff.training.windows import held_on, windows
 
 ROOT = Path(__file__).resolve().parents[1]
 PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "L4": 121, "4090": 165}  # dense bf16, published
@@ -151,7 +152,7 @@ def matmul_tflops(device: torch.device, sizes: Sizes) -> float:
 
 def training(config: Config, device: torch.device, sizes: Sizes) -> dict[str, Any]:
     """Time steps on one batch that lies on the device: as they are, compiled, and with CUDA graphs."""
-    batch, gflop, n = random_batch(config, device), Cost(config).train_gflop(), config.train.batch_size
+    batch, gflop, n = random_batch(config, device), NetworkCosts(config).train_gflop(), config.train.batch_size
     autoencoder = random_autoencoder(config)
     components, mean = linear_part(autoencoder)
     structure = SSIMLoss(components.to(device), mean.to(device), config.faces.size)
@@ -179,13 +180,14 @@ def training(config: Config, device: torch.device, sizes: Sizes) -> dict[str, An
 
 
 def random_batch(config: Config, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return a batch as `shards.windows` yields it."""
+    """Return a batch as `training.windows` yields it."""
     n, width, r = config.train.batch_size, config.speech.window_frames, config.priors.pose_size
     planes = {
-        name: torch.randn(n, *Cost(config).latent_shape) for name in ("latents", "masked", "identity", "previous")
+        name: torch.randn(n, *NetworkCosts(config).latent_shape)
+        for name in ("latents", "masked", "identity", "previous")
     }
-    heard = {"speech": torch.randn(n, width, STACKED_DIM), "valid": torch.ones(n, width, dtype=torch.bool)}
-    batch = {**planes, **heard, "pose": torch.rand(n, r, r, 3) * 2 - 1}
+    speech = {"speech": torch.randn(n, width, STACKED_DIM), "valid": torch.ones(n, width, dtype=torch.bool)}
+    batch = {**planes, **speech, "pose": torch.rand(n, r, r, 3) * 2 - 1}
     return {name: value.to(device) for name, value in batch.items()}
 
 
@@ -207,7 +209,7 @@ def loading(config: Config, device: torch.device, sizes: Sizes) -> dict[str, Any
         first = seconds(lambda: next(stream), device)
         batch = seconds(lambda: [next(stream) for _ in range(3 * sizes.steps)], device) / (3 * sizes.steps)
     return {
-        "held_by": str(source.held),
+        "held_by": str(held_on(device)),
         "first_batch_s": round(first, 2),
         "ms_a_batch": round(1e3 * batch, 3),
         "samples_per_s": round(config.train.batch_size / batch),
@@ -217,16 +219,22 @@ def loading(config: Config, device: torch.device, sizes: Sizes) -> dict[str, Any
 def synthetic_shard(config: Config, folder: Path, clips: int) -> tuple[Path, Path]:
     """Write latents, poses and features of clips of 75 frames."""
     rng, r, n = np.random.default_rng(0), config.priors.pose_size, 75
-    latents = encode_npy(rng.standard_normal((n, *Cost(config).latent_shape)).astype(np.float16))
-    seen = {"latents.npy": latents, "masked.npy": latents, "pose.npy": encode_npy(np.zeros((n, r, r, 3), np.uint8))}
-    heard = {f"{config.speech.feature_set}.npy": encode_npy(rng.standard_normal((n, STACKED_DIM)).astype(np.float32))}
+    latents = encode_npy(rng.standard_normal((n, *NetworkCosts(config).latent_shape)).astype(np.float16))
+    latent_members = {
+        "latents.npy": latents,
+        "masked.npy": latents,
+        "pose.npy": encode_npy(np.zeros((n, r, r, 3), np.uint8)),
+    }
+    speech_members = {
+        f"{config.speech.feature_set}.npy": encode_npy(rng.standard_normal((n, STACKED_DIM)).astype(np.float32))
+    }
 
     def samples(members: dict[str, bytes]) -> Iterator[dict[str, Any]]:
         for clip in range(clips):
             yield {"__key__": f"{clip:05d}", "json": to_json({"clip": str(clip)}), **members}
 
-    write_shard(folder / "latents.tar", samples(seen))
-    write_shard(folder / "speech.tar", samples(heard))
+    write_shard(folder / "latents.tar", samples(latent_members))
+    write_shard(folder / "speech.tar", samples(speech_members))
     return folder / "latents.tar", folder / "speech.tar"
 
 

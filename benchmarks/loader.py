@@ -34,12 +34,13 @@ from machine import one_core, save
 
 from syncdiff.config import load_config
 from syncdiff.media.video import write_crops
-from syncdiff.models.cost import Networks
+from syncdiff.models.cost import NetworkCosts
 from syncdiff.priors import reduce_pose
 from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training import windows as present
-from syncdiff.training.latents import CropEncoder
+from syncdiff.training.latents import MEMBERS, decode_clip
 from syncdiff.training.rounds import next_ahead
+from syncdiff.training.source import Shard, Source
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP_S = 0.017
@@ -71,7 +72,7 @@ def main() -> None:
     setting = {
         "step_ms": 1e3 * STEP_S,
         "batch": BATCH,
-        "latents": list(Networks(CONFIG).latent_shape),
+        "latents": list(NetworkCosts(CONFIG).latent_shape),
         "window": WINDOW,
     }
     setting |= {"steps": asked.steps, "frames_a_shard": CLIPS * FRAMES, "crop": CONFIG.faces.size}
@@ -113,13 +114,13 @@ def resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def from_shards(shards: list[present.Shard]) -> Iterator[Any]:
+def from_shards(shards: list[Shard]) -> Iterator[Any]:
     """Batches as for a GPU that does not hold the frames itself; their copy to it is not in it."""
-    stream = present.stored_windows(present.Source(shards, "fbank"), WINDOW, BATCH, seed=0, with_mean=False)
+    stream = present.stored_windows(Source(shards, "fbank"), WINDOW, BATCH, seed=0, with_mean=False)
     return next_ahead(stream, present.BATCHES_AHEAD)
 
 
-def from_code(code_and_shards: tuple[str, list[present.Shard]]) -> Iterator[Any]:
+def from_code(code_and_shards: tuple[str, list[Shard]]) -> Iterator[Any]:
     """Batches of another commit's `windows`, which took the tars themselves."""
     code, shards = code_and_shards
     module = sys.modules["before"] = types.ModuleType("before")
@@ -127,7 +128,7 @@ def from_code(code_and_shards: tuple[str, list[present.Shard]]) -> Iterator[Any]
     return module.windows(shards, "fbank", WINDOW, BATCH, seed=0)
 
 
-def from_webdataset(shards: list[present.Shard]) -> Iterator[Any]:
+def from_webdataset(shards: list[Shard]) -> Iterator[Any]:
     """The usual pipeline, without speech, in one worker."""
     names = [str(shard[0]) for shard in shards]
     dataset = webdataset.WebDataset(names, shardshuffle=len(names)).repeat().compose(samples).shuffle(BUFFER)
@@ -138,20 +139,24 @@ def samples(clips: Iterator[dict[str, Any]]) -> Iterator[tuple[np.ndarray, ...]]
     """Yield target, masked, identity and previous latents and the pose of each frame of each clip."""
     random = np.random.default_rng(0)
     for clip in clips:
-        latents, masked, pose = (decode_npy(clip[name]) for name in present.LATENT_MEMBERS)
+        latents, masked, pose = (decode_npy(clip[name]) for name in MEMBERS)
         for t in range(1, len(latents)):
             yield latents[t], masked[t], latents[random.integers(len(latents))], latents[t - 1], pose[t - 1]
 
 
-def latent_shards(folder: Path) -> list[present.Shard]:
+def latent_shards(folder: Path) -> list[Shard]:
     """Write one shard of random latents and one of random features, and give them more names."""
     random = np.random.default_rng(0)
-    latents = random.standard_normal((FRAMES, *Networks(CONFIG).latent_shape)).astype(np.float16)
+    latents = random.standard_normal((FRAMES, *NetworkCosts(CONFIG).latent_shape)).astype(np.float16)
     pose = random.integers(0, 256, (FRAMES, CONFIG.priors.pose_size, CONFIG.priors.pose_size, 3), dtype=np.uint8)
-    seen = {"latents.npy": encode_npy(latents), "masked.npy": encode_npy(latents), "pose.npy": encode_npy(pose)}
-    heard = {"fbank.npy": encode_npy(random.standard_normal((FRAMES, 104)).astype(np.float32))}
+    latent_members = {
+        "latents.npy": encode_npy(latents),
+        "masked.npy": encode_npy(latents),
+        "pose.npy": encode_npy(pose),
+    }
+    speech_members = {"fbank.npy": encode_npy(random.standard_normal((FRAMES, 104)).astype(np.float32))}
     pairs = [(folder / f"{shard}.latents.tar", folder / f"{shard}.speech.tar") for shard in range(SHARDS)]
-    for place, members in enumerate((seen, heard)):
+    for place, members in enumerate((latent_members, speech_members)):
         abouts = ({"__key__": f"{clip:05d}", "json": to_json({"clip": f"{clip}"})} for clip in range(CLIPS))
         write_shard(pairs[0][place], (about | members for about in abouts))
         for pair in pairs[1:]:
@@ -176,9 +181,8 @@ def joined_shard(folder: Path) -> Path:
 
 def crops_per_s(shard: Path) -> int:
     """Decode crops as a round with `latents.stored: false` does; encoding, on the GPU, is not in it."""
-    decode = CropEncoder(CONFIG, None).decoded  # type: ignore[arg-type]
     start = time.process_time()
-    n_frames = sum(len(crops) for sample in read_shard(shard) for crops, _ in decode(sample))
+    n_frames = sum(len(decode_clip(sample)[0]) for sample in read_shard(shard))
     return round(n_frames / (time.process_time() - start))
 
 

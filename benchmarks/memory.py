@@ -23,7 +23,7 @@ from machine import save
 
 from syncdiff.config import parse_config
 from syncdiff.corpus.demo import render_corpus
-from syncdiff.faces.extract import extract_shard
+from syncdiff.faces.shard import faces_shard
 from syncdiff.media.video import probe
 from syncdiff.pipeline.files import read_parquet, write_parquet
 
@@ -104,7 +104,7 @@ def run_faces(video: Path, folder: Path) -> int:
     clip = {"clip": "long", "video": str(video), "width": 1920, "height": 1080, "text": ""}
     write_parquet(folder / "clips.parquet", pd.DataFrame([clip | {"status": "ok", "split": "test", "shard": "0"}]))
     tar, ledger = folder / "faces.tar", folder / "faces.parquet"
-    extract_shard(parse_config({}), folder / "clips.parquet", "test", "0", tar, ledger)
+    faces_shard(parse_config({}), folder / "clips.parquet", "test", "0", tar, ledger)
     return int(read_parquet(ledger).iloc[0]["n_frames"])
 
 

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from syncdiff.config import Config, merge, parse_config
 from syncdiff.evaluation.metrics.registry import METRICS
 from syncdiff.evaluation.score import score_method
-from syncdiff.models.cost import Networks
+from syncdiff.models.cost import NetworkCosts
 from syncdiff.pipeline.provenance import config_of
 from syncdiff.report.plots import to_svg
 from syncdiff.speech.extract import features
@@ -96,7 +96,7 @@ def measured(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     speed = {"clips": len(made), "frames_per_s": round(made["n_frames"].sum() / seconds, 1)}
     alone = {"one_clip_frames_per_s": one_clip(config, shard, denoiser, autoencoder)}
     figures = {measure: round(float(values[measure]), 4) for measure in MEASURES}
-    return {**speed, **alone, "gflop_per_frame": round(Networks(config).frame_gflop(), 3), **figures}
+    return {**speed, **alone, "gflop_per_frame": round(NetworkCosts(config).frame_gflop(), 3), **figures}
 
 
 def one_clip(config: Config, shard: Path, denoiser: Path, autoencoder: Path) -> float:

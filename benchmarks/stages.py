@@ -18,13 +18,13 @@ from machine import save
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus.plan import inspect
 from syncdiff.corpus.split import ListedClip
-from syncdiff.faces.extract import extract_shard
+from syncdiff.faces.shard import faces_shard
 from syncdiff.media.video import probe
 from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import read_shard
-from syncdiff.speech.extract import speech_shard
+from syncdiff.speech.shard import speech_shard
 
 SIZES = (64, 128, 256)
 REPEATS = 3
@@ -60,7 +60,7 @@ def measure(config: Config, plan: Path, folder: Path) -> dict[str, object]:
     faces, priors, fbank, mel, packed = (folder / f"{name}.tar" for name in ("faces", "priors", "fbank", "mel", "out"))
     ledger, index, stats = (folder / name for name in ("faces.parquet", "index.parquet", "stats.json"))
     works: dict[str, Callable[[], object]] = {
-        "faces": lambda: extract_shard(config, plan, "test", "00000", faces, ledger),
+        "faces": lambda: faces_shard(config, plan, "test", "00000", faces, ledger),
         "priors": lambda: priors_shard(config, faces, priors, folder / "priors.parquet"),
         "speech fbank": lambda: speech_shard(config, ["fbank"], faces, fbank, folder / "fbank.parquet"),
         "speech mel": lambda: speech_shard(config, ["mel"], faces, mel, folder / "mel.parquet"),

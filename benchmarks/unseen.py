@@ -20,12 +20,13 @@ from machine import one_core, save
 from torch import Tensor
 
 from syncdiff.config import Config, parse_config
-from syncdiff.diffusion.loss import weighted
-from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
+from syncdiff.diffusion.loss import weighted_mean
+from syncdiff.models.denoiser import Denoiser, VisualPriors, load_denoiser
 from syncdiff.pipeline.provenance import config_of
 from syncdiff.priors import lip_region
 from syncdiff.training.latents import latents_shard
-from syncdiff.training.windows import Shard, windows
+from syncdiff.training.source import Shard, Source
+from syncdiff.training.windows import windows
 
 CPU = torch.device("cpu")
 BATCH, BATCHES = 64, 24
@@ -35,12 +36,12 @@ def main() -> None:
     """Measure both splits of one run."""
     one_core()
     folder, config, denoiser = trained_run(__doc__)
-    heard = f"speech/{config.speech.feature_set}"
+    speech = f"speech/{config.speech.feature_set}"
     tars = sorted((folder / "train/latents").glob("*.tar"))
-    train = [(tar, folder / "train" / heard / tar.name) for tar in tars]
+    train = [(tar, folder / "train" / speech / tar.name) for tar in tars]
     with tempfile.TemporaryDirectory() as name:
         test = [
-            (encoded(config, shard, folder / "autoencoder", Path(name)), folder / "test" / heard / shard.name)
+            (encoded(config, shard, folder / "autoencoder", Path(name)), folder / "test" / speech / shard.name)
             for shard in sorted((folder / "test/shards").glob("*.tar"))
         ]
         figures = {split: errors(config, denoiser, shards) for split, shards in (("train", train), ("test", test))}
@@ -58,10 +59,9 @@ def trained_run(description: str | None) -> tuple[Path, Config, Denoiser]:
 
 
 def encoded(config: Config, shard: Path, autoencoder: Path, folder: Path) -> Path:
-    """Encode a test shard, without variants of its clips; return its latents."""
+    """Encode a test shard; return its latents."""
     out = folder / shard.name
-    plain = config.model_copy(update={"latents": config.latents.model_copy(update={"varied": False})})
-    latents_shard(plain, shard, autoencoder, out, out.with_suffix(".parquet"), CPU)
+    latents_shard(config, shard, autoencoder, out, out.with_suffix(".parquet"), CPU)
     return out
 
 
@@ -72,20 +72,21 @@ def errors(config: Config, denoiser: Denoiser, shards: Sequence[Shard]) -> dict[
     noise = torch.Generator().manual_seed(config.seed)
     last = torch.full((BATCH,), config.diffusion.train_timesteps - 1)
     sums = torch.zeros(2)
-    stream = windows(shards, config.speech.feature_set, config.speech.window_frames, BATCH, config.seed)
+    source = Source(shards, config.speech.feature_set)
+    stream = windows(source, config.speech.window_frames, BATCH, config.seed)
     for batch in islice(stream, BATCHES):
         latents = batch["latents"]
         predicted = denoise(denoiser, batch, torch.randn(latents.shape, generator=noise), last)
-        sums += torch.stack([weighted((z - latents).square(), lips) for z in (predicted, batch["mean"])])
+        sums += torch.stack([weighted_mean((z - latents).square(), lips) for z in (predicted, batch["mean"])])
     error, still = (sums / BATCHES).tolist()
     return {"error": round(error, 4), "still": round(still, 4)}
 
 
 def denoise(denoiser: Denoiser, batch: dict[str, Tensor], noisy: Tensor, timesteps: Tensor) -> Tensor:
     """Return z_0 (B, C, h, w) as the denoiser predicts it with all priors and the speech."""
-    priors = Priors(**{name: batch[name] for name in ("masked", "identity", "pose", "previous")})
-    known = torch.ones(len(noisy), dtype=torch.bool)
-    return denoiser(noisy, timesteps, priors, batch["speech"], batch["valid"], known)
+    priors = VisualPriors(**{name: batch[name] for name in ("masked", "identity", "pose", "previous")})
+    with_speech = torch.ones(len(noisy), dtype=torch.bool)
+    return denoiser(noisy, timesteps, priors, batch["speech"], batch["valid"], with_speech)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -76,9 +75,8 @@ def features(
     Raises:
         UserError: no sound, no checkpoint where a layer needs one, no such layer or device.
     """
-    wanted = None if layer is None else str(layer)
-    with tempfile.TemporaryDirectory() as folder:
-        return extract_features(sound, Path(folder, "rows.npy"), checkpoint, wanted, frames, engine, device)
+    encoder = Path(checkpoint) if checkpoint else None
+    return extract_features(Path(sound), encoder, layer, frames, engine, device)
 
 
 def fidelity(real: AnyPath, fake: AnyPath, *, inception: AnyPath | None = None, device: str = "auto") -> dict[str, Any]:

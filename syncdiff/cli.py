@@ -18,8 +18,10 @@ import typer
 from syncdiff.config import known_device, load_config, read_config
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.pipeline.files import disk_error
+from syncdiff.pipeline.logs import log_to_stderr
 from syncdiff.pipeline.parallel import prepare_workers
 from syncdiff.pipeline.provenance import provenance, refuse_own_teacher
+from syncdiff.registry.corpora import CORPORA
 
 app = typer.Typer(
     help="SyncDiff: speech-to-lip synthesis by latent diffusion, from raw video to a scored model.",
@@ -27,8 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-corpus_app = typer.Typer(help="Read a corpus, or render the demo.", no_args_is_help=True)
-app.add_typer(corpus_app, name="corpus")
 weights_app = typer.Typer(help="The published weights that the project can use.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
@@ -77,6 +77,7 @@ class Dtype(StrEnum):
 
 def main() -> None:
     """Run a subcommand; a user's mistake is one line on stderr and exit code 1."""
+    log_to_stderr()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
@@ -105,8 +106,8 @@ def in_one_line(message: str) -> str:
 # ---- stages of the workflow, in the order of the data -----------------------------------------------------------
 
 
-@corpus_app.command()
-def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
+@app.command("corpus")
+def render_demo(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) -> None:
     """Render the demo corpus below ROOT, in LRS2's layout."""
     if workers > 1:
         prepare_workers("syncdiff.corpus.demo.clip")
@@ -116,10 +117,10 @@ def render(root: Path, config: ConfigOption = "{}", workers: WorkersOption = 1) 
         render_corpus(load_config(config), root, workers)
 
 
-@corpus_app.command()
+@app.command()
 def check(
     path: Path,
-    kind: Annotated[str | None, typer.Option(help="lrs2, lrs3 or folder; by default recognised")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"{', '.join(CORPORA)}; by default recognised")] = None,
     config: ConfigOption = "{}",
     workers: WorkersOption = 1,
 ) -> None:
@@ -161,12 +162,13 @@ def faces(
 ) -> None:
     """Track the speaker of each clip and write aligned crops, landmarks, transforms and audio."""
     if workers > 1:
-        prepare_workers("syncdiff.faces.extract")
-    from syncdiff.faces.extract import extract_shard
+        prepare_workers("syncdiff.faces.shard")
+    from syncdiff.faces.shard import faces_shard
 
     run = load_config(config)
     with provenance("faces", config, [plan], [out, ledger]):
-        extract_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
+        done = faces_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
+    print(done.summary())
 
 
 @app.command()
@@ -175,7 +177,8 @@ def priors(faces: Path, out: Path, ledger: Path, config: ConfigOption = "{}") ->
     from syncdiff.priors import priors_shard
 
     with provenance("priors", config, [faces], [out, ledger]):
-        priors_shard(load_config(config), faces, out, ledger)
+        done = priors_shard(load_config(config), faces, out, ledger)
+    print(done.summary())
 
 
 @app.command()
@@ -187,12 +190,13 @@ def speech(
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
-    """Extract the speech features FEATURE_SET (fbank, mel or avhubert<N>), one row per video frame."""
-    from syncdiff.speech.extract import speech_shard
+    """Extract the speech features FEATURE_SET (fbank, mel, mfcc, avhubert<N>, ...), one row per video frame."""
+    from syncdiff.speech.shard import speech_shard
 
     run = load_config(config)
     with provenance("speech", config, [faces], [out, ledger]):
-        speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
+        done = speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
+    print(done.summary())
 
 
 @app.command()
@@ -414,9 +418,11 @@ def features(
     device: DeviceOption = None,
 ) -> None:
     """Extract speech features of a sound or video file: (T, D) float32 .npy at 25 Hz."""
+    from syncdiff.shards.tar import write_npy
     from syncdiff.speech.extract import extract_features
 
-    rows = extract_features(audio, out, checkpoint, layer, frames, engine.value, device or "auto")
+    rows = extract_features(audio, checkpoint, layer, frames, engine.value, device or "auto")
+    write_npy(out, rows)
     print(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}")
 
 
@@ -523,12 +529,15 @@ def estimate_run(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
 ) -> None:
     """Say what a full run needs: clips, disk, core hours, GPU hours; each figure computed, measured or assumed."""
-    from syncdiff.estimate import Gpu, as_dicts, estimate, print_rows
+    from rich.console import Console
+
+    from syncdiff.estimate import Gpu, estimate
+    from syncdiff.estimate.rows import as_dicts, print_rows
 
     rows = estimate(
         load_config(*(config or []), need_root=False), Gpu(peak_tflops, utilisation, gpu_samples_per_s, price)
     )
-    print(json.dumps(as_dicts(rows), indent=2)) if as_json else print_rows(rows)
+    print(json.dumps(as_dicts(rows), indent=2)) if as_json else print_rows(rows, Console())
 
 
 @weights_app.command("list")

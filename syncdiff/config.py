@@ -16,9 +16,21 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from syncdiff.errors import UserError
+from syncdiff.registry.corpora import CORPORA
+from syncdiff.registry.landmarkers import LANDMARKERS
+from syncdiff.registry.speech_encoders import SPEECH_ENCODERS, feature_set
 
 ROOT_VARIABLE = "SYNCDIFF_CORPUS_ROOT"  # where the corpus lies, for the jobs of the workflow
 ROOT_ELSEWHERE = f"${ROOT_VARIABLE}"  # stands for it in the slice of a stage: a corpus that moved reruns nothing
@@ -68,6 +80,22 @@ class Section(BaseModel):
         }
 
 
+def _key_of(table: Mapping[str, Any]) -> tuple[AfterValidator, WithJsonSchema]:
+    """Return what makes a string the name of a part in a table of `registry`."""
+
+    def known(name: str) -> str:
+        if name not in table:
+            raise ValueError(f"not known; say {' or '.join(table)}")
+        return name
+
+    return AfterValidator(known), WithJsonSchema({"enum": list(table), "type": "string"})
+
+
+EncoderName = Annotated[str, *_key_of(SPEECH_ENCODERS)]
+CorpusName = Annotated[str, *_key_of(CORPORA)]
+LandmarkerName = Annotated[str, *_key_of(LANDMARKERS)]
+
+
 def _yaml_no(value: Any) -> Any:
     """Return the word that YAML takes for false."""
     return "no" if value is False else value
@@ -94,7 +122,7 @@ class DemoCorpus(Section):
 class Corpus(Section):
     """Where the clips come from."""
 
-    kind: Literal["demo", "lrs2", "lrs3", "folder"] = Field("demo", description="the layout on disk")
+    kind: CorpusName = Field("demo", description=f"the layout on disk: {', '.join(CORPORA)}")
     name: str | None = Field(
         None, pattern=r"^[\w-][\w.-]*$", description="folder name under results; default: the kind"
     )
@@ -120,7 +148,7 @@ class Plan(Section):
 class Faces(Section):
     """From video to aligned crops."""
 
-    backend: Literal["mediapipe", "face_alignment"] = Field("mediapipe", description="landmarker")
+    backend: LandmarkerName = Field("mediapipe", description=f"landmarker: {', '.join(LANDMARKERS)}")
     detector: Literal["sfd", "blazeface", "yunet"] = Field("sfd", description="face_alignment's face detector")
     weights: Place | None = Field(None, description="face_alignment: folder with its weights; null: its own download")
     size: int = Field(64, ge=32, le=512, multiple_of=16, description="side of the aligned crop in pixels")
@@ -136,9 +164,11 @@ class Priors(Section):
 
 
 class Speech(Section):
-    """What the denoiser hears."""
+    """The speech features, and the encoder that the denoiser attends to."""
 
-    encoder: Literal["avhubert", "mel"] = Field("avhubert", description="avhubert [P]; mel: Wav2Lip's, for ablation")
+    encoder: EncoderName = Field(
+        "avhubert", description=f"{', '.join(SPEECH_ENCODERS)}; avhubert is the paper's, mel Wav2Lip's, for ablation"
+    )
     checkpoint: Place | None = Field(None, description="AV-HuBERT checkpoint, fairseq .pt or converted .safetensors")
     frozen_layers: int = Field(0, ge=0, le=24, description="N: layers below stay frozen; 9 of 12 is the best row [S]")
     layers: int = Field(2, ge=1, le=24, description="without checkpoint: encoder layers trained from scratch")
@@ -149,9 +179,12 @@ class Speech(Section):
     @property
     def feature_set(self) -> str:
         """Name of the features that are stored: `fbank`, `mel`, or `avhubert<N>`, the hidden states after layer N."""
-        if self.encoder == "mel":
-            return "mel"
-        return f"avhubert{self.frozen_layers}" if self.frozen_layers else "fbank"
+        return feature_set(self.encoder, self.frozen_layers)
+
+    @model_validator(mode="after")
+    def _has_features(self) -> Speech:
+        feature_set(self.encoder, self.frozen_layers)
+        return self
 
 
 class Optimizer(Section):
@@ -185,16 +218,13 @@ class Latents(Section):
         True,
         description="encoded once, into shards; false: whenever training reads crops, which wants a GPU, but no disk",
     )
-    varied: bool = Field(
-        False, description="each clip once more, mirrored and tinted: helps where people are few; twice the disk [I]"
-    )
 
 
 ImageSize = Literal[64, 112, 224]  # the sizes at which SyncNet's last map has a side
 
 
 class SyncNet(Optimizer):
-    """The scorer of LSE-C and LSE-D."""
+    """The scorer of LSE-C and LSE-D, and the sync expert of the sync loss."""
 
     steps: int = Field(600, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=16, multiple_of=16, description="windows in a step, 16 of a clip")
@@ -214,7 +244,7 @@ class Denoiser(Section):
         "bottleneck", description="the third prior: through the bottleneck [P], whole, or left out (ablations)"
     )
     bottleneck_dim: int = Field(16, ge=1, description="numbers that the learned bottleneck keeps of a pose frame [I]")
-    copy_flows: int = Field(3, ge=0, description="K: flows by which the identity frame is bent and copied [I]; 0: none")
+    n_flows: int = Field(3, ge=0, description="K: predicted flows that warp the identity frame [I]; 0: none")
     pose_noise: float = Field(0.1, ge=0, description="noise on the pose frame in training, in pixel std of [-1, 1] [I]")
     pose_dropout: float = Field(0.1, ge=0, le=1, description="share of samples trained without the pose frame [I]")
     speech_dropout: float = Field(0.1, ge=0, le=1, description="share trained without speech, for guidance [I]")
@@ -231,7 +261,7 @@ class Diffusion(Section):
 
 
 class Pretraining(Optimizer):
-    """Of a speech encoder without checkpoint, before the denoiser's training: it learns to foretell the lips."""
+    """Of a speech encoder without checkpoint, before the denoiser's training: it learns to predict the lips."""
 
     steps: int = Field(400, ge=0, description="optimiser steps; 0: none [I]")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
@@ -240,13 +270,13 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1500, ge=1, description="optimiser steps")
+    steps: int = Field(1200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
     sync_weight: float = Field(
-        0.0, ge=0, description="weight of a sync loss by a SyncNet of its own, which never scores; 0: none [I]"
+        0.0, ge=0, description="weight of the sync loss, by a sync expert that never scores; 0: none [I]"
     )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
 
@@ -336,7 +366,7 @@ class Config(Section):
     @property
     def splits(self) -> list[str]:
         """Split names in the order in which they are planned."""
-        pretrain = ["pretrain"] if self.corpus.kind in ("lrs2", "lrs3") and self.corpus.pretrain else []
+        pretrain = ["pretrain"] if CORPORA[self.corpus.kind].pretrain and self.corpus.pretrain else []
         return [*pretrain, "train", "val", "test"]
 
     def experiment(self, name: str) -> Config:
@@ -402,7 +432,7 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
     _check_rows(config)
     for name in config.experiments:
         config.experiment(name)
-    if need_root and config.corpus.kind != "demo" and not config.corpus.root:
+    if need_root and not (CORPORA[config.corpus.kind].rendered or config.corpus.root):
         raise UserError(f"config: corpus.root: missing; name the folder that holds the {config.corpus.kind} corpus")
     return config
 
@@ -491,10 +521,14 @@ def _all_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+# Editors that know YAML complete keys by it, show what they mean, and mark mistakes.
+SCHEMA_LINE = "# yaml-language-server: $schema=workflow/schemas/config.schema.json"
+
+
 def default_yaml() -> str:
     """Return config.yaml: every key with its default, and its meaning as a comment."""
     head = "# The default configuration: the demo corpus. Written by `syncdiff config` from syncdiff/config.py.\n"
-    return head + "\n".join(_yaml_lines(Config(), indent=0)) + "\n"
+    return f"{SCHEMA_LINE}\n{head}" + "\n".join(_yaml_lines(Config(), indent=0)) + "\n"
 
 
 def json_schema() -> str:

@@ -5,8 +5,8 @@ What is said of CUDA holds for AMD's cards too, which torch shows under that nam
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -18,6 +18,8 @@ from syncdiff.config import known_device
 from syncdiff.errors import UserError
 from syncdiff.pipeline.cards import take_card
 from syncdiff.pipeline.files import short_message
+
+log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 
@@ -111,5 +113,5 @@ def _card_has_bf16(device: torch.device) -> bool:
         has = torch.cuda.is_bf16_supported(including_emulation=False)
     if not has:
         card = torch.cuda.get_device_name(device)
-        print(f"{card} has no units for bf16: mixed_precision auto is fp32 here", file=sys.stderr)
+        log.warning("%s has no units for bf16: mixed_precision auto is fp32 here", card)
     return has

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from syncdiff.config import Config
+from syncdiff.faces.ibug import ALL_BUT_MOUTH
 from syncdiff.media.video import decode_crops
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import attempt
@@ -32,14 +33,12 @@ FEATHER = 0.04
 # Where the lips of aligned crops are, in the same units: middle and spread (their corners lie at about 0.35 and 0.65).
 LIPS_X, LIPS_Y, LIPS_SPREAD = 0.5, 0.66, 0.1
 
-FIRST_OF_MOUTH = 48  # of the 68 iBUG points; before it come jaw, brows, nose and eyes
-
 
 def mouth_mask(size: int) -> np.ndarray:
     """Return the mask of the mouth region of a crop: (size, size) float32, 1 = hidden.
 
     It is the same for every frame, so that its outline tells nothing, and covers whatever the jaw moves: lips, lower
-    cheeks, jaw line, chin and what is below, at the widest opening. It falls to 0 inside its own edge, for pasting;
+    cheeks, jaw line, chin and what is below, at the widest aperture. It falls to 0 inside its own edge, for pasting;
     what is hidden from the model is all that is above 0.
     """
     y, x = (np.mgrid[:size, :size] + 0.5) / size
@@ -63,14 +62,14 @@ def masked_frame(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def identity_index(landmarks: np.ndarray, transforms: np.ndarray) -> int:
     """Return which of a clip's frames stands for I_rand in sampling: the one whose pose is nearest to all others' [I].
 
-    What hides behind a turned head cannot be copied from its picture. By the landmarks but those of the mouth, in the
+    What hides behind a turned head cannot be copied from its frame. By the landmarks but those of the mouth, in the
     crop, it is the frame with the smallest mean square distance to their medians over the clip.
 
     Args:
         landmarks: (T, 68, 2) iBUG points in pixels of the source.
         transforms: (T, 2, 3), source to crop.
     """
-    face, transforms = landmarks[:, :FIRST_OF_MOUTH], transforms.astype(np.float32)
+    face, transforms = landmarks[:, ALL_BUT_MOUTH], transforms.astype(np.float32)
     points = np.einsum("tij,tkj->tki", transforms[:, :, :2], face) + transforms[:, None, :, 2]  # (T, 48, 2)
     return int(np.square(points - np.median(points, axis=0)).sum(axis=(1, 2)).argmin())
 
@@ -80,8 +79,8 @@ def reduce_pose(frames: np.ndarray, r: int) -> np.ndarray:
     return np.stack([cv2.resize(frame, (r, r), interpolation=cv2.INTER_AREA) for frame in frames])
 
 
-def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:
-    """Write, for each clip of a faces shard, its identity frame's index and its reduced pose frames.
+def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Path) -> Ledger:
+    """Write, for each clip of a faces shard, its identity frame's index and its reduced pose frames; return the ledger.
 
     Raises:
         UserError: the faces shard is missing or damaged.
@@ -89,7 +88,7 @@ def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Pat
     ledger = Ledger("priors")
     write_shard(out_tar, _samples(config, faces_tar, ledger))
     ledger.write(out_ledger)
-    print(ledger.summary())
+    return ledger
 
 
 def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:

@@ -9,12 +9,14 @@ import ast
 import hashlib
 import json
 import platform
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from syncdiff.pipeline.stages import STAGES
 
+PLACE = re.compile(r"syncdiff(\.\w+)+:\w+")  # of a part in a registry
 KNOWN = Path(__file__).with_name("code_of_stages.json")
 # The config reaches a stage as its slice, which reruns it; the others write no artifact.
 LEFT_OUT = {
@@ -55,9 +57,11 @@ def _commands(stage: str) -> list[ast.FunctionDef]:
 
 
 def _imported(tree: ast.AST) -> set[str]:
-    """Return the project's modules that code imports, at its top or inside functions."""
+    """Return the project's modules that code imports, at its top or inside functions, or names as a registry does."""
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
     names = {name for node in imports for name in _named(node)}
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    names |= {text.partition(":")[0] for text in texts if PLACE.fullmatch(text)}
     return {name for name in names if name.split(".")[0] == "syncdiff" and _is_module(name)} - LEFT_OUT
 
 

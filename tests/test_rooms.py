@@ -13,6 +13,7 @@ ROOT = Path(syncdiff.__file__).parent
 # From the bottom up. A room may import itself and what stands before it.
 ROOMS = [
     "errors",
+    "registry",
     "config",
     "pipeline",
     "device",

@@ -1,4 +1,4 @@
-"""`syncdiff corpus check`: what a tree of clips holds and what is wrong with it, before a thousand jobs are queued."""
+"""`syncdiff check`: what a tree of clips holds and what is wrong with it, before a thousand jobs are queued."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rich.table import Table
 
 from syncdiff.config import Config, load_config
 from syncdiff.corpus.folder import VIDEO_SUFFIXES
-from syncdiff.corpus.listing import list_clips, why_empty
-from syncdiff.corpus.lrs import HELD_OUT, recognise
+from syncdiff.corpus.kind import kind_of, recognise
+from syncdiff.corpus.listing import list_clips
+from syncdiff.corpus.lrs import HELD_OUT
 from syncdiff.corpus.plan import Facts, looks, verdict
 from syncdiff.corpus.split import ListedClip
 from syncdiff.corpus.tree import left_out, walk
@@ -93,9 +94,9 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
         else:
             kinds = report.notes if outcome.reason == HELD_OUT else report.problems
             kinds.setdefault(_kind(outcome.reason), []).append(clip.clip)
-    _unusual(report, readable)
+    _unusual(report, readable, kind_of(settings).uniform)
     _lost_splits(report, settings)
-    if report.kind != "folder":
+    if kind_of(settings).uniform:
         _compare_with_tree(report, listing)
     _faces(report, settings, good)
     return report
@@ -130,16 +131,16 @@ def _kind(reason: str) -> str:
     return re.sub(r"^[\d.]+ (fps|s) is", r"\1", reason)
 
 
-def _unusual(report: Report, clips: Sequence[tuple[ListedClip, Facts]]) -> None:
-    """Add what is odd about clips that can be read: other than LRS's is a problem there, elsewhere worth knowing."""
+def _unusual(report: Report, clips: Sequence[tuple[ListedClip, Facts]], uniform: bool) -> None:
+    """Add what is odd about clips that can be read: a problem in a uniform corpus, elsewhere worth knowing."""
     sizes = Counter(_size(facts) for _, facts in clips)
     for clip, facts in clips:
         for note in facts.probe.notes:
             report.notes.setdefault(note, []).append(clip.clip)
-        if report.kind != "folder":
+        if uniform:
             for problem in _oddities(facts, sizes.most_common(1)[0][0]):
                 report.problems[problem].append(clip.clip)
-    if len(sizes) > 1 and report.kind == "folder":
+    if len(sizes) > 1 and not uniform:
         common = ", ".join(f"{n} x {size}" for size, n in sizes.most_common(EXAMPLES))
         report.notes[f"pictures of {len(sizes)} sizes: {common}"] = []
     folded = defaultdict(list)
@@ -168,7 +169,7 @@ def _lost_splits(report: Report, config: Config) -> None:
     for split, parts in {"train": ("pretrain", "train"), "test": ("test",)}.items():
         n_listed = sum(report.clips[part] for part in parts)
         if not n_listed:
-            report.problems[why_empty(config, split)] = []
+            report.problems[kind_of(config).why_empty(config, split)] = []
         elif not any(report.good[part] for part in parts):
             report.problems[f"{split}: none of its {n_listed} clips is left"] = []
 

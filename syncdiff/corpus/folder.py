@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from syncdiff.config import Config
+from syncdiff.corpus.kind import CorpusKind
 from syncdiff.corpus.split import ListedClip, Listing, n_held_out, prefix_of, printable, rank_by_hash, unreadable
 from syncdiff.corpus.tree import left_out, walk
 from syncdiff.errors import UserError
@@ -15,6 +17,20 @@ VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
 LONGEST_NAME = MAX_NAME_BYTES - len(".mp4")  # which is put behind it
+
+
+class Folder(CorpusKind):
+    """Any tree of videos."""
+
+    def clips(self, config: Config) -> Listing:
+        """Return every video below the root; see `folder_clips`."""
+        return folder_clips(config.corpus_root, config.corpus.val_fraction, config.corpus.test_fraction)
+
+    def why_empty(self, config: Config, split: str) -> str:
+        """Say whether the share that is held out is too small, or the videos too few."""
+        fraction = config.corpus.test_fraction
+        why = "holds none out" if fraction == 0 else "leaves none: there is one video or folder only"
+        return f"corpus.test_fraction: {fraction:g} {why}, so there is no {split} split; raise it, or add videos"
 
 
 def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> Listing:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,20 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syncdiff.config import Config
-from syncdiff.corpus.demo import identity_split
-from syncdiff.corpus.folder import folder_clips
-from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, read_text
+from syncdiff.corpus.kind import kind_of
+from syncdiff.corpus.lrs import read_text
 from syncdiff.corpus.split import ListedClip, Listing, prefix_of
 from syncdiff.errors import UserError
-from syncdiff.media.container import FPS
 from syncdiff.pipeline.files import atomic, read_parquet, short_message
+from syncdiff.registry.corpora import CORPORA
 
-# Frames of a typical clip: hours x 3600 x 25 / clips, from the corpora's own tables.
-TYPICAL_FRAMES = {
-    "lrs2": {"pretrain": 182, "train": 55, "val": 50, "test": 36},
-    "lrs3": {"pretrain": 310, "train": 84, "val": 84, "test": 61},
-    "folder": dict.fromkeys(("train", "val", "test"), 250),  # ten seconds: a guess that only sizes shards
-}
+log = logging.getLogger(__name__)
 
 SEEN = "seen.parquet"
 PIECES, PIECE_BYTES = 16, 1 << 20  # of a file that are read to know it again: one of LRS's is smaller than that
@@ -42,14 +36,9 @@ def list_clips(config: Config) -> Listing:
     Raises:
         UserError: the root is missing or laid out otherwise, or a list names no existing clip.
     """
-    root, corpus = config.corpus_root, config.corpus
-    if corpus.kind == "folder":
-        listing = folder_clips(root, corpus.val_fraction, corpus.test_fraction)
-        listing.sort(key=lambda listed: (config.splits.index(listed.split), listed.clip))
-        return listing
-    if corpus.kind == "lrs3":
-        return lrs3_clips(root, config.splits, corpus.val_fraction)
-    return lrs2_clips(root, config.splits)
+    listing = kind_of(config).clips(config)
+    listing.sort(key=lambda listed: (config.splits.index(listed.split), listed.clip))
+    return listing
 
 
 # ---- a listing as a file ----------------------------------------------------------------------------------------
@@ -82,7 +71,7 @@ def refresh(config: Config, folder: Path, plan: Path) -> Path:
     path = folder / f"{_digest(clips)}.parquet"
     if not path.exists():
         for note in note_lines(listing.notes):
-            print(f"corpus: {note}", file=sys.stderr)
+            log.info("corpus: %s", note)
         write_listing(path, Listing(clips, listing.notes))
     if seen != (state := {video: (now[video], listed[video]) for video in now}):
         _write(folder / SEEN, {"video": list(state), "stamp": list(now.values()), "listed": list(listed.values())})
@@ -121,7 +110,7 @@ def same_as_planned(root: Path, videos: Sequence[str], plan: Path) -> set[str]:
         here = root / video
         return rows.get(video) == {"digest": digest(here), "text": read_text(here.with_suffix(".txt"))}
 
-    print(f"corpus: {len(videos)} files have another time; comparing their contents", file=sys.stderr)
+    log.info("corpus: %d files have another time; comparing their contents", len(videos))
     with ThreadPoolExecutor(READERS) as pool:
         return {video for video, same in zip(videos, pool.map(unchanged, videos), strict=True) if same}
 
@@ -199,15 +188,13 @@ def _read(path: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def clip_counts(config: Config, listing: Path | None = None) -> dict[str, int]:
-    """Return how many clips each split lists. The demo's follow from its config, rendered or not.
+    """Return how many clips each split lists; of a corpus that the workflow renders, how many it will.
 
     Args:
         listing: a file of `refresh`; None: the corpus is listed now.
     """
-    if config.corpus.kind == "demo":
-        demo = config.corpus.demo
-        identities = Counter(identity_split(i, demo.identities) for i in range(demo.identities))
-        return {split: identities[split] * demo.clips_per_identity for split in config.splits}
+    if CORPORA[config.corpus.kind].rendered and (counts := kind_of(config).clip_counts(config)):
+        return counts
     if listing:
         columns = _read(listing, ("split", "reason", "fault")).to_pydict()
         rows = list(zip(columns["split"], columns["reason"], columns["fault"], strict=True))
@@ -222,18 +209,5 @@ def shard_counts(config: Config, listing: Path | None = None) -> dict[str, int]:
 
     The plan fills exactly so many shards. A split without clips has none.
     """
-    demo_frames = dict.fromkeys(config.splits, round(config.corpus.demo.seconds * FPS))
-    typical = TYPICAL_FRAMES.get(config.corpus.kind, demo_frames)
-    counts = clip_counts(config, listing)
-    return {split: math.ceil(n * typical[split] / config.plan.frames_per_shard) for split, n in counts.items()}
-
-
-def why_empty(config: Config, split: str) -> str:
-    """Return in one line why a split has no clip, and which key or file is to be changed."""
-    root, fraction = config.corpus.root, config.corpus.test_fraction
-    if config.corpus.kind == "folder":
-        why = "holds none out" if fraction == 0 else "leaves none: there is one video or folder only"
-        return f"corpus.test_fraction: {fraction:g} {why}, so there is no {split} split; raise it, or add videos"
-    if config.corpus.kind == "lrs3":
-        return f"corpus.root: {root}: no video in {split}/, so there is no {split} split; unpack that part of LRS3"
-    return f"corpus.root: {root}: {split}.txt names no clip, so there is no {split} split; put LRS2's own list there"
+    mean_frames, counts = kind_of(config).mean_frames(config), clip_counts(config, listing)
+    return {split: math.ceil(n * mean_frames[split] / config.plan.frames_per_shard) for split, n in counts.items()}

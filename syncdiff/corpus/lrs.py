@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from syncdiff.config import Config
+from syncdiff.corpus.kind import CorpusKind
 from syncdiff.corpus.split import (
     ListedClip,
     Listing,
@@ -25,6 +27,82 @@ LRS3_PARTS = ("trainval", "test", "pretrain")
 TRANSCRIPT_BYTES = 1 << 20
 HELD_OUT = "its speaker is held out for validation"
 WEB_PAGE = ("<!doctype", "<html", "<head", "<?xml", "<script")
+
+
+class Lrs2(CorpusKind):
+    """LRS2-BBC: mvlrs_v1/{main,pretrain}/<programme>/<clip>.mp4, and a list for each split."""
+
+    uniform = True
+
+    @classmethod
+    def lies_at(cls, path: Path) -> bool:
+        """Say whether there is a main/, in mvlrs_v1/ or beside a list."""
+        return any(
+            (base / "main").is_dir() and (base.resolve().name == LRS2 or any((base / name).is_file() for name in LISTS))
+            for base in _bases(path, LRS2)
+        )
+
+    def clips(self, config: Config) -> Listing:
+        """Return the clips that the lists name; see `lrs2_clips`."""
+        return lrs2_clips(config.corpus_root, config.splits)
+
+    def why_empty(self, config: Config, split: str) -> str:
+        """Name the list that names no clip."""
+        root = config.corpus.root
+        return (
+            f"corpus.root: {root}: {split}.txt names no clip, so there is no {split} split; put LRS2's own list there"
+        )
+
+    def mean_frames(self, config: Config) -> dict[str, int]:
+        """Return hours x 3600 x 25 / clips, from the corpus's own table."""
+        return {"pretrain": 182, "train": 55, "val": 50, "test": 36}
+
+    def frame_side(self, config: Config) -> int:
+        """Return 160."""
+        return 160
+
+    def clip_counts(self, config: Config) -> dict[str, int]:
+        """Return the corpus's published figures."""
+        published = {"pretrain": 96_318, "train": 45_839, "val": 1_082, "test": 1_243}
+        return {split: published[split] for split in config.splits}
+
+
+class Lrs3(CorpusKind):
+    """LRS3-TED: lrs3_v0.4/{pretrain,trainval,test}/<speaker>/<clip>.mp4; val is cut from trainval by speakers."""
+
+    uniform = True
+
+    @classmethod
+    def lies_at(cls, path: Path) -> bool:
+        """Say whether there is a trainval/, or pretrain/ and test/ side by side."""
+        return any(
+            (base / "trainval").is_dir() or ((base / "pretrain").is_dir() and (base / "test").is_dir())
+            for base in _bases(path, LRS3)
+        )
+
+    def clips(self, config: Config) -> Listing:
+        """Return the clips of its folders; see `lrs3_clips`."""
+        return lrs3_clips(config.corpus_root, config.splits, config.corpus.val_fraction)
+
+    def why_empty(self, config: Config, split: str) -> str:
+        """Name the part that has no video."""
+        root = config.corpus.root
+        return f"corpus.root: {root}: no video in {split}/, so there is no {split} split; unpack that part of LRS3"
+
+    def mean_frames(self, config: Config) -> dict[str, int]:
+        """Return hours x 3600 x 25 / clips, from the corpus's own table."""
+        return {"pretrain": 310, "train": 84, "val": 84, "test": 61}
+
+    def frame_side(self, config: Config) -> int:
+        """Return 224."""
+        return 224
+
+    def clip_counts(self, config: Config) -> dict[str, int]:
+        """Return the corpus's published figures; val's share of trainval is one of speakers, taken as one of clips."""
+        trainval = 31_982
+        val = round(config.corpus.val_fraction * trainval)
+        published = {"pretrain": 118_516, "train": trainval - val, "val": val, "test": 1_321}
+        return {split: published[split] for split in config.splits}
 
 
 def lrs2_clips(root: Path, splits: Sequence[str]) -> Listing:
@@ -52,13 +130,13 @@ def lrs2_clips(root: Path, splits: Sequence[str]) -> Listing:
             )
         folder = f"{prefix_of(base)}{part}"
         clips += (
-            ListedClip(f"{part}/{entry}", split, f"{folder}/{entry}.mp4", _refusal(entry), stamp=stamps[entry])
+            ListedClip(f"{part}/{entry}", split, f"{folder}/{entry}.mp4", _rejection_reason(entry), stamp=stamps[entry])
             for entry in entries
         )
     return Listing(clips)
 
 
-def _refusal(entry: str) -> str:
+def _rejection_reason(entry: str) -> str:
     if entry.startswith("/") or ".." in entry.split("/"):
         return "its name leads out of the corpus"
     return "" if "/" in entry else "not `<programme id>/<clip>`: correct this line of the list"
@@ -69,7 +147,7 @@ def _stamps(part: Path, entries: Sequence[str]) -> Iterator[str]:
     folders: dict[str, Entries] = {}
     for entry in entries:
         programme, _, clip = entry.rpartition("/")
-        if _refusal(entry):
+        if _rejection_reason(entry):
             yield ""
             continue
         if programme not in folders:
@@ -170,23 +248,6 @@ def _of_part(tree: Tree, base: Path, part: str, split: str, held_out: set[str]) 
 
 
 # ---- where it lies ----------------------------------------------------------------------------------------------
-
-
-def recognise(path: Path) -> str:
-    """Return the kind of corpus that lies at `path`, by what is in it: lrs2, lrs3, or else folder.
-
-    Raises:
-        UserError: no such folder, or one that cannot be read.
-    """
-    if not path.is_dir():
-        raise UserError(f"{path}: no such folder; name the folder that holds the corpus")
-    for base in _bases(path, LRS2):
-        if (base / "main").is_dir() and (base.resolve().name == LRS2 or any((base / name).is_file() for name in LISTS)):
-            return "lrs2"
-    for base in _bases(path, LRS3):
-        if (base / "trainval").is_dir() or ((base / "pretrain").is_dir() and (base / "test").is_dir()):
-            return "lrs3"
-    return "folder"
 
 
 def _bases(root: Path, name: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import heapq
+import logging
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from syncdiff.media.clock import n_shown
 from syncdiff.media.video import Probe, probe
 from syncdiff.pipeline.ledger import Ledger, stop_if_too_many_failed
 from syncdiff.pipeline.parallel import Outcome, attempt, each_clip
+
+log = logging.getLogger(__name__)
 
 PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes whose header does not count its pictures
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
@@ -50,7 +53,7 @@ def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | Non
         rows = [row for row in ledger.rows if row["split"] == split and row["status"] == "ok"]
         for row, shard in zip(rows, balance([row["n_frames"] for row in rows], n_shards), strict=True):
             row["shard"] = f"{shard:05d}"
-    print("\n".join([_summary(ledger), *(f"  {note}" for note in note_lines(listed.notes))]))
+    log.info("\n".join([_summary(ledger), *(f"  {note}" for note in note_lines(listed.notes))]))
     stop_if_too_many_failed("plan", ledger.frame(), config.max_failed_fraction)
     _check_train(ledger)
     ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
@@ -175,4 +178,4 @@ def _check_train(ledger: Ledger) -> None:
     reason, n = Counter(row["reason"] for row in train).most_common(1)[0]
     became = " or ".join(sorted({row["status"] for row in train}, reverse=True))
     message = f"plan: all {len(train)} clips of train are {became} ({n} x {reason})"
-    raise UserError(f"{message}; run `syncdiff corpus check` on the corpus, or widen the config's plan section")
+    raise UserError(f"{message}; run `syncdiff check` on the corpus, or widen the config's plan section")

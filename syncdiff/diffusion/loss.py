@@ -1,4 +1,4 @@
-"""The denoising loss, weighted over the picture: the lips most, what is visible anyway hardly.
+"""The denoising loss, weighted over the frame: the lips most, what is visible anyway hardly.
 
 Over timesteps it is not weighted: the denoiser predicts z_0, and at noise levels near T, where the priors and the
 speech are all that it has, an error in z_0 counts as much as at others. On the demo corpus, 25,000 samples of it gave
@@ -18,7 +18,7 @@ from torch import Tensor
 from syncdiff.config import Config
 from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SyncLoss, sync_windows
-from syncdiff.models.denoiser import Denoiser, Priors
+from syncdiff.models.denoiser import Denoiser, VisualPriors
 from syncdiff.priors import lip_region, mouth_mask
 from syncdiff.speech.mfcc import WINDOW_FRAMES
 
@@ -67,29 +67,29 @@ class Draws:
 class DiffusionLoss:
     """E || z_0 - denoiser(z_t, t, priors, speech) ||^2, Ho et al. 2020, eq. 14 for z_0, with the priors' dropout.
 
-    With `structure`, `diffusion.ssim_weight` times 1 - SSIM of predicted z_0 is added.
+    With `ssim`, `diffusion.ssim_weight` times 1 - SSIM of predicted z_0 is added.
 
-    With `sync`, `train.sync_weight` times the sync loss of predicted z_0 is added. A window's part is as large as the
-    share of noise in its z_t, 1 - abar_t: where z_t shows the true lips, to predict them is all there is to learn.
+    With `sync`, `train.sync_weight` times the sync loss of predicted z_0 is added. A window counts as much as there is
+    noise in its z_t, 1 - abar_t: where z_t shows the true lips, to predict them is all there is to learn.
 
     Args:
         config: reads `diffusion` (weights), `denoiser` (dropout and noise of the pose frame), `faces.size` and
             `train.sync_weight`.
         schedule: the forward process.
-        structure: judges the denoising loss's samples.
-        sync: judges the batch's sync windows, which the denoising loss leaves out.
+        ssim: for the samples of the denoising loss.
+        sync: for the batch's sync windows, which the denoising loss leaves out.
     """
 
     def __init__(
         self,
         config: Config,
         schedule: DDPMScheduler,
-        structure: SSIMLoss | None = None,
+        ssim: SSIMLoss | None = None,
         sync: SyncLoss | None = None,
     ) -> None:
         self.config = config
         self.schedule = schedule
-        self.structure = structure
+        self.ssim = ssim
         self.sync = sync
         size = config.faces.size
         hidden, lips = torch.from_numpy(mouth_mask(size)), torch.from_numpy(lip_region(size))
@@ -97,36 +97,37 @@ class DiffusionLoss:
         self.lips = lips[None, None]
 
     def __call__(self, denoiser: Denoiser, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return {"loss", "loss_lips"} of a batch from `shards.windows`, all scalars.
+        """Return {"loss", "loss_lips"} of a batch from `training.windows`, all scalars.
 
-        There are "loss_ssim" with `structure` and "loss_sync" with `sync` too.
+        There are "loss_ssim" with `ssim` and "loss_sync" with `sync` too.
         """
         latents = batch["latents"]  # (B + 5 G, C, h, w)
-        n_windows = len(batch["sound"]) if self.sync else 0
+        n_windows = len(batch["mfcc"]) if self.sync else 0
         n_samples = len(latents) - WINDOW_FRAMES * n_windows
         draw = Draws(n_samples, n_windows, latents.device)
         timesteps = draw.integers(len(self.schedule.betas))
         noisy = self.schedule.add_noise(latents, draw.normal(latents.shape[1:]), timesteps)
-        known = draw.uniform() >= self.config.denoiser.speech_dropout
-        known[n_samples:] = True  # lips that hear nothing can match nothing
-        prediction = denoiser(noisy, timesteps, self._priors(batch, draw), batch["speech"], batch["valid"], known)
+        with_speech = draw.uniform() >= self.config.denoiser.speech_dropout
+        with_speech[n_samples:] = True  # lips without speech cannot be in sync with it
+        priors = self._priors(batch, draw)
+        prediction = denoiser(noisy, timesteps, priors, batch["speech"], batch["valid"], with_speech)
         squared = (prediction.float() - latents)[:n_samples].square()
-        losses = {"loss": weighted(squared, self.weight), "loss_lips": weighted(squared, self.lips)}
-        if self.structure:
-            losses["loss_ssim"] = self.structure(prediction[:n_samples], latents[:n_samples])
+        losses = {"loss": weighted_mean(squared, self.weight), "loss_lips": weighted_mean(squared, self.lips)}
+        if self.ssim:
+            losses["loss_ssim"] = self.ssim(prediction[:n_samples], latents[:n_samples])
             losses["loss"] = losses["loss"] + self.config.diffusion.ssim_weight * losses["loss_ssim"]
         if self.sync:
-            of_windows = self.sync(prediction[n_samples:].float(), batch["sound"], batch["sound_valid"])  # (G,)
-            noise = 1 - self.schedule.alphas_cumprod.to(of_windows.device)[timesteps[n_samples::WINDOW_FRAMES]]
-            losses["loss_sync"] = draw.mean_over_windows(noise * of_windows)
+            by_window = self.sync(prediction[n_samples:].float(), batch["mfcc"], batch["mfcc_valid"])  # (G,)
+            noise = 1 - self.schedule.alphas_cumprod.to(by_window.device)[timesteps[n_samples::WINDOW_FRAMES]]
+            losses["loss_sync"] = draw.mean_over_windows(noise * by_window)
             losses["loss"] = losses["loss"] + self.config.train.sync_weight * losses["loss_sync"]
         return losses
 
-    def _priors(self, batch: dict[str, Tensor], draw: Draws) -> Priors:
+    def _priors(self, batch: dict[str, Tensor], draw: Draws) -> VisualPriors:
         settings = self.config.denoiser
         dropped = draw.uniform() < settings.pose_dropout
         noisy_pose = batch["pose"] + settings.pose_noise * draw.normal(batch["pose"].shape[1:])
-        return Priors(
+        return VisualPriors(
             masked=batch["masked"],
             identity=batch["identity"],
             pose=_without(noisy_pose, dropped),
@@ -134,7 +135,7 @@ class DiffusionLoss:
         )
 
 
-def weighted(squared: Tensor, weight: Tensor) -> Tensor:
+def weighted_mean(squared: Tensor, weight: Tensor) -> Tensor:
     """Return the mean of errors (B, C, h, w) under weights (1, 1, S, S) of pixels."""
     weight = F.adaptive_avg_pool2d(weight.to(squared), squared.shape[-1])
     return (squared * weight).mean() / weight.mean()

@@ -95,11 +95,11 @@ def predict(
 
     Args:
         latents: (B, C, h, w); timesteps (B,), condition and context (B, W, E) as in `Denoiser.denoise`.
-        guidance: w in unheard + w (heard - unheard) (Ho & Salimans 2022, eq. 6), (h, w); None switches it off.
+        guidance: w in uncond + w (cond - uncond) (Ho & Salimans 2022, eq. 6), (h, w); None switches it off.
     """
     if guidance is None:
         return denoiser.denoise(latents, timesteps, condition, context)
     latents, timesteps, condition = (torch.cat([part, part]) for part in (latents, timesteps, condition))
-    contexts = torch.cat([context, denoiser.no_context(context)])
-    heard, unheard = denoiser.denoise(latents, timesteps, condition, contexts).chunk(2)
-    return unheard + guidance * (heard - unheard)
+    contexts = torch.cat([context, denoiser.uncond_context(context)])
+    cond, uncond = denoiser.denoise(latents, timesteps, condition, contexts).chunk(2)
+    return uncond + guidance * (cond - uncond)

@@ -1,4 +1,4 @@
-"""1 - SSIM of predicted pictures: the structure of faint detail, which a mean square of latents hardly weighs.
+"""1 - SSIM of predicted frames: the structure of faint detail, which a mean square of latents hardly weighs.
 
 In training (Zhao et al. 2017) it is taken of the latents' linear part, so that nothing is decoded. On the demo corpus
 it brought SSIM, and PSNR and FID, which it does not look at (docs/decisions.md).
@@ -34,17 +34,17 @@ class SSIMLoss:
         mask = torch.from_numpy(mouth_mask(face_size))
         self.first = max(0, int(mask.any(dim=1).nonzero()[0]) - RADIUS)  # row that a window in the mask can reach
         self.mask = mask[self.first :]
-        self.down, self.across = gaussian_blur_matrix(len(self.mask)), gaussian_blur_matrix(face_size)
+        self.blur_down, self.blur_across = gaussian_blur_matrix(len(self.mask)), gaussian_blur_matrix(face_size)
 
     def __call__(self, prediction: Tensor, latents: Tensor) -> Tensor:
         """Compare predicted with true latents, both (B, C, h, w); return a scalar in [0, 2]."""
         with torch.autocast(prediction.device.type, enabled=False):  # variances are differences of like numbers
-            loss = 1 - self._ssim(self._picture(prediction.float()), self._picture(latents.float()))
+            loss = 1 - self._ssim(self._pixels(prediction.float()), self._pixels(latents.float()))
             mask = self.mask.to(loss)
             return (loss * mask).mean() / mask.mean()
 
-    def _picture(self, latents: Tensor) -> Tensor:
-        """Return the rows of the picture that count: (B, 3, S - first, S), about in [-1, 1]."""
+    def _pixels(self, latents: Tensor) -> Tensor:
+        """Return the rows of the frame that count: (B, 3, S - first, S), about in [-1, 1]."""
         patches = F.conv2d(latents, self.components.to(latents), self.mean.to(latents))
         return F.pixel_shuffle(patches, self.patch)[:, :, self.first :]
 
@@ -56,8 +56,8 @@ class SSIMLoss:
         alike = (2 * mean_a * mean_b + C1) * (2 * covariance + C2)
         return alike / ((mean_a**2 + mean_b**2 + C1) * (var_a + var_b + C2))
 
-    def _blur(self, picture: Tensor) -> Tensor:
-        return self.down.to(picture) @ picture @ self.across.to(picture).T
+    def _blur(self, pixels: Tensor) -> Tensor:
+        return self.blur_down.to(pixels) @ pixels @ self.blur_across.to(pixels).T
 
 
 def gaussian_blur_matrix(n: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Sync where it is made: a SyncNet judges the lips of predicted frames in training, beside the denoising loss.
+"""The sync loss: a frozen SyncNet, the sync expert, looks at predicted frames in training, beside the denoising loss.
 
 Diff2Lip (Mukhopadhyay et al. 2024) and LatentSync (Li et al. 2024) train with such an expert. Here it must be another
-network than the one that scores: what is trained to please a scorer says nothing about sync in its scores.
+network than the scorer of the metrics: scores by a network that was trained against say nothing about sync.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from syncdiff.models.syncnet import for_inference, load_syncnet, mouth_pixels
 from syncdiff.speech.mfcc import WINDOW_FRAMES
 
 SAMPLES_PER_SYNC_WINDOW = 16
-SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as the score looks; sounds a frame apart are nearly the same
+SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as LSE looks; audio a frame apart is nearly the same
 
 
 class SyncLoss:
-    """Which sound belongs to these lips: cross-entropy over the clip's sound at other times, by SyncNet's distances.
+    """Which audio belongs to these lips: cross-entropy over the clip's audio at other times, by SyncNet's distances.
 
-    It is the loss that the SyncNet was trained with, but each window is judged alone, so that it does not matter how
+    It is the loss that the SyncNet was trained with, but each window stands for itself, so that it does not matter how
     many processes share a step. Both networks are frozen.
 
     Args:
         autoencoder: folder of the latents' autoencoder.
-        expert: a SyncNet trained on aligned crops.
+        expert: the sync expert, a SyncNet trained on aligned crops.
         device: of both.
 
     Raises:
-        UserError: one of them is missing or unreadable, or the SyncNet sees other pictures.
+        UserError: one of them is missing or unreadable, or the SyncNet takes other frames.
     """
 
     def __init__(self, autoencoder: Path, expert: Path, device: torch.device) -> None:
@@ -44,19 +44,19 @@ class SyncLoss:
         self.autoencoder = load_autoencoder(autoencoder, device)
         self.expert = for_inference(loaded.net, device)
 
-    def __call__(self, latents: Tensor, sound: Tensor, valid: Tensor) -> Tensor:
+    def __call__(self, latents: Tensor, mfcc: Tensor, valid: Tensor) -> Tensor:
         """Return the loss of each of G sync windows, (G,).
 
         Args:
             latents: (5 G, C, h, w) predicted, scaled latents of their frames, window by window.
-            sound: (G, K, 13, 20) MFCC at `SYNC_SHIFTS`.
-            valid: (G, K) bool, where there is sound.
+            mfcc: (G, K, 13, 20) at `SYNC_SHIFTS`.
+            valid: (G, K) bool, where there is audio.
         """
         pixels = reconstruct(self.autoencoder, latents / self.autoencoder.config.scaling_factor)
         mouths = mouth_pixels(pixels, self.expert.image_size).unflatten(0, (-1, WINDOW_FRAMES))
         lip = self.expert.lip(mouths.transpose(1, 2))  # (G, 1, 1024)
-        heard = self.expert.audio(sound.flatten(0, 1)).unflatten(0, valid.shape)  # (G, K, 1024)
-        logits = -(lip - heard).norm(dim=-1).masked_fill(~valid, torch.inf)
+        audio = self.expert.audio(mfcc.flatten(0, 1)).unflatten(0, valid.shape)  # (G, K, 1024)
+        logits = -(lip - audio).norm(dim=-1).masked_fill(~valid, torch.inf)
         match = torch.full((len(logits),), SYNC_SHIFTS.index(0), device=logits.device)
         return F.cross_entropy(logits, match, reduction="none")
 

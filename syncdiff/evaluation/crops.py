@@ -14,10 +14,10 @@ from av.video.frame import VideoFrame
 from scipy.signal import medfilt
 
 from syncdiff.config import Faces
+from syncdiff.faces.align import align
 from syncdiff.faces.boxes import bounding_box
-from syncdiff.faces.extract import align, find_faces
 from syncdiff.faces.landmarks import open_landmarker
-from syncdiff.faces.track import Segment, quarter_turns
+from syncdiff.faces.track import Segment, find_faces, quarter_turns
 from syncdiff.media.audio import read_audio
 from syncdiff.media.container import FPS, open_media, video_stream
 from syncdiff.media.video import read_frames
@@ -69,13 +69,13 @@ def scored_pictures(
     return audio, through_jpeg(pictures, "yuvj420p") if jpeg else pictures
 
 
-def faces_of(video: Path) -> list[Segment]:
+def faces_of(video: Path, backend: str = TRACKED.backend) -> list[Segment]:
     """Track the faces of a video as the stage `faces` does, from 6 frames on: the largest, then those beside it.
 
     Raises:
         ClipRejected: unreadable, or no face.
     """
-    return find_faces(video, open_landmarker(TRACKED), TRACKED)
+    return find_faces(video, open_landmarker(TRACKED.model_copy(update={"backend": backend})), TRACKED)
 
 
 def aligned_crops(

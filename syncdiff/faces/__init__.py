@@ -1,1 +1,1 @@
-"""From pictures to one speaker's landmarks and aligned crops, and from a crop back into its picture."""
+"""From frames to one speaker's landmarks and aligned crops, and from a crop back into its frame."""

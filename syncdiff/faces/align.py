@@ -1,15 +1,22 @@
-"""Similarity alignment: a face upright at a fixed place and size in a square crop, and the crop back in its picture."""
+"""Similarity alignment: a face upright at a fixed place and size in a square crop, and the crop back in its frame."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-# Corners of the eyes and ridge of the nose: the points that speech does not move.
-ANCHORS = np.array([36, 39, 42, 45, 27, 28, 29, 30, 33])
+from syncdiff.config import Faces
+from syncdiff.faces.ibug import EYE_CORNERS, NOSE_BASE, NOSE_RIDGE
+from syncdiff.faces.track import Segment
+from syncdiff.media.video import read_frames
+
+ANCHORS = np.array([*EYE_CORNERS, *NOSE_RIDGE, NOSE_BASE])  # the points that speech does not move
 # Where they lie in a frontal face, x right and y down from the middle of the eyes, in distances between the eyes: the
 # median over GRID's speakers, made symmetric.
 ANCHOR_SHAPE = np.array(
@@ -21,6 +28,16 @@ ANCHOR_SHAPE = np.array(
 # In crop sides. A chin hangs 1.8 to 2.1 eye distances below the eyes and 2.4 with the mouth wide open, at 0.98.
 EYE_LINE = 0.33
 EYE_DISTANCE = 0.27
+BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
+
+
+def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Align the speaker's face: transforms (T, 2, 3) from the source to crops, and the crops (S, S, 3) uint8."""
+    anchors = smooth_landmarks(segment.landmarks[:, ANCHORS], faces.smoothing_frames)
+    blocks = (anchors[start : start + BLOCK] for start in range(0, len(anchors), BLOCK))
+    transforms = np.concatenate([similarity(block, faces.size) for block in blocks])
+    frames = islice(read_frames(video, segment.start), len(transforms))
+    return transforms, (warp(*pair, faces.size) for pair in zip(frames, transforms, strict=True))
 
 
 @cache
@@ -57,7 +74,7 @@ def smooth_landmarks(points: np.ndarray, width: int) -> np.ndarray:
 
 
 def warp(frame: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
-    """Cut an aligned crop out of a picture; beyond the picture's edge its last pixels are repeated.
+    """Cut an aligned crop out of a frame; beyond the frame's edge its last pixels are repeated.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -74,7 +91,7 @@ def warp(frame: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
 
 
 def paste(frame: np.ndarray, crop: np.ndarray, transform: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Put a crop back into its picture where the mask says: the inverse of `warp`.
+    """Put a crop back into its frame where the mask says: the inverse of `warp`.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -111,7 +128,7 @@ def _complex(points: np.ndarray) -> np.ndarray:
 
 
 def _footprint(transform: np.ndarray, mask: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Where the part of a crop above 0 in its mask lies in its picture: x0, y0, x1, y1 in whole pixels, inside it."""
+    """Where the part of a crop above 0 in its mask lies in its frame: x0, y0, x1, y1 in whole pixels, inside it."""
     left, top, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     right, bottom = left + width, top + height
     corners = np.array([[[left - 1, top - 1], [right, top - 1], [right, bottom], [left - 1, bottom]]], np.float64)

@@ -11,10 +11,16 @@ from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from face_alignment import FaceAlignment, LandmarksType
 
+from syncdiff.config import Faces
 from syncdiff.device import choose_device
 from syncdiff.errors import UserError
+
+try:
+    from face_alignment import FaceAlignment, LandmarksType
+except ImportError as missing:
+    hint = "install it with `pip install --no-deps face-alignment==1.5.0`, or set faces.backend to mediapipe"
+    raise UserError(f"face-alignment, which finds faces, cannot be loaded ({missing}); {hint}") from None
 
 # The names under which face-alignment 1.5.0 looks for its weights, and others that they go by.
 FAN_WEIGHTS: dict[str, list[str]] = {"2DFAN4-11f355bf06.pth.tar": []}
@@ -26,26 +32,27 @@ DETECTOR_WEIGHTS: dict[str, dict[str, list[str]]] = {
 
 
 class FanLandmarker:
-    """Detection and 2DFAN-4 on every picture by itself."""
+    """Detection and 2DFAN-4 on every frame by itself."""
 
     misses = ""
 
-    def __init__(self, detector: str, weights: str | None, device: str) -> None:
+    def __init__(self, faces: Faces, device: str) -> None:
         """Load the networks.
 
         Args:
-            detector: `sfd`, `blazeface` or `yunet`.
-            weights: folder that holds the weights; None: the package downloads them.
+            faces: reads `detector` and `weights`, the folder that holds the weights; None: the package downloads them.
             device: as `choose_device` takes it.
 
         Raises:
             UserError: weights are missing or cannot be loaded; names the files.
         """
         place = str(choose_device(device))
-        needed = FAN_WEIGHTS | DETECTOR_WEIGHTS[detector]
+        needed = FAN_WEIGHTS | DETECTOR_WEIGHTS[faces.detector]
         try:
-            with _weights_from(weights, needed):
-                self._network = FaceAlignment(LandmarksType.TWO_D, face_detector=detector, device=place, compile=False)
+            with _weights_from(faces.weights, needed):
+                self._network = FaceAlignment(
+                    LandmarksType.TWO_D, face_detector=faces.detector, device=place, compile=False
+                )
         except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
             reason = str(error).splitlines()[0].split(". ")[0]
             hint = f"put {' and '.join(needed)} into a folder and name it in faces.weights"

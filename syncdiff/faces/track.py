@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-import cv2
 import numpy as np
 
+from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
 from syncdiff.faces.boxes import bounding_box
+from syncdiff.faces.cuts import is_cut, thumbnail
+from syncdiff.faces.ibug import EYES, LIPS
+from syncdiff.faces.landmarks import Landmarker
+from syncdiff.media.video import read_frames
 
 MIN_IOU = 0.3  # of one speaker's boxes in neighbouring frames
-THUMBNAIL = 32  # pixels a side
-# Over the cuts of a stage recording the measure is 0.8 to 1, at its fastest pans 0.5, in studio clips under 0.03.
-CUT_CHANGE = 0.65
-CONTRAST_FLOOR = 4.0  # grey levels: below it, differences are noise
 
 
 class Track:
@@ -64,6 +66,42 @@ class Segment:
     landmarks: np.ndarray  # (T, 68, 2) float32
     clip_frames: int  # of the whole clip
     note: str  # which frames were kept and why, and what else to know; empty: all of them, nothing else
+
+
+def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Segment:
+    """Find the frames of a video that show its speaker, the largest face, and the landmarks there.
+
+    Raises:
+        ClipRejected: unreadable, or without one face for long enough.
+    """
+    found = _faces_of(video, landmarker)
+    return speaker(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
+
+
+def find_faces(video: Path | str, landmarker: Landmarker, faces: Faces) -> list[Segment]:
+    """Find the largest face of a video, and those that are beside it: see `candidates`.
+
+    Raises:
+        ClipRejected: unreadable, or without one face for long enough.
+    """
+    found = _faces_of(video, landmarker)
+    return candidates(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
+
+
+def _faces_of(video: Path | str, landmarker: Landmarker) -> Iterator[tuple[bool, list[np.ndarray]]]:
+    """Yield of each frame whether a new scene begins with it, and its faces."""
+    cuts: deque[bool] = deque()  # of the frames that the landmarker has been given and has not answered yet
+
+    def watched() -> Iterator[np.ndarray]:
+        before: np.ndarray | None = None
+        for frame in read_frames(video):
+            after = thumbnail(frame)
+            cuts.append(before is not None and is_cut(before, after))
+            before = after
+            yield frame
+
+    for faces in landmarker.track(watched()):
+        yield cuts.popleft(), faces
 
 
 def speaker(
@@ -130,7 +168,7 @@ def choose(segments: Sequence[Segment], index: int, why: str) -> Segment:
 
 def quarter_turns(landmarks: np.ndarray) -> int:
     """Return the quarter turns, anticlockwise, that make a face upright in most frames: (T, 68, 2) to 0, 1, 2 or 3."""
-    down = np.median(landmarks[:, 48:].mean(axis=1) - landmarks[:, 36:48].mean(axis=1), axis=0)  # from eyes to mouth
+    down = np.median(landmarks[:, LIPS].mean(axis=1) - landmarks[:, EYES].mean(axis=1), axis=0)  # from eyes to mouth
     return round(-np.arctan2(down[0], down[1]) / (np.pi / 2)) % 4
 
 
@@ -159,23 +197,6 @@ def _append(tracks: list[Track], index: int, faces: list[np.ndarray], cut: bool)
         if overlap >= MIN_IOU and b in rest and tracks[a].end <= index:
             tracks[a].append(index, rest.pop(b))
     tracks += [Track(index, face, cut) for face in rest.values()]
-
-
-def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Shrink a picture (H, W, 3) to (32, 32) grey values, for `is_cut`."""
-    stride = max(min(frame.shape[:2]) // (2 * THUMBNAIL), 1)
-    grey = cv2.cvtColor(np.ascontiguousarray(frame[::stride, ::stride]), cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-
-
-def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Say whether a scene begins between two neighbouring thumbnails. Changes of brightness alone do not count.
-
-    The measure is 1 - their correlation, kept low where neither has contrast.
-    """
-    before, after = (picture - picture.mean(dtype=np.float32) for picture in (before, after))
-    energy = np.square(before).mean() + np.square(after).mean()  # grey levels squared
-    return bool(np.square(after - before).mean() / (energy + CONTRAST_FLOOR**2) > CUT_CHANGE)
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:

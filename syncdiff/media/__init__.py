@@ -1,1 +1,1 @@
-"""Pictures and sound: any file in, one timeline out (25 fps, 16 kHz, time zero = the first picture), and back."""
+"""Frames and audio: any file in, one timeline out (25 fps, 16 kHz, time zero = the first frame), and back."""

@@ -1,4 +1,4 @@
-"""Sound: 16 kHz mono on the clip's timeline, exactly 640 samples a frame of video."""
+"""Audio: 16 kHz mono on the clip's timeline, exactly 640 samples a frame of video."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from av.audio.frame import AudioFrame
 from av.filter import Graph
 
 from syncdiff.errors import ClipRejected
-from syncdiff.media.clock import Clock, decoded, picture_shifts, picture_start, refuse_late_sound
+from syncdiff.media.clock import Clock, reject_late_audio
 from syncdiff.media.container import FPS, are_unnamed, audio_stream, continuous, frame_time, open_media
+from syncdiff.media.decode import decoded, video_shifts, video_start
 from syncdiff.pipeline.files import atomic, short_message
 
 SAMPLE_RATE = 16_000
@@ -35,9 +36,9 @@ def read_audio(path: Path | str, start_s: float = 0.0) -> np.ndarray:
 
 
 def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]:
-    """Stream a file's sound from `start_s` seconds after its first picture (of a file without one: its first sample).
+    """Stream a file's audio from `start_s` seconds after its first frame (of a file without one: its first sample).
 
-    Sound that begins earlier is trimmed, sound that begins later is padded with silence, gaps are filled. Channels are
+    Audio that begins earlier is trimmed, audio that begins later is padded with silence, gaps are filled. Channels are
     mixed as by `ffmpeg -ac 1`, those that no one has named to their mean.
 
     Yields:
@@ -46,12 +47,12 @@ def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]
     Raises:
         ClipRejected: no audio stream, it cannot be decoded, or (at its end) its channels cancel each other out.
     """
-    zero = picture_start(path)
+    zero = video_start(path)
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
             raise ClipRejected("no audio stream")
-        clock = Clock(None if zero is None else partial(picture_shifts, path))
+        clock = Clock(None if zero is None else partial(video_shifts, path))
         frames = _in_phase(continuous(decoded(clock.continued(container.demux(stream)))))
         streamed = None  # samples so far
         for _, alike in groupby(frames, lambda frame: (len(clock.shifts), *_kind(frame))):
@@ -59,7 +60,7 @@ def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]
             begins = frame_time(first)
             zero = begins if zero is None else zero
             if streamed is None:
-                refuse_late_sound(begins - zero)
+                reject_late_audio(begins - zero)
             streamed = streamed or 0
             late = round((begins - zero - Fraction(start_s)) * SAMPLE_RATE) - streamed  # of silence; negative: to trim
             yield np.zeros(max(late, 0), np.int16)
@@ -72,7 +73,7 @@ def stream_audio(path: Path | str, start_s: float = 0.0) -> Iterator[np.ndarray]
 
 
 def pad_or_trim(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
-    """Cut sound (n,), or pad it with zeros, to the 640 * n_frames samples of `n_frames` pictures."""
+    """Cut audio (n,), or pad it with zeros, to the 640 samples of each of `n_frames` frames."""
     missing = n_frames * SAMPLES_PER_FRAME
     for piece in pieces:
         yield piece[:missing]
@@ -83,7 +84,7 @@ def pad_or_trim(pieces: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndar
 
 
 def concatenate(pieces: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the pieces of a sound as one: (n,) int16."""
+    """Return audio in pieces as one array: (n,) int16."""
     samples = bytearray()  # grows in place; joined from a list of its pieces, it would be there twice
     for piece in pieces:
         samples += piece.tobytes()
@@ -91,7 +92,7 @@ def concatenate(pieces: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def write_wav(path: Path, pieces: Iterable[np.ndarray]) -> int:
-    """Write sound, (n,) int16 mono at 16 kHz piece by piece, as a WAV file, atomically; return its samples."""
+    """Write audio, (n,) int16 mono at 16 kHz piece by piece, as a WAV file, atomically; return its samples."""
     with atomic(path) as temporary, temporary.open("wb") as raw, wave.open(raw) as file:
         file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         for piece in pieces:
@@ -132,7 +133,7 @@ def _kind(frame: AudioFrame) -> tuple[int, str, str]:
 
 
 def _in_phase(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """Pass decoded frames on, and look at one in `PHASE_EVERY`: is there sound in their channels, but not in the mean?
+    """Pass decoded frames on, and look at one in `PHASE_EVERY`: do their channels cancel each other out in the mean?
 
     Raises:
         ClipRejected: after the last frame.

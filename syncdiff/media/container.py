@@ -1,4 +1,4 @@
-"""Opening media files with libav, and the clock that pictures and sound share."""
+"""Opening media files with libav, and the clock that frames and audio share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from syncdiff.errors import ClipRejected
 from syncdiff.pipeline.files import short_message
 
 FPS = 25
-# Containers that hold their own pictures and sound. Playlists (hls, dash, concat, image2) are not among them: they name
+# Containers that hold their own frames and audio. Playlists (hls, dash, concat, image2) are not among them: they name
 # other files, which libav would open.
 DEMUXERS = (
     *("mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "flv", "asf", "ogg", "nut", "mxf", "ivf", "dv"),
@@ -35,8 +35,8 @@ SAFE = {
     "protocol_whitelist": "file,pipe",
     "format_whitelist": ",".join(DEMUXERS),
 }
-MAX_PIXELS = 8192 * 4320  # of a picture: a broken header asks for more memory than there is
-MAX_GAP_S = 60  # between the times of two pictures, or of sounds: filling it would take memory or time without end
+MAX_PIXELS = 8192 * 4320  # of a frame: a broken header asks for more memory than there is
+MAX_GAP_S = 60  # between the times of two frames, or pieces of audio: filling it would take memory or time without end
 MAX_DURATION_S = 24 * 3600
 SIDE_TRACKS = Disposition.dub | Disposition.comment | Disposition.karaoke | Disposition.descriptions
 SIDE_TRACKS |= Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.clean_effects
@@ -88,7 +88,7 @@ def _ask_the_system(source: Path | str | bytes) -> None:
 
     Raises:
         OSError: the file cannot be read from its beginning to its end.
-        MemoryError: not even the memory for ordinary pictures is left.
+        MemoryError: not even the memory for ordinary frames is left.
     """
     if not isinstance(source, bytes) and "\0" not in str(source) and not _is_special(Path(source)):
         try:
@@ -107,9 +107,9 @@ def _is_special(path: Path) -> bool:
 def video_stream(container: InputContainer) -> VideoStream:
     """Return the video to see, the first that is flagged default, else the first; set to decode in one thread.
 
-    Pictures of more than `MAX_PIXELS` will not decode.
+    Frames of more than `MAX_PIXELS` will not decode.
     """
-    streams = videos(container)
+    streams = video_tracks(container)
     if not streams:
         raise ClipRejected("no video stream")
     stream = next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
@@ -118,24 +118,24 @@ def video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def videos(container: InputContainer) -> list[VideoStream]:
+def video_tracks(container: InputContainer) -> list[VideoStream]:
     """Return the video streams that are no covers or thumbnails, and that there is a decoder for."""
     return [stream for stream in container.streams.video if stream.codec_context and not stream.disposition & STILLS]
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Return the sound track to hear: the first that is flagged default, else the first, of those that decode.
+    """Return the audio track to hear: the first that is flagged default, else the first, of those that decode.
 
     Comments, dubs and tracks for people who hear or see badly are heard only where there is no other.
     """
-    tracks = sounds(container)
+    tracks = audio_tracks(container)
     tracks = [track for track in tracks if not track.disposition & SIDE_TRACKS] or tracks
     flagged = (track for track in tracks if track.disposition & Disposition.default)
     return next(flagged, tracks[0] if tracks else None)
 
 
-def sounds(container: InputContainer) -> list[AudioStream]:
-    """Return the sound tracks that there is a decoder for."""
+def audio_tracks(container: InputContainer) -> list[AudioStream]:
+    """Return the audio tracks that there is a decoder for."""
     return [stream for stream in container.streams.audio if stream.codec_context]
 
 
@@ -170,5 +170,5 @@ def are_unnamed(n_channels: int, layout: str) -> bool:
 
 
 def frame_rate(stream: VideoStream) -> Fraction:
-    """Return the stream's average rate in pictures a second."""
+    """Return the stream's average rate in frames a second."""
     return Fraction(stream.average_rate or stream.guessed_rate or FPS)

@@ -1,4 +1,4 @@
-"""Pictures: probe a file, stream it at 25 fps, keep aligned crops in memory, write mp4 files."""
+"""Frames: probe a file, stream it at 25 fps, keep aligned crops in memory, write mp4 files."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import write_wav
-from syncdiff.media.clock import NO_PICTURE, extent, n_shown, pictures, shown_for
+from syncdiff.media.clock import n_shown, shown_for
 from syncdiff.media.container import FPS, audio_stream, continuous, frame_rate, frame_time, open_media, video_stream
-from syncdiff.media.pictures import MATRICES, Colour, ToRgb, colour_for, colour_of, deinterlaced, notes
-from syncdiff.media.track import Track
+from syncdiff.media.decode import NO_PICTURE, decoded_video
+from syncdiff.media.extent import extent
+from syncdiff.media.rgb import MATRICES, ColorSpace, ToRgb, color_space_for, color_space_of, deinterlaced, notes
+from syncdiff.media.soundtrack import Soundtrack
 from syncdiff.pipeline.files import atomic
 
 PRESET = "veryfast"  # half the time of x264's own choice on 1080p
 CROP_CRF = 5  # with that preset: 43 dB, about one grey level of error
 HALF = Fraction(1, 2)
 VIDEO_CRF = 17  # x264's "visually lossless"
-X264 = "asm=AVX2"  # with AVX-512, the same pictures gave other bytes from one time to the next (PyAV 18.1's x264)
+X264 = "asm=AVX2"  # with AVX-512, the same frames gave other bytes from one time to the next (PyAV 18.1's x264)
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")  # of videos that are written
 MESSAGE = 4096  # bytes of ffmpeg's that are shown
 BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}  # no dates or versions in the file
@@ -44,80 +46,80 @@ BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file's headers and its first picture say."""
+    """What a file's headers and its first frame say."""
 
     width: int  # square pixels, upright
     height: int
     fps: float
-    n_frames: int  # pictures in the file, at its own rate
+    n_frames: int  # in the file, at its own rate
     duration_s: float
     audio_rate: int | None  # Hz; None: no audio stream
-    audio_start_s: float  # relative to the first picture; negative: the sound begins earlier
+    audio_start_s: float  # relative to the first frame; negative: the audio begins earlier
     codec: str
     notes: tuple[str, ...] = ()  # what is unusual about the file and what is made of it, a kind a line, the same words
-    colour: Colour | None = None  # how to write these pictures again; None: as any others
+    color_space: ColorSpace | None = None  # how to write these frames again; None: as any others
 
 
 def probe(path: Path | str) -> Probe:
-    """Read the headers and decode one picture.
+    """Read the headers and decode one frame.
 
     Raises:
-        ClipRejected: the file cannot be read, or has no picture.
+        ClipRejected: the file cannot be read, or has no frame.
     """
     with open_media(path) as container:
         stream = video_stream(container)
         first, found = extent(container, stream)
-        upright = ToRgb(stream, first)
+        to_rgb = ToRgb(stream, first)
         audio = audio_stream(container)
         audio_start = (audio.start_time or 0) * audio.time_base if audio and audio.time_base else Fraction(0)
         return Probe(
-            width=upright.width,
-            height=upright.height,
+            width=to_rgb.width,
+            height=to_rgb.height,
             fps=float(found.fps),
-            n_frames=found.n_pictures,
+            n_frames=found.n_frames,
             duration_s=float(found.duration),
             audio_rate=audio.sample_rate if audio else None,
             audio_start_s=float(audio_start - frame_time(first)) if audio else 0.0,
             codec=stream.codec_context.name,
             notes=notes(container, stream, first) + found.notes,
-            colour=colour_of(first),
+            color_space=color_space_of(first),
         )
 
 
 def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarray]:
-    """Stream pictures at 25 fps from time zero, one in memory at a time.
+    """Stream frames at 25 fps from time zero, one in memory at a time.
 
-    Each instant shows the picture nearest in time; one that is held for longer than a frame gives way to the next half
-    a frame before that one's time, as in ffmpeg's fps filter. What is interlaced is deinterlaced, pixels are made
-    square, HDR is tone-mapped. Pictures of another size than the first are fitted into that; a line on stderr says so.
+    Each instant shows the file's frame nearest in time; one held for longer than 40 ms gives way 20 ms before
+    the next one's time, as in ffmpeg's fps filter. What is interlaced is deinterlaced, pixels are made square, HDR is
+    tone-mapped. Frames of another size than the first are fitted into that, with a warning in the log.
 
     Args:
         source: a file, or the bytes of one.
         start: so many frames are left out at the beginning, for less than it takes to see them.
 
     Yields:
-        (H, W, 3) uint8 RGB, upright; a repeated picture is the same array, so do not write into it.
+        (H, W, 3) uint8 RGB, upright; a repeated frame is the same array, so do not write into it.
 
     Raises:
         ClipRejected: no video stream, or it cannot be decoded.
     """
     slot = 0  # of the next frame, on the 25 fps timeline
-    upright: ToRgb | None = None
+    to_rgb: ToRgb | None = None
     with open_media(source) as container:
         stream = video_stream(container)
-        for picture, until in _timeline(container, stream):
-            upright = upright or ToRgb(stream, picture)
-            yield from _repeated(upright, picture, until - max(slot, start))
+        for frame, until in _timeline(container, stream):
+            to_rgb = to_rgb or ToRgb(stream, frame)
+            yield from _repeated(to_rgb, frame, until - max(slot, start))
             slot = until
 
 
 def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int]]:
-    """Yield the pictures that are shown at 25 fps, each with the slot from which the next is shown, or the end."""
+    """Yield the file's frames that are shown at 25 fps, each with the slot from which the next is shown, or the end."""
     waiting: deque[tuple[VideoFrame, int]] = deque()  # the end may come before the slots that the nearest would have
     held: VideoFrame | None = None
-    slot = n_pictures = 0
+    slot = n_decoded = 0
     zero = shown = end = Fraction(0)  # these and `begin` in slots
-    for frame in deinterlaced(continuous(pictures(container, stream))):
+    for frame in deinterlaced(continuous(decoded_video(container, stream))):
         if held is None:
             zero = frame_time(frame) * FPS
         begin = end if frame.pts is None else frame_time(frame) * FPS - zero
@@ -127,19 +129,19 @@ def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[
         while waiting and waiting[0][1] <= begin + HALF:
             yield waiting.popleft()
         held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
-        n_pictures += 1
+        n_decoded += 1
     if held is None:
         raise ClipRejected(NO_PICTURE)
     own, span = Fraction((held.duration or 0) * (held.time_base or 0)), shown / FPS
-    n_frames = n_shown(span + shown_for(own, span, n_pictures, frame_rate(stream)))
-    yield from ((picture, min(until, n_frames)) for picture, until in waiting)
+    n_frames = n_shown(span + shown_for(own, span, n_decoded, frame_rate(stream)))
+    yield from ((frame, min(until, n_frames)) for frame, until in waiting)
     yield held, n_frames
 
 
-def _repeated(upright: ToRgb, frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
-    """Yield one picture so many times; when that is none, it is not even converted."""
+def _repeated(to_rgb: ToRgb, frame: VideoFrame, times: int) -> Iterator[np.ndarray]:
+    """Yield one frame so many times; when that is none, it is not even converted."""
     if times > 0:
-        yield from repeat(upright(frame), times)
+        yield from repeat(to_rgb(frame), times)
 
 
 def write_crops(path: Path, frames: Iterable[np.ndarray]) -> None:
@@ -172,9 +174,9 @@ def decode_crops(data: bytes) -> np.ndarray:
 def write_video(
     path: Path | str,
     frames: Iterable[np.ndarray],
-    audio: Iterable[np.ndarray] | Track | None = None,
+    audio: Iterable[np.ndarray] | Soundtrack | None = None,
     comment: str | None = None,
-    colour: Colour | None = None,
+    color_space: ColorSpace | None = None,
 ) -> None:
     """Write H.264 yuv420p at 25 fps and AAC through ffmpeg, atomically; odd sides get one more row or column.
 
@@ -186,7 +188,7 @@ def write_video(
         frames: (H, W, 3) uint8 RGB each, all of one size; at least one.
         audio: (n,) int16 mono at 16 kHz, piece by piece; or a track of a file, at its own rate and channels.
         comment: metadata tag, for example that the video is synthetic.
-        colour: that of the source, as `Probe` has it, where the video should play like that.
+        color_space: that of the source, as `Probe` has it, where the video should play like that.
 
     Raises:
         ValueError: a frame of another size.
@@ -194,12 +196,14 @@ def write_video(
     """
     shape, frames = _of_one_size(frames)
     with atomic(path) as temporary, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as errors:
-        if audio is not None and not isinstance(audio, Track):
+        if audio is not None and not isinstance(audio, Soundtrack):
             wav = Path(folder, "audio.wav")
             write_wav(wav, audio)
-            audio = Track(wav)
+            audio = Soundtrack(wav)
         height, width = shape[:2]
-        command = _ffmpeg_command(temporary, height, width, audio, comment, colour or colour_for(width, height))
+        command = _ffmpeg_command(
+            temporary, height, width, audio, comment, color_space or color_space_for(width, height)
+        )
         arguments = command.compile(cmd=get_ffmpeg_exe(), overwrite_output=True)
         _feed(Popen(arguments, stdin=PIPE, stderr=errors), frames, errors)
 
@@ -223,14 +227,14 @@ def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
 
 
 def _ffmpeg_command(
-    path: Path, height: int, width: int, audio: Track | None, comment: str | None, colour: Colour
+    path: Path, height: int, width: int, audio: Soundtrack | None, comment: str | None, color: ColorSpace
 ) -> Any:
-    pictures = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=FPS)
-    pictures = pictures.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
-    span = "full" if colour.full_range else "limited"
-    pictures = pictures.filter("scale", out_color_matrix=MATRICES[colour.matrix], out_range=span)
-    tags = {"colorspace": colour.matrix, "color_primaries": colour.primaries, "color_trc": colour.transfer}
-    streams = [pictures.filter("format", "yuv420p").filter("setparams", range=span, **tags)]
+    frames = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=FPS)
+    frames = frames.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
+    span = "full" if color.full_range else "limited"
+    frames = frames.filter("scale", out_color_matrix=MATRICES[color.matrix], out_range=span)
+    tags = {"colorspace": color.matrix, "color_primaries": color.primaries, "color_trc": color.transfer}
+    streams = [frames.filter("format", "yuv420p").filter("setparams", range=span, **tags)]
     options = {"vcodec": "libx264", "crf": VIDEO_CRF, "preset": PRESET, "threads": 1, "x264-params": X264}
     if path.suffix.lower() != ".mkv":
         options["movflags"] = "+faststart"

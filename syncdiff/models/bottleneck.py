@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-COARSE_SIZE = 4  # side of the plane that the kept numbers are unfolded to, before it is resized to the latents' side
+COARSE_SIZE = 4  # side of the plane that the kept numbers become, before it is resized to the latents' side
 
 
 class PoseBottleneck(nn.Module):
@@ -21,11 +21,11 @@ class PoseBottleneck(nn.Module):
     def __init__(self, pose_size: int, dim: int, channels: int) -> None:
         super().__init__()
         self.compress = nn.Linear(3 * pose_size**2, dim, bias=False)
-        self.unfold = nn.Linear(dim, channels * COARSE_SIZE**2, bias=False)
+        self.expand = nn.Linear(dim, channels * COARSE_SIZE**2, bias=False)
         self.channels = channels
 
     def forward(self, pose: Tensor, side: int) -> Tensor:
         """Map reduced pose frames (B, r, r, 3) in [-1, 1] to planes (B, channels, side, side)."""
         kept = self.compress(pose.flatten(1))  # (B, dim)
-        plane = self.unfold(kept).view(-1, self.channels, COARSE_SIZE, COARSE_SIZE)
+        plane = self.expand(kept).view(-1, self.channels, COARSE_SIZE, COARSE_SIZE)
         return F.interpolate(plane, size=(side, side), mode="bilinear", align_corners=False)

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder, load_autoencoder, posterior, reconstruct
-from syncdiff.models.denoiser import Denoiser, Priors
+from syncdiff.models.denoiser import Denoiser, VisualPriors
 from syncdiff.models.syncnet import SyncNet
 from syncdiff.pipeline.files import short_message
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
@@ -24,7 +24,7 @@ from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
 M = TypeVar("M", bound=nn.Module)
 
 
-class Networks:
+class NetworkCosts:
     """Autoencoder and denoiser of a config on the meta device, and what one sample costs, in GFLOP.
 
     A multiplication with its addition counts as two operations.
@@ -96,21 +96,21 @@ class Networks:
         settings = self.config.syncnet
         net = _on_meta(lambda: SyncNet(settings.width, settings.image_size))
         side = settings.image_size
-        lips = torch.zeros(2, 3, WINDOW_FRAMES, side, side, device="meta")  # batch norm needs two
-        sound = torch.zeros(2, 13, WINDOW_MFCC, device="meta")
-        return gflop(lambda: _backward(torch.cat(net(lips, sound)))) / 2
+        frames = torch.zeros(2, 3, WINDOW_FRAMES, side, side, device="meta")  # batch norm needs two
+        audio = torch.zeros(2, 13, WINDOW_MFCC, device="meta")
+        return gflop(lambda: _backward(torch.cat(net(frames, audio)))) / 2
 
     def _denoise(self) -> Tensor:
-        known = torch.ones(1, dtype=torch.bool, device="meta")
+        with_speech = torch.ones(1, dtype=torch.bool, device="meta")
         timestep = torch.zeros(1, dtype=torch.long, device="meta")
-        return self.denoiser(self.latents.detach(), timestep, self._priors(), *self._speech(), known)
+        return self.denoiser(self.latents.detach(), timestep, self._priors(), *self._speech(), with_speech)
 
     def _context(self) -> Tensor:
         return self.denoiser.context(*self._speech())
 
-    def _priors(self) -> Priors:
+    def _priors(self) -> VisualPriors:
         r, latents = self.config.priors.pose_size, self.latents.detach()
-        return Priors(latents, latents, torch.zeros(1, r, r, 3, device="meta"), latents)
+        return VisualPriors(latents, latents, torch.zeros(1, r, r, 3, device="meta"), latents)
 
     def _speech(self) -> tuple[Tensor, Tensor]:
         width = self.config.speech.window_frames

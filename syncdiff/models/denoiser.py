@@ -21,7 +21,7 @@ from syncdiff.weights.files import read_safetensors, write_safetensors
 
 
 @dataclass(frozen=True)
-class Priors:
+class VisualPriors:
     """The paper's three visual priors for a batch of target frames, all in the autoencoder's scaled latents.
 
     masked: (B, C, h, w) latents of the target frame with the mouth region hidden.
@@ -39,7 +39,7 @@ class Priors:
 class Denoiser(nn.Module):
     """UNet2DConditionModel whose input is cat[noisy latents, masked, identity, pose plane] along the channels.
 
-    It paints latents, and tells how to bend and copy the identity frame, which is added (`models.copying`).
+    It paints latents, and predicts flows by which the identity frame is warped and added to them (`models.warping`).
     """
 
     def __init__(self, config: Config, sizes: EncoderConfig | None = None) -> None:
@@ -51,12 +51,12 @@ class Denoiser(nn.Module):
         self.speech = SpeechEncoder(config.speech, sizes)
         if self.pose_frame == "bottleneck":
             self.bottleneck = PoseBottleneck(config.priors.pose_size, settings.bottleneck_dim, latent_channels)
-        patch, n_flows = config.autoencoder.patch_size, settings.copy_flows
-        self.copying = IdentityWarp(latent_channels, patch, n_flows) if n_flows else None
-        self.unknown_speech = nn.Parameter(torch.zeros(self.speech.context_dim))
+        patch, n_flows = config.autoencoder.patch_size, settings.n_flows
+        self.identity_warp = IdentityWarp(latent_channels, patch, n_flows) if n_flows else None
+        self.null_context = nn.Parameter(torch.zeros(self.speech.context_dim))
         self.unet = UNet2DConditionModel(
             in_channels=latent_channels * (3 if self.pose_frame == "none" else 4),
-            out_channels=latent_channels + (self.copying.n_told if self.copying else 0),
+            out_channels=latent_channels + (self.identity_warp.n_flow_channels if self.identity_warp else 0),
             block_out_channels=tuple(settings.channels),
             layers_per_block=settings.layers_per_block,
             # Attention at full resolution costs most and moves nothing further than a pixel: it starts one level down.
@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
     def inner_weights(self) -> list[nn.Parameter]:
         """Return what is trained of matrices and convolutions in the UNet's blocks and the speech encoder.
 
-        Left out are the UNet's first and last layer and its time embedding, the bottleneck and the copies.
+        Left out are the UNet's first and last layer and its time embedding, the bottleneck and the identity warp.
         """
         blocks = (self.unet.down_blocks, self.unet.mid_block, self.unet.up_blocks, self.speech)
         named = (part for block in blocks for part in block.named_parameters())
@@ -83,22 +83,22 @@ class Denoiser(nn.Module):
         """Encode stored speech features (B, W, D) with their validity (B, W) to cross-attention context (B, W, E)."""
         return self.speech(speech, valid)
 
-    def no_context(self, like: Tensor) -> Tensor:
-        """Return the learned context (B, W, E) that stands for "speech unknown"; silence is something else."""
-        return self.unknown_speech.expand_as(like)
+    def uncond_context(self, like: Tensor) -> Tensor:
+        """Return the learned context (B, W, E) of no speech, for classifier-free guidance; silence is another."""
+        return self.null_context.expand_as(like)
 
-    def condition(self, priors: Priors) -> Tensor:
+    def condition(self, priors: VisualPriors) -> Tensor:
         """Return what the priors are for all timesteps: (B, P + 3 p^2, h, w).
 
-        The first P = 2 C or 3 C planes go beside the noisy latents, the others are the picture there is to copy from.
+        The first P = 2 C or 3 C planes go beside the noisy latents, the others are the identity frame to be warped.
         """
         planes = [priors.masked, priors.identity]
         if self.pose_frame == "full":
             planes.append(priors.previous)
         elif self.pose_frame == "bottleneck":
             planes.append(self.bottleneck(priors.pose, side=priors.masked.shape[-1]))
-        if self.copying:
-            planes.append(self.copying.picture(priors.identity))
+        if self.identity_warp:
+            planes.append(self.identity_warp.to_pixels(priors.identity))
         return torch.cat(planes, dim=1)
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, condition: Tensor, context: Tensor) -> Tensor:
@@ -106,19 +106,21 @@ class Denoiser(nn.Module):
         n_channels = noisy.shape[1]
         n_beside = self.unet.config.in_channels - n_channels
         inputs = torch.cat([noisy, condition[:, :n_beside]], dim=1)
-        output = self.unet(inputs, timesteps, encoder_hidden_states=context).sample  # (B, C + n_told, h, w)
-        painted, told = output[:, :n_channels], output[:, n_channels:]
-        return painted + self.copying.mix(condition[:, n_beside:], told) if self.copying else painted
+        output = self.unet(inputs, timesteps, encoder_hidden_states=context).sample  # (B, C + n_flow_channels, h, w)
+        painted, predicted = output[:, :n_channels], output[:, n_channels:]
+        if not self.identity_warp:
+            return painted
+        return painted + self.identity_warp.blend(condition[:, n_beside:], predicted)
 
     def forward(
-        self, noisy: Tensor, timesteps: Tensor, priors: Priors, speech: Tensor, valid: Tensor, known: Tensor
+        self, noisy: Tensor, timesteps: Tensor, priors: VisualPriors, speech: Tensor, valid: Tensor, with_speech: Tensor
     ) -> Tensor:
         """Encode priors and speech, then `denoise`: the whole path of a training step (and what torchrun wraps).
 
-        `known` (B,) bool is False where the speech is dropped (for classifier-free guidance).
+        `with_speech` (B,) bool is False where the speech is dropped, for classifier-free guidance.
         """
         context = self.context(speech, valid)
-        context = torch.where(known[:, None, None], context, self.no_context(context))
+        context = torch.where(with_speech[:, None, None], context, self.uncond_context(context))
         return self.denoise(noisy, timesteps, self.condition(priors), context)
 
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from syncdiff.config import Speech
 from syncdiff.errors import UserError
+from syncdiff.registry.speech_encoders import SPEECH_ENCODERS
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.filterbank import STACKED_DIM
-from syncdiff.speech.mel import MEL_DIM
+from syncdiff.speech.encoders import open_encoder
 
 MAX_CONV_POS = 128  # frames, AV-HuBERT's own
 
@@ -19,16 +19,22 @@ class SpeechEncoder(nn.Module):
     """What the denoiser's cross-attention hears: a window of stored speech features, encoded and trained with the UNet.
 
     One class for all settings: AV-HuBERT's layers above the frozen layer N (or all of it, N = 0) with a checkpoint's
-    weights, or without a checkpoint a small encoder of the same form from scratch, on the filterbank or on mels. Each
-    place in the window gets a learned offset, since the UNet's attention has no other way to tell the target frame.
+    weights; or, on the features of any other encoder of the registry, or of AV-HuBERT's input without a checkpoint, a
+    small encoder of the same form from scratch. Each place in the window gets a learned offset, since the UNet's
+    attention has no other way to tell the target frame.
     """
 
     def __init__(self, speech: Speech, sizes: EncoderConfig | None = None) -> None:
-        """Build it; with `sizes`, of an encoder that was pretrained, without weights: these are about to be loaded."""
+        """Build it; with `sizes`, of an encoder that was pretrained, without weights: these are about to be loaded.
+
+        Raises:
+            UserError: layers are to be frozen, and there is no checkpoint that has them; see also `open_encoder`.
+        """
         super().__init__()
-        pretrained = speech.checkpoint if speech.encoder == "avhubert" else None
-        if speech.frozen_layers and speech.encoder == "avhubert" and not pretrained:
+        part = SPEECH_ENCODERS[speech.encoder]
+        if part.hidden and speech.frozen_layers and not speech.checkpoint:
             raise UserError("config: speech.frozen_layers: frozen layers need speech.checkpoint; name one, or set 0")
+        pretrained = speech.checkpoint if part.input else None
         if pretrained and sizes:
             self.encoder = AVHubertEncoder(sizes, speech.frozen_layers)
         elif pretrained:
@@ -44,7 +50,7 @@ class SpeechEncoder(nn.Module):
         """Encode windows of features.
 
         Args:
-            features: (B, W, D): filterbank or mel rows, or the hidden states after the frozen layer.
+            features: (B, W, D): rows of `Speech.feature_set`, as they are stored.
             valid: (B, W) bool, False outside the clip; every window has a valid frame.
 
         Returns:
@@ -63,6 +69,6 @@ def _from_scratch(speech: Speech) -> EncoderConfig:
         dim=speech.dim,
         heads=speech.heads,
         ffn_dim=4 * speech.dim,
-        audio_dim=MEL_DIM if speech.encoder == "mel" else STACKED_DIM,
+        audio_dim=open_encoder(speech.feature_set, speech.checkpoint).dim,
         conv_pos=min(MAX_CONV_POS, 2 * speech.window_frames),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, count_reasons, stop_if_too_many_failed
+
+log = logging.getLogger(__name__)
 
 
 def check_ledgers(config: Config, folder: Path, splits: Collection[str], out: Path, stage: str | None = None) -> None:
@@ -40,7 +43,7 @@ def check_ledgers(config: Config, folder: Path, splits: Collection[str], out: Pa
     whole = pd.concat([plan.head(0), *ledgers], ignore_index=True)[[*LEDGER_COLUMNS, "split"]]
     for name, rows in whole.groupby("stage", sort=False):
         counts = rows["status"].value_counts()
-        print(f"{name}: {len(rows)} in, {', '.join(f'{n} {status}' for status, n in counts.items())}")
+        log.info("%s: %d in, %s", name, len(rows), ", ".join(f"{n} {status}" for status, n in counts.items()))
         stop_if_too_many_failed(str(name), rows, config.max_failed_fraction)
     for split in splits:
         _stop_if_nothing_is_left(split, whole[whole["split"] == split], stage or "shards")

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.pipeline.files import disk_error, short_message
+from syncdiff.pipeline.logs import goes_to_stderr, log_to_stderr
 from syncdiff.pipeline.progress import progress
 
 T = TypeVar("T")
@@ -134,7 +135,8 @@ def prepare_workers(module: str) -> ForkServerContext:
 
 
 def _pool(work: Callable[..., Any], workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=prepare_workers(getattr(work, "func", work).__module__))
+    context = prepare_workers(getattr(work, "func", work).__module__)
+    return ProcessPoolExecutor(workers, context, log_to_stderr if goes_to_stderr() else None)
 
 
 def _in_worker(work: Callable[[T], R], clip: T, limit_s: float, end_s: float) -> Outcome[R]:

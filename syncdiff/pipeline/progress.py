@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +10,8 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -35,5 +38,5 @@ def _log_lines(items: Iterable[T], label: str, total: int | None) -> Iterator[T]
         done += 1
         if time.monotonic() - last > LOG_EVERY_S:
             last = time.monotonic()
-            print(f"{label}: {done}/{total or '?'} after {last - start:.0f} s", file=sys.stderr, flush=True)
-    print(f"{label}: {done} done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+            log.info("%s: %d/%s after %.0f s", label, done, total or "?", last - start)
+    log.info("%s: %d done in %.1f s", label, done, time.monotonic() - start)

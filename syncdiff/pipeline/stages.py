@@ -42,10 +42,10 @@ STAGES = {
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "autoencoder": Stage(6, ("autoencoder", "faces.size", "mixed_precision", "seed")),
-    "latents": Stage(5, ("latents.varied", "faces.size", "mixed_precision", "seed")),
+    "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
-    "sample": Stage(11, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
     "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,8 @@ from syncdiff.pipeline.files import sha256, write_text
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, Ledger
 from syncdiff.pipeline.parallel import attempt
 from syncdiff.shards.tar import Sample, decode_npy, metadata, read_shard, to_json, write_shard
+
+log = logging.getLogger(__name__)
 
 INDEX_COLUMNS = [*LEDGER_COLUMNS, "key", "n_frames"]
 VERSIONED = ["av", "mediapipe", "numpy", "opencv-python-headless", "syncdiff", "webdataset"]
@@ -39,7 +42,7 @@ def pack_shard(
     ledger.write(out_index, ledger.frame().reindex(columns=INDEX_COLUMNS))
     stats = _stats(config, out_tar, ledger) | {"features": features}
     write_text(out_stats, json.dumps(stats, indent=2, sort_keys=True) + "\n")
-    print(ledger.summary())
+    log.info(ledger.summary())
 
 
 def join_clip(parts: dict[str, Sample | None]) -> Sample:

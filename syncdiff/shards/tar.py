@@ -18,7 +18,6 @@ from braceexpand import braceexpand
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.pipeline.files import atomic, short_message
 
-AUGMENTED = "varied."  # begins the names of the members that show a clip otherwise than it is, for training
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
 Sample = dict[str, Any]
@@ -121,8 +120,8 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
             yield sample
 
 
-def clip_lengths(path: Path | str, *members: str) -> dict[str, int]:
-    """Return key -> T of each clip of a shard that has one of `members`, summed over those that it has.
+def clip_lengths(path: Path | str, member: str) -> dict[str, int]:
+    """Return key -> T of each clip of a shard that has a member of this name.
 
     Of an array, its header alone is read; of a video, the number of pictures that it says it has.
 
@@ -132,10 +131,9 @@ def clip_lengths(path: Path | str, *members: str) -> dict[str, int]:
     lengths: dict[str, int] = {}
     with _faults_named(path):
         for name, file in _members(Path(path)):
-            key, _, member = name.partition(".")
-            if member in members:
-                length = _rows(file) if member.endswith(".npy") else _pictures(file)
-                lengths[key] = lengths.get(key, 0) + length
+            key, _, found = name.partition(".")
+            if found == member:
+                lengths[key] = _rows(file) if member.endswith(".npy") else _pictures(file)
     return lengths
 
 

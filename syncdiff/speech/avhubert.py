@@ -108,7 +108,7 @@ class AVHubertEncoder(nn.Module):
     """AV-HuBERT without its video stream, whole (`first_layer` 0) or only the layers above `first_layer`.
 
     Attention spans the whole utterance, as in AV-HuBERT; torch's fused kernel never holds the T x T weights, so memory
-    grows linearly: about 90 MB a minute of sound at Base size.
+    grows linearly: about 90 MB a minute of audio at Base size.
     """
 
     def __init__(self, config: EncoderConfig, first_layer: int = 0) -> None:

@@ -55,7 +55,9 @@ try:
         from fairseq.checkpoint_utils import load_checkpoint_to_cpu
         from fairseq.models.wav2vec.wav2vec2 import TransformerEncoder
 except ImportError as missing:
-    raise UserError(f"fairseq: {missing}; install it with `pip install --no-deps fairseq==0.12.2`") from None
+    needs = "`pip install bitarray hydra-core==1.3.2 regex sacrebleu`"
+    hint = f"install it with {needs} and `pip install --no-deps fairseq==0.12.2`, or use the native engine"
+    raise UserError(f"fairseq cannot be loaded ({missing}); {hint}") from None
 
 
 class FairseqTransformer(TransformerEncoder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from python_speech_features import base, sigproc
@@ -20,8 +22,19 @@ BLOCK = 8192  # frames transformed at once: bounds the memory that long audio ne
 LAYER_NORM_EPS = 1e-5  # torch.nn.functional.layer_norm's default
 
 
+class Filterbank:
+    """The filterbank rows as a `FrozenEncoder`: what AV-HuBERT, and the small encoder in its place, are trained on."""
+
+    dim = STACKED_DIM
+    context_frames = 1
+
+    def encode(self, clips: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:
+        """See `FrozenEncoder.encode`: (n_frames, 104) each."""
+        return [stacked_filterbank(audio, n_frames) for audio, n_frames in clips]
+
+
 def logfbank(audio: np.ndarray) -> np.ndarray:
-    """Return the log filterbank energies of raw 16-bit sound, as python_speech_features' `logfbank` does by default.
+    """Return the log filterbank energies of raw 16-bit audio, as python_speech_features' `logfbank` does by default.
 
     Args:
         audio: (n,) int16 mono at 16 kHz, n >= 1; not scaled to ±1.
@@ -37,7 +50,7 @@ def logfbank(audio: np.ndarray) -> np.ndarray:
 
 
 def _frames(audio: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """Return frames `first` to `stop` of the pre-emphasised sound, zeros after its end: (stop - first, 400) float64."""
+    """Return frames `first` to `stop` of the pre-emphasised audio, zeros after its end: (stop - first, 400) float64."""
     begin, end = first * HOP, (stop - 1) * HOP + WINDOW
     before = min(begin, 1)  # pre-emphasis looks one sample back
     signal = sigproc.preemphasis(audio[begin - before : end], PREEMPHASIS)[before:]
@@ -63,10 +76,10 @@ def stacked_filterbank(audio: np.ndarray, n_frames: int | None = None) -> np.nda
 
     Args:
         audio: (n,) int16 mono at 16 kHz, n >= 1.
-        n_frames: video frames at 25 fps; None: as many rows as the sound fills.
+        n_frames: video frames at 25 fps; None: as many rows as the audio fills.
 
     Returns:
-        (n_frames, 104) float32; rows after the end of the sound are zero. The last row of the sound is partly zero
+        (n_frames, 104) float32; rows after the end of the audio are zero. The last row of the audio is partly zero
         padding, and the only one that depends on the scale of `audio`.
     """
     rows = stack(logfbank(audio), n_frames).astype(np.float64)

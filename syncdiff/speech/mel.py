@@ -6,6 +6,7 @@ Slaney's. Later librosa versions pad with zeros, so both are written out here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -29,6 +30,17 @@ MEL_DIM = MELS * COLUMNS  # 1280
 BLOCK = 4096  # columns transformed at once: bounds the memory that long audio needs
 
 
+class MelWindows:
+    """Wav2Lip's mel windows as a `FrozenEncoder`."""
+
+    dim = MEL_DIM
+    context_frames = 6  # 16 columns and half a transform
+
+    def encode(self, clips: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:
+        """See `FrozenEncoder.encode`: (n_frames, 1280) each."""
+        return [mel_windows(audio, n_frames) for audio, n_frames in clips]
+
+
 def melspectrogram(audio: np.ndarray) -> np.ndarray:
     """Return Wav2Lip's normalised mel spectrogram, (80, 1 + n // 200) float32 in [-4, 4].
 
@@ -49,7 +61,7 @@ def melspectrogram(audio: np.ndarray) -> np.ndarray:
 def mel_windows(audio: np.ndarray, n_frames: int) -> np.ndarray:
     """Return what Wav2Lip hears at each video frame f: the 16 mel columns (0.2 s) from column int(80 f / 25).
 
-    Windows that would pass the end are the last 16 columns, as in Wav2Lip's inference.py. Sound shorter than such a
+    Windows that would pass the end are the last 16 columns, as in Wav2Lip's inference.py. Audio shorter than such a
     window is padded with silence.
 
     Returns:

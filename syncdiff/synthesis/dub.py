@@ -15,13 +15,12 @@ import numpy as np
 
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.faces.align import paste, warp
-from syncdiff.faces.extract import align, find_speaker
+from syncdiff.faces.align import align, paste, warp
 from syncdiff.faces.landmarks import open_landmarker
-from syncdiff.faces.track import Segment
+from syncdiff.faces.track import Segment, find_speaker
 from syncdiff.media.audio import SAMPLES_PER_FRAME, stream_audio, write_wav
 from syncdiff.media.container import FPS
-from syncdiff.media.track import track_of
+from syncdiff.media.soundtrack import soundtrack_of
 from syncdiff.media.video import SUFFIXES, Probe, probe, read_frames, write_video
 from syncdiff.pipeline.files import temporary_name
 from syncdiff.pipeline.progress import progress
@@ -68,11 +67,11 @@ def dub(networks: Networks, video: Path, sound: Path, out: Path) -> int:
             start = f"{segment.start / FPS:.2f} s"
             raise UserError(f"{sound}: ends before the face appears in {video}, at {start}; give more sound")
         with _naming(sound):
-            track = track_of(sound, n_frames / FPS)
+            track = soundtrack_of(sound, n_frames / FPS)
         target, transforms = _target(networks, video, segment, wav, n_dubbed)
         mouths = (crops[0] for crops in progress(generate(networks, [target]), "dub", n_dubbed))
         pictures = _pasted(islice(read_frames(video), n_frames), segment.start, mouths, transforms, faces.size)
-        write_video(out, pictures, track, comment=SYNTHETIC, colour=facts.colour)
+        write_video(out, pictures, track, comment=SYNTHETIC, color_space=facts.color_space)
     for line in _remarks(video, sound, facts, segment, n_samples, n_dubbed):
         log.warning(line)
     return n_dubbed

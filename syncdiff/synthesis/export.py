@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def _data(run: Path) -> Iterator[str]:
     yield "clips planned: " + ", ".join(f"{n} {split}" for split, n in counts.items())
 
 
-def _scores(run: Path) -> list[dict[str, Any]]:
+def _scores(run: Path) -> list[dict[Any, Any]]:
     """Return the rows of the results folder's table that are of this run: metric, protocol, scorer, value, interval."""
     table = run.resolve().parent.parent / "table.parquet"
     if not table.is_file():
@@ -101,5 +101,5 @@ def _scores(run: Path) -> list[dict[str, Any]]:
     return [row | {"interval": _interval(row)} for row in own.to_dict("records")]
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval(row: Mapping[Any, Any]) -> str:
     return "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"

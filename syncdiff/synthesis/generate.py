@@ -29,7 +29,7 @@ from syncdiff.device import autocast
 from syncdiff.diffusion.sampler import Denoising, guidance_map, step
 from syncdiff.diffusion.schedule import Scheduler, scheduler
 from syncdiff.models.autoencoder import BATCH, decode, encode, load_autoencoder
-from syncdiff.models.denoiser import Denoiser, Priors, load_denoiser
+from syncdiff.models.denoiser import Denoiser, VisualPriors, load_denoiser
 from syncdiff.priors import masked_frame, mouth_mask, reduce_pose
 
 
@@ -172,7 +172,7 @@ def _begin(
     """Return the next frame of the first clips of a batch, before its first step."""
     n = len(inputs)
     crops, masked, context = zip(*inputs, strict=True)
-    priors = Priors(torch.stack(masked), identity[:n], previous.pose[:n], previous.latents[:n])
+    priors = VisualPriors(torch.stack(masked), identity[:n], previous.pose[:n], previous.latents[:n])
     with networks.autocast():
         condition = networks.denoiser.condition(priors)
     own = np.stack(crops)

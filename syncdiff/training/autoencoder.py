@@ -30,10 +30,10 @@ from syncdiff.models.autoencoder import (
 from syncdiff.pipeline.files import write_text
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
-from syncdiff.training.augment import mirrored, random_gains, tinted
+from syncdiff.training.augment import augment
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.loop import Run, fit
-from syncdiff.training.rounds import THREADS, Plan, Round, ahead, held_in_turn
+from syncdiff.training.rounds import THREADS, Round, RoundPlan, ahead, held_in_turn
 from syncdiff.weights.files import write_safetensors
 
 BYTES_IN_MEMORY = 2_000_000_000  # of crops: 160,000 frames at 64 pixels
@@ -42,6 +42,7 @@ FEW_PER_CLIP = 25  # where more do not fit: frames of one clip are much alike
 ROUND_STEPS = 500  # of a round, about
 L2_WEIGHT = 5.0  # of squared errors in [-1, 1]: equal to L1 at an error of 25 grey levels
 FRAMES_FOR_COMPONENTS = 2_000
+FRAMES_FOR_SCALE = 512
 
 
 def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device: torch.device) -> None:
@@ -80,7 +81,7 @@ class Crops:
 
     shards: Sequence[Path]
     per_clip: int
-    plan: Plan
+    plan: RoundPlan
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -122,7 +123,7 @@ def training_crops(shards: Sequence[Path], batch_size: int, seed: int) -> Crops:
     a_frame = _first_crop(ordered).nbytes
     for per_clip in (FRAMES_PER_CLIP, FEW_PER_CLIP):
         units = [sum(len(range(0, n, stride(n, per_clip))) for n in clips) for clips in lengths]
-        plan = Plan([a_frame * n for n in units], units, BYTES_IN_MEMORY, batch_size, ROUND_STEPS, seed)
+        plan = RoundPlan([a_frame * n for n in units], units, BYTES_IN_MEMORY, batch_size, ROUND_STEPS, seed)
         if plan.single:
             break
     plan.warn(ordered)
@@ -174,7 +175,7 @@ class AutoencoderLoss:
 
 
 def batches(crops: Crops, done: int) -> Iterator[np.ndarray]:
-    """Yield seeded batches of crops (B, S, S, 3), mirrored and tinted at random, from step `done` on.
+    """Yield seeded batches of crops (B, S, S, 3), mirrored and with other colours at random, from step `done` on.
 
     Where all crops fit in memory they are drawn at random; else each comes as often as the others.
     """
@@ -183,19 +184,13 @@ def batches(crops: Crops, done: int) -> Iterator[np.ndarray]:
         rng = np.random.default_rng([plan.seed, step])
         at_random = rng.integers(len(frames), size=plan.per_step)
         drawn = at_random if plan.single else part.drawn(len(frames), step, plan)
-        batch = _varied(frames[np.sort(drawn)], rng)
+        batch = augment(frames[np.sort(drawn)], rng)
         del frames  # before another round is read
         yield batch
 
 
-def _varied(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tint each crop, and mirror half of the batches."""
-    varied = tinted(frames, random_gains(rng, len(frames)))
-    return mirrored(varied) if rng.random() < 0.5 else varied
-
-
 def _set_scale(autoencoder: AutoencoderKL, frames: np.ndarray) -> None:
-    few = frames[:: max(1, len(frames) // 512)]
+    few = frames[:: max(1, len(frames) // FRAMES_FOR_SCALE)]
     autoencoder.register_to_config(scaling_factor=float(1 / encode(autoencoder, few).std()))
 
 

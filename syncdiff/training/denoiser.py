@@ -22,12 +22,14 @@ from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.models.pretrained import save_pretrained
+from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.latents import CropEncoder
 from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
 from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
-from syncdiff.training.windows import Shard, Source, windows
+from syncdiff.training.source import Shard, Source
+from syncdiff.training.windows import windows
 
 
 def train_denoiser(
@@ -48,7 +50,7 @@ def train_denoiser(
         autoencoder: folder of the autoencoder whose latents these are.
         out: folder.
         device: of training.
-        expert: a SyncNet that will not score what is trained with it.
+        expert: the sync expert, a SyncNet that will not score what is trained with it.
 
     Raises:
         UserError: shards or networks are missing, damaged, or do not fit the config.
@@ -56,39 +58,42 @@ def train_denoiser(
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
     components, mean = _components(config, autoencoder)
-    if denoiser.copying:
-        denoiser.copying.start(components, mean)
-    run = Run(
+    if denoiser.identity_warp:
+        denoiser.identity_warp.start(components, mean)
+    run = _run(config, out, files_read(config, shards, autoencoder, expert), device)
+    source = _source(config, shards, autoencoder, device)
+    if denoiser.speech.from_scratch and config.pretraining.steps:
+        _pretrain(denoiser.speech, config, source, run)
+    ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
+    sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
+    loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim, sync)
+    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run)
+    state = PartialState()
+    if state.is_main_process:
+        save_pretrained(config, trained, autoencoder, out)
+    state.wait_for_everyone()
+
+
+def _run(config: Config, out: Path, inputs: Sequence[Path], device: torch.device) -> Run:
+    return Run(
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=fingerprint("train", config, files_read(config, shards, autoencoder, expert)),
+        fingerprint=fingerprint("train", config, inputs),
         device=device,
         mixed_precision=config.mixed_precision,
         ema_decay=config.train.ema_decay,
         label="train",
         optimizer=muon,
     )
-    source = _source(config, shards, autoencoder, device)
-    if denoiser.speech.from_scratch and config.pretraining.steps:
-        before = replace(
-            run,
-            folder=out / "speech",
-            settings=config.pretraining,
-            ema_decay=None,
-            label="pretraining",
-            optimizer=adamw,
-        )
-        foreteller = LipPredictor(denoiser.speech, source.latent_shape())
-        fit(foreteller, LipPredictionLoss(config.faces.size), partial(_batches, config, source, "pretraining"), before)
-    structure = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
-    sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
-    loss = DiffusionLoss(config, training_schedule(config.diffusion), structure, sync)
-    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run)
-    state = PartialState()
-    if state.is_main_process:
-        save_pretrained(config, trained, autoencoder, out)
-    state.wait_for_everyone()
+
+
+def _pretrain(speech: SpeechEncoder, config: Config, source: Source, run: Run) -> None:
+    """Let the denoiser's speech encoder predict the lips first (`training.lip_prediction`)."""
+    folder, label = run.folder / "speech", "pretraining"
+    before = replace(run, folder=folder, settings=config.pretraining, ema_decay=None, label=label, optimizer=adamw)
+    predictor = LipPredictor(speech, source.latent_shape())
+    fit(predictor, LipPredictionLoss(config.faces.size), partial(_batches, config, source, "pretraining"), before)
 
 
 def muon(denoiser: Denoiser, learning_rate: float) -> Muon:
@@ -119,12 +124,12 @@ def _components(config: Config, autoencoder: Path) -> tuple[Tensor, Tensor]:
 
 
 def _sync_loss(
-    config: Config, with_sound: bool, autoencoder: Path, expert: Path | None, device: torch.device
+    config: Config, with_mfcc: bool, autoencoder: Path, expert: Path | None, device: torch.device
 ) -> SyncLoss | None:
     wanted = config.train.sync_weight > 0
-    if wanted and with_sound and expert:
+    if wanted and with_mfcc and expert:
         return SyncLoss(autoencoder, expert, device)
-    if wanted or with_sound or expert:
+    if wanted or with_mfcc or expert:
         raise UserError("config: train.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
     return None
 
@@ -154,5 +159,5 @@ def _batches(
         start_step=done,
         rank=state.process_index,
         world=state.num_processes,
-        with_mean=section == "pretraining",  # what the lips are foretold against
+        with_mean=section == "pretraining",  # what the lips are predicted against
     )

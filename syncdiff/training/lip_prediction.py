@@ -1,7 +1,7 @@
-"""Let a speech encoder without a checkpoint foretell the lips from sound alone, before the denoiser is trained with it.
+"""Pretrain a speech encoder without a checkpoint: it predicts the lips from speech alone, before the denoiser trains.
 
-AV-HuBERT comes pretrained on sound and lips [P]; this stands in for that where there is no checkpoint [I]. The loss of
-a denoiser is mostly about looks, so that an encoder from scratch learns to hear slowly through it.
+AV-HuBERT comes pretrained on audio and lips [P]; this stands in for that where there is no checkpoint [I]. The loss of
+a denoiser is mostly about looks, so that an encoder from scratch learns little about speech through it, and slowly.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from syncdiff.diffusion.loss import weighted
+from syncdiff.diffusion.loss import weighted_mean
 from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.priors import lip_region
 
 
 class LipPredictor(nn.Module):
-    """A speech encoder, and a linear layer from what it says of the target frame to that frame's latents."""
+    """A speech encoder, and a linear layer from its output at the target frame to that frame's latents."""
 
     def __init__(self, speech: SpeechEncoder, latent_shape: Sequence[int]) -> None:
         super().__init__()
@@ -39,8 +39,11 @@ class LipPredictionLoss:
     def __init__(self, crop_size: int) -> None:
         self.lips = torch.from_numpy(lip_region(crop_size))[None, None]  # (1, 1, S, S)
 
-    def __call__(self, foreteller: LipPredictor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def __call__(self, predictor: LipPredictor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return {"loss"} of a batch, and "loss_still": that of a mouth that does not move; scalars."""
         motion = batch["latents"] - batch["mean"]
-        missed = foreteller(batch["speech"], batch["valid"]).float() - motion
-        return {"loss": weighted(missed.square(), self.lips), "loss_still": weighted(motion.square(), self.lips)}
+        error = predictor(batch["speech"], batch["valid"]).float() - motion
+        return {
+            "loss": weighted_mean(error.square(), self.lips),
+            "loss_still": weighted_mean(motion.square(), self.lips),
+        }

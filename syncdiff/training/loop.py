@@ -11,8 +11,10 @@ What is the same to the bit, and what is not:
   resumed or not (tests/world/test_devices.py).
 - Processes that share a step see together what one would, at the same random numbers, but add up gradients in another
   order: weights agree to rounding, and drift apart with the steps as rounding grows. So does another number of threads.
+  That order is all there is: one process that adds up the gradients of each half of a step's samples by itself ends
+  with the bits of two (tests/stress/change_processes.py). A step took a tenth longer so, on one core: not done.
 - On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
-  `grid_sample` (the denoiser's copies), of bilinear interpolation (these and the bottleneck) and of adaptive pools add
+  `grid_sample` (the identity warp), of bilinear interpolation (this and the bottleneck) and of adaptive pools add
   up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.
 - Between devices, and between fp32 and bf16, only to rounding.
 """
@@ -20,8 +22,12 @@ What is the same to the bit, and what is not:
 from __future__ import annotations
 
 import csv
+import ctypes
 import io
+import logging
+import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,10 +48,13 @@ from syncdiff.pipeline.files import short_message, write_text
 from syncdiff.pipeline.progress import progress
 from syncdiff.training import checkpoints
 
+log = logging.getLogger(__name__)
+
 M = TypeVar("M", bound=nn.Module)
 
 LOG_EVERY_STEPS = 10
 NORM = "the gradient's norm"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 
 Losses = dict[str, Tensor]  # "loss" is minimised, the others are only logged
 Batches = Callable[[int], Iterator[Any]]  # from the number of steps already done to an endless iterator
@@ -87,6 +96,8 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
     Raises:
         UserError: the loss is not a number any more, or the GPU has too little memory.
     """
+    if run.device.type == "cpu":
+        keep_memory()
     trainer: Trainer[M] = Trainer(model, run)
     stream = batches(trainer.done)
     with termination_noted() as received, memory_faults_named(run):
@@ -97,6 +108,18 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
                 trainer.accelerator.wait_for_everyone()  # none ends, and takes the others along, before it is written
                 raise SystemExit(f"{run.label}: terminated after step {trainer.done}; run again, it goes on from there")
     return trainer.finish()
+
+
+def keep_memory() -> None:
+    """Let a step's arrays lie where those of the step before lay; arrays above 256 MB come and go as ever.
+
+    glibc hands memory back as it is freed, and a step of the demo asks anew for 30,000 pages, in a tenth of its time.
+    Other C libraries have no such settings.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_TRIM_THRESHOLD, 2**30)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**28)
 
 
 @contextmanager
@@ -123,6 +146,35 @@ def memory_faults_named(run: Run) -> Iterator[None]:
         ) from None
 
 
+class Speed:
+    """How fast steps are, from one checkpoint to the next, and how much memory they have taken at most."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.restart(0)
+
+    def restart(self, done: int) -> None:
+        """Begin to count time, from step `done` on."""
+        self.done, self.time = done, time.monotonic()
+
+    def line(self, done: int) -> str:
+        """Say in one line what the steps since `restart`, or since the last line, took."""
+        settings, n_steps = self.run.settings, done - self.done
+        seconds = (time.monotonic() - self.time) / max(n_steps, 1)
+        self.restart(done)
+        return (
+            f"{self.run.label}: step {done} of {settings.steps}, {settings.batch_size / seconds:.3g} samples/s,"
+            f" {seconds:.3g} s a step, {peak_memory(self.run.device) / 1e9:.3g} GB at most"
+        )
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the bytes that this process has taken at most: of a GPU's memory, or of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB on Linux
+
+
 class Trainer(Generic[M]):
     """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
 
@@ -142,6 +194,7 @@ class Trainer(Generic[M]):
         )
         self.curve: list[dict[str, float]] = []
         self.done = self.saved = 0  # steps
+        self.speed = Speed(run)
         self.faults: dict[str, Tensor] = {}  # by the name of a loss, the first step at which it was not finite
         self._resume()
         self._check_agreement()
@@ -231,6 +284,7 @@ class Trainer(Generic[M]):
         self.saved = self.done
         if not self.accelerator.is_main_process:
             return
+        log.info(self.speed.line(self.done))
         state = {name: part.state_dict() for name, part in self._state().items()}
         more = {"done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}
         checkpoints.write(self.run.folder, {**state, **more})
@@ -240,7 +294,7 @@ class Trainer(Generic[M]):
         """Restore all of the run's state, on its device, from its newest checkpoint, if there is one."""
         if self.accelerator.is_main_process:
             for line in checkpoints.settle(self.run.folder, self.run.fingerprint):
-                print(f"{self.run.label}: {line}", flush=True)
+                log.warning(f"{self.run.label}: {line}")
         self.accelerator.wait_for_everyone()
         if not (saved := checkpoints.read(self.run.folder, self.run.fingerprint)):
             return
@@ -250,7 +304,9 @@ class Trainer(Generic[M]):
             self.ema.to(self.run.device)  # the others go to where the weights are; it keeps what it is given
         self.done, self.curve = saved["done"], saved["curve"]
         self.saved = self.done
-        self.accelerator.print(f"{self.run.label}: resumed at step {self.done}")
+        self.speed.restart(self.done)
+        if self.accelerator.is_main_process:
+            log.info(f"{self.run.label}: resumed at step {self.done}")
 
     def _check_agreement(self) -> None:
         """Going on from different checkpoints, or one from none, the processes would train different weights."""

@@ -7,8 +7,8 @@ that is used, and the one that is being read. Which shards step k draws from fol
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +18,8 @@ from itertools import count, islice, repeat
 from typing import TypeVar
 
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 THREADS = 8  # that decode crops, or look at headers: neither takes much of Python's own time
 
@@ -34,13 +36,13 @@ class Round:
     first: int
     stop: float
 
-    def drawn(self, n: int, step: int, plan: Plan) -> np.ndarray:
+    def drawn(self, n: int, step: int, plan: RoundPlan) -> np.ndarray:
         """Return which of the `n` units of the round a step draws: (per_step,) int64, epoch after shuffled epoch."""
         return shuffled(n, (plan.seed, self.number), (step - self.first) * plan.per_step, plan.per_step)
 
 
 @dataclass(frozen=True)
-class Plan:
+class RoundPlan:
     """The rounds of a training.
 
     Attributes:
@@ -88,13 +90,12 @@ class Plan:
             yield Round(epoch * len(parts) + place, tuple(part), int(ends[place]), int(ends[place + 1]))
 
     def warn(self, names: Sequence[object]) -> None:
-        """Say on stderr which shard, if one does, takes more memory than it should."""
+        """Warn of the shard, if there is one, that takes more memory than it should."""
         largest = max(self.sizes)
         if not self.single and largest > self.room // 2:
-            print(
+            log.warning(
                 f"{names[self.sizes.index(largest)]}: takes {largest / 1e9:.3g} GB of memory, and as much again while"
-                f" another is read, instead of {self.room / 2e9:.3g} GB; for less, lower plan.frames_per_shard",
-                file=sys.stderr,
+                f" another is read, instead of {self.room / 2e9:.3g} GB; for less, lower plan.frames_per_shard"
             )
 
 
@@ -117,7 +118,7 @@ def _balanced(shards: Sequence[int], sizes: Sequence[int], room: int) -> list[li
     raise AssertionError
 
 
-def held_in_turn(plan: Plan, read: Callable[[Round], T], start_step: int) -> Iterator[tuple[Round, int, T]]:
+def held_in_turn(plan: RoundPlan, read: Callable[[Round], T], start_step: int) -> Iterator[tuple[Round, int, T]]:
     """Yield for each step without end, from `start_step` on, its round, the step, and what `read` made of the round."""
     made: Iterator[tuple[Round, T]] = ((part, read(part)) for part in plan.rounds(start_step))
     if not plan.single:

@@ -1,4 +1,4 @@
-"""Train the SyncNet that scores a corpus when the published weights are not there, on its aligned crops and sound."""
+"""Train the scorer of LSE where the published SyncNet is not there, or the sync expert, on aligned crops and audio."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC, audio_windows, mfcc
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.loop import Run, fit
-from syncdiff.training.rounds import THREADS, Plan, Round, ahead, held_in_turn
+from syncdiff.training.rounds import THREADS, Round, RoundPlan, ahead, held_in_turn
 
-BYTES_IN_MEMORY = 2_000_000_000  # of crops and sound: 150,000 frames at 64 pixels
+BYTES_IN_MEMORY = 2_000_000_000  # of crops and MFCC: 150,000 frames at 64 pixels
 ROUND_STEPS = 128  # of a round, about: of LRS2 a clip is drawn twice in that
 TIMES_PER_CLIP = 16  # windows that a batch takes of one clip: the negatives that differ in nothing but time
-SOUND_BYTES = 4 * 13 * WINDOW_MFCC  # of a window
+MFCC_BYTES = 4 * 13 * WINDOW_MFCC  # of a window
 SHIFT_PIXELS = 1 / 20  # of the image's side, both ways
 
 
@@ -36,19 +36,19 @@ class Clip:
     """One clip in memory."""
 
     crops: np.ndarray  # (T, S, S, 3) uint8 RGB
-    sound: np.ndarray  # (V, 13, 20) float32 MFCC, V = T - 4
+    mfcc: np.ndarray  # (V, 13, 20) float32, V = T - 4
 
     def windows(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, 5, S, S, 3) and (N, 13, 20) at the given windows."""
-        return self.crops[times[:, None] + np.arange(WINDOW_FRAMES)], self.sound[times]
+        return self.crops[times[:, None] + np.arange(WINDOW_FRAMES)], self.mfcc[times]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Matching windows: `frames` (N, 5, S, S, 3) uint8 RGB and `sound` (N, 13, 20) float32."""
+class MatchingWindows:
+    """A batch: `frames` (N, 5, S, S, 3) uint8 RGB and the `mfcc` (N, 13, 20) float32 that belong to them."""
 
     frames: np.ndarray
-    sound: np.ndarray
+    mfcc: np.ndarray
 
 
 def train_syncnet(config: Config, shards: Sequence[Path], out: Path, device: torch.device) -> None:
@@ -81,19 +81,19 @@ class Clips:
 
     Attributes:
         shards: joined ones, in a seeded order.
-        image_size: side of the mouth's pictures.
+        image_size: side of what SyncNet sees of a crop, in pixels.
         plan: what is in memory when; its units are clips.
     """
 
     shards: Sequence[Path]
     image_size: int
-    plan: Plan
+    plan: RoundPlan
 
     def read(self, part: Round) -> list[Clip]:
         """Return the clips of a round.
 
         Raises:
-            UserError: a shard is missing or damaged, or no clip in them has enough sound.
+            UserError: a shard is missing or damaged, or no clip in them has enough audio.
         """
         clips = [clip for shard in part.shards for clip in self._of(self.shards[shard])]
         if not clips:
@@ -102,16 +102,16 @@ class Clips:
 
     def _of(self, shard: Path) -> Iterator[Clip]:
         for clip in ahead(partial(self._clip, shard), read_shard(shard), THREADS, THREADS):
-            if len(clip.sound) >= TIMES_PER_CLIP:
+            if len(clip.mfcc) >= TIMES_PER_CLIP:
                 yield clip
 
     def _clip(self, shard: Path, sample: Sample) -> Clip:
         with member_named(shard, sample, "crop.mp4"):
             crops = np.stack([mouth_view(crop, self.image_size) for crop in read_frames(sample["crop.mp4"])])
         with member_named(shard, sample, "audio.wav"):
-            sound = audio_windows(mfcc(read_wav(sample["audio.wav"])))
-        n_windows = min(len(crops) - WINDOW_FRAMES + 1, len(sound))
-        return Clip(crops, sound[: max(n_windows, 0)].astype(np.float32))
+            windows = audio_windows(mfcc(read_wav(sample["audio.wav"])))  # (V, 13, 20)
+        n_windows = min(len(crops) - WINDOW_FRAMES + 1, len(windows))
+        return Clip(crops, windows[: max(n_windows, 0)].astype(np.float32))
 
 
 def training_clips(shards: Sequence[Path], image_size: int, batch_size: int, seed: int) -> Clips:
@@ -126,8 +126,8 @@ def training_clips(shards: Sequence[Path], image_size: int, batch_size: int, see
     units = [len(clips) for clips in lengths]
     if not any(units):
         raise _no_clip(ordered[0].parent)
-    sizes = [sum(clips) * (3 * image_size**2 + SOUND_BYTES) for clips in lengths]
-    plan = Plan(sizes, units, BYTES_IN_MEMORY, max(batch_size // TIMES_PER_CLIP, 1), ROUND_STEPS, seed)
+    sizes = [sum(clips) * (3 * image_size**2 + MFCC_BYTES) for clips in lengths]
+    plan = RoundPlan(sizes, units, BYTES_IN_MEMORY, max(batch_size // TIMES_PER_CLIP, 1), ROUND_STEPS, seed)
     plan.warn(ordered)
     return Clips(ordered, image_size, plan)
 
@@ -140,7 +140,7 @@ def _no_clip(folder: Path) -> UserError:
     return UserError(f"{folder}: no clip is longer than {TIMES_PER_CLIP + 4} frames; add training clips")
 
 
-def batches(clips: Clips, done: int) -> Iterator[Batch]:
+def batches(clips: Clips, done: int) -> Iterator[MatchingWindows]:
     """Yield batches without end, from step `done` on: a few clips, `TIMES_PER_CLIP` windows of each.
 
     Half of the clips are mirrored; each is shifted by up to 5 % of its side. Where all clips fit in memory they are
@@ -151,21 +151,21 @@ def batches(clips: Clips, done: int) -> Iterator[Batch]:
         rng = np.random.default_rng([plan.seed, step])
         at_random = rng.integers(len(held), size=plan.per_step)
         chosen = at_random if plan.single else part.drawn(len(held), step, plan)
-        frames, sound = zip(*(_draw(held[index], rng) for index in chosen), strict=True)
+        frames, rows = zip(*(_draw(held[index], rng) for index in chosen), strict=True)
         del held  # before another round is read
-        yield Batch(np.concatenate(frames), np.concatenate(sound))
+        yield MatchingWindows(np.concatenate(frames), np.concatenate(rows))
 
 
 def _draw(clip: Clip, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    times = rng.choice(len(clip.sound), TIMES_PER_CLIP, replace=False)
-    frames, sound = clip.windows(times)
+    times = rng.choice(len(clip.mfcc), TIMES_PER_CLIP, replace=False)
+    frames, rows = clip.windows(times)
     reach = round(SHIFT_PIXELS * frames.shape[2])
     frames = np.roll(frames, rng.integers(-reach, reach + 1, size=2), axis=(2, 3))
-    return (frames[:, :, :, ::-1] if rng.random() < 0.5 else frames), sound
+    return (frames[:, :, :, ::-1] if rng.random() < 0.5 else frames), rows
 
 
-def sync_loss(net: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """Choose the matching sound among all of the batch, and the matching lips: Perfect Match (Chung et al. 2019).
+def sync_loss(net: nn.Module, batch: MatchingWindows) -> dict[str, Tensor]:
+    """Choose the matching audio among all of the batch, and the matching lips: Perfect Match (Chung et al. 2019).
 
     The logits are the negative distances that LSE averages, so LSE-D is small and LSE-C large where the match is clear.
     """
@@ -173,8 +173,8 @@ def sync_loss(net: nn.Module, batch: Batch) -> dict[str, Tensor]:
     pixels = torch.from_numpy(batch.frames).to(weight).flip(-1)  # (N, 5, S, S, 3) BGR
     gain = 1 + 0.3 * (2 * torch.rand(len(pixels), 1, 1, 1, 1, device=weight.device) - 1)
     frames = (gain * pixels).permute(0, 4, 1, 2, 3)  # (N, 3, 5, S, S)
-    lip, sound = net(frames, torch.from_numpy(batch.sound).to(weight))
-    logits = -torch.cdist(lip.float(), sound.float())  # (N, N)
+    lip, audio = net(frames, torch.from_numpy(batch.mfcc).to(weight))
+    logits = -torch.cdist(lip.float(), audio.float())  # (N, N)
     match = torch.arange(len(lip), device=weight.device)
     loss = (F.cross_entropy(logits, match) + F.cross_entropy(logits.T, match)) / 2
     return {"loss": loss, "accuracy": (logits.argmax(dim=1) == match).float().mean()}

@@ -1,26 +1,21 @@
-"""Training windows out of latent shards: a target frame, its three priors, and the speech around it.
+"""Training windows: a target frame, its three visual priors, and the speech around it.
 
 The stream is a function of (shards, seed, step): any step's batch can be made without the ones before it. Where all
-shards fit in memory, each frame comes once in an epoch; else steps come in rounds (`shards.rounds`), in each of which
+shards fit in memory, each frame comes once in an epoch; else steps come in rounds (`training.rounds`), in each of which
 some of the shards are in memory, and each of their frames comes as often as the others, give or take once.
 
 Latents stay float16 and poses uint8 up to the device. A GPU with room holds the frames itself and gathers there; for
-another one a thread gathers into pinned memory, a batch ahead. The shards are those of the stage `latents`, or the
-joined ones, whose crops are then encoded when they are read.
+another one a thread gathers into pinned memory, a batch ahead.
 
 For the sync loss, sync windows come beside those samples: as many frames of a clip, one after the other, as a SyncNet
-sees, with the sound that they match and the clip's sound at other times. They are drawn at random.
+takes, with the MFCC that they match and those of the clip at other times. They are drawn at random.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,114 +23,19 @@ from torch import Tensor
 
 from syncdiff.diffusion.sync_loss import SYNC_SHIFTS, sync_windows
 from syncdiff.errors import UserError
-from syncdiff.shards.tar import (
-    AUGMENTED,
-    Sample,
-    clip_keys,
-    clip_lengths,
-    decode_npy,
-    frames_in,
-    member_named,
-    read_shard,
-)
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
-from syncdiff.training.rounds import THREADS, Plan, Round, ahead, held_in_turn, next_ahead
+from syncdiff.training.rounds import Round, RoundPlan, held_in_turn, next_ahead
+from syncdiff.training.source import CPU, Source, no_clip
 
 ROUND_STEPS = 500  # of a round, about; of LRS2 at 128 pixels, a frame is drawn twice in that
 ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where there are rounds
 ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
 BATCHES_AHEAD = 3  # that are gathered for a GPU: the thread that reads a round holds the other up now and then
-DECODED_FRAMES = 10_000  # crops in memory at a time while a round is encoded: 0.5 GB at 128 pixels
 
-SOUND_FRAMES = WINDOW_FRAMES + 1  # a clip's last frame has no whole row of MFCC
-
-LATENT_MEMBERS = ("latents.npy", "masked.npy", "pose.npy")
-CROPS = "crop.mp4"
+SYNC_FRAMES = WINDOW_FRAMES + 1  # that a sync window's clip needs: its last frame has no whole row of MFCC
 LATENTS = ("latents", "masked", "identity", "previous")  # of a batch
 
-CPU = torch.device("cpu")
 Batch = dict[str, Tensor]
-Shard = tuple[Path, ...]  # tars of the same clips: latents or crops, speech and, where sync windows are wanted, MFCC
-Frames = tuple[np.ndarray, np.ndarray]  # of a clip or its variant: crops (T, S, S, 3) and poses (T, r, r, 3), uint8
-
-
-class Encoder(Protocol):
-    """Makes of a joined sample what the stage `latents` would have kept; see `latents.CropEncoder`."""
-
-    copies: int  # what `decoded` makes of a clip: 1, or 2 with its variant
-
-    def decoded(self, sample: Sample) -> list[Frames]:
-        """Return the clip and, where wanted, its variant."""
-
-    def encoded(self, crops: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return latents and masked latents (T, C, h, w) float16, on the encoder's device."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What windows are drawn from.
-
-    Attributes:
-        tars: latent shards, with the members latents.npy, masked.npy and pose.npy, or with an `encoder` joined shards,
-            each with the shard of its clips' speech beside it, with the member `feature_set`.npy, and where sync
-            windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out. Variants of
-            clips are clips like others.
-        device: where batches are wanted.
-        encoder: of joined shards.
-    """
-
-    tars: Sequence[Shard]
-    feature_set: str
-    device: torch.device = CPU
-    encoder: Encoder | None = None
-
-    @property
-    def held(self) -> torch.device:
-        """The device that holds the frames: the batches' own, where it has room."""
-        return self.device if has_room(self.device) else CPU
-
-    def clips(self, shards: Iterable[int]) -> Iterator[list[Tensor]]:
-        """Yield latents, masked, pose, speech and perhaps sound of the clips of some shards, and of their variants.
-
-        Raises:
-            UserError: as `windows`.
-        """
-        for shard in shards:
-            yield from self._clips(self.tars[shard])
-
-    def first_clip(self) -> list[Tensor]:
-        """Return the arrays of one clip."""
-        for clip in self.clips(range(len(self.tars))):
-            return clip
-        raise _no_clip(self.tars)
-
-    def latent_shape(self) -> tuple[int, ...]:
-        """Return (C, h, w) of the latents."""
-        return tuple(self.first_clip()[0].shape[1:])
-
-    @cached_property
-    def frames(self) -> list[int]:
-        """How many frames of clips that all its tars have each shard has, by the headers alone."""
-        with ThreadPoolExecutor(THREADS) as threads:
-            return list(threads.map(self._frames, self.tars))
-
-    def _frames(self, shard: Shard) -> int:
-        stored = "latents.npy", f"{AUGMENTED}latents.npy"
-        seen = frames_in(shard[0]) if self.encoder else clip_lengths(shard[0], *stored)
-        heard = set.intersection(*map(clip_keys, shard[1:]))
-        n_frames = sum(length for key, length in seen.items() if key in heard)
-        return n_frames * (self.encoder.copies if self.encoder else 1)
-
-    def _clips(self, shard: Shard) -> Iterator[list[Tensor]]:
-        first, *others = shard
-        heard = [_arrays(tar, name) for tar, name in zip(others, (f"{self.feature_set}.npy", "mfcc.npy"), strict=False)]
-        samples = (sample for sample in read_shard(first) if all(sample["__key__"] in arrays for arrays in heard))
-        for key, seen in _encoded(first, samples, self.encoder) if self.encoder else _stored(first, samples):
-            clip = [*seen, *(arrays[key] for arrays in heard)]
-            if len({len(array) for array in clip}) > 1:
-                features = " or ".join(map(str, others))
-                raise UserError(f"{features}: {key} has other frames than in {first}; delete them all, run again")
-            yield clip
 
 
 def windows(
@@ -164,8 +64,8 @@ def windows(
         clip's ends. float32 all, but `valid`. The first frame of a clip has the identity frame for its previous one,
         as in sampling.
         With MFCC, the frames of this process's share of the step's ⌈B / 16⌉ sync windows (`shared_sync_windows`),
-        G of them, follow the samples, window by window, and there are sound
-        (G, K, 13, 20), MFCC from each of `SYNC_SHIFTS` after the window's first frame on, and sound_valid (G, K),
+        G of them, follow the samples, window by window, and there are mfcc
+        (G, K, 13, 20), from each of `SYNC_SHIFTS` after the window's first frame on, and mfcc_valid (G, K),
         false beyond the clip's ends.
 
     Raises:
@@ -173,25 +73,9 @@ def windows(
             enough.
     """
     stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world, with_mean)
-    if source.held != source.device:
+    if held_on(source.device) != source.device:
         stream = next_ahead(map(partial(moved, device=source.device), stream), BATCHES_AHEAD)
     yield from map(as_floats, stream)
-
-
-def has_room(device: torch.device) -> bool:
-    """Whether a device holds the frames itself."""
-    return device.type != "cuda" or torch.cuda.get_device_properties(device).total_memory >= ROOM_ON_DEVICE
-
-
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """Copy a batch to a GPU; what is pinned, while the caller goes on."""
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-
-
-def as_floats(batch: Batch) -> Batch:
-    """Turn the float16 latents of a batch into float32, and its uint8 poses into [-1, 1]."""
-    latents = {name: batch[name].float() for name in LATENTS}
-    return batch | latents | {"pose": batch["pose"].float() / 127.5 - 1}
 
 
 def stored_windows(
@@ -213,9 +97,9 @@ def stored_windows(
     for part, step, pool in held_in_turn(plan, read, start_step):
         random = np.random.default_rng([seed, step])
         frame = part.drawn(len(pool), step, plan)
-        other = random.random(batch_size)
-        drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(other[rank::world])
-        if pool.sound is None:
+        identity = random.random(batch_size)
+        drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(identity[rank::world])
+        if pool.mfcc is None:
             batch = pool.gather(*drawn, window_frames)
         else:
             own, _ = shared_sync_windows(batch_size, rank, world)
@@ -225,11 +109,11 @@ def stored_windows(
         yield batch
 
 
-def _plan(source: Source, batch_size: int, seed: int) -> Plan:
+def _plan(source: Source, batch_size: int, seed: int) -> RoundPlan:
     """Look at the shards' headers, and at one clip."""
     bytes_a_frame = sum(array[0].nbytes for array in source.first_clip())
     frames = source.frames
-    plan = Plan([bytes_a_frame * n for n in frames], frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
+    plan = RoundPlan([bytes_a_frame * n for n in frames], frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
     plan.warn([shard[0] for shard in source.tars])
     return plan
 
@@ -243,7 +127,7 @@ class Pool:
         clip: (N,) int64, which of them a frame is of.
         pose: (N, r, r, 3) uint8.
         speech: (N, D) float32.
-        sound: (N, 52) float32, four frames of MFCC; None where no sync windows are wanted.
+        mfcc: (N, 52) float32, four rows of MFCC; None where no sync windows are wanted.
         start, stop: (N,) int64, the clip's first frame and the one after its last, as indices into the pool.
         sync_starts: int64, the frames at which a sync window can begin.
 
@@ -255,12 +139,13 @@ class Pool:
     """
 
     def __init__(self, source: Source, shards: Sequence[int], room: int, with_mean: bool) -> None:
-        self.device, self.pinned = source.held, source.held != source.device
-        columns, n_frames = _joined(source, shards, room)
+        self.device = held_on(source.device)
+        self.pinned = self.device != source.device
+        columns, n_frames = _joined(source, shards, room, self.device)
         if not n_frames:
-            raise _no_clip([source.tars[shard] for shard in shards])
-        self.latents, self.masked, self.pose, self.speech, *sound = columns
-        self.sound = sound[0] if sound else None
+            raise no_clip([source.tars[shard] for shard in shards])
+        self.latents, self.masked, self.pose, self.speech, *mfcc = columns
+        self.mfcc = mfcc[0] if mfcc else None
         lengths = torch.tensor(n_frames, device=self.device)
         self.mean = None
         if with_mean:
@@ -268,11 +153,11 @@ class Pool:
         self.clip = torch.arange(len(lengths), device=self.device).repeat_interleave(lengths)
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
         self.start = self.stop - lengths.repeat_interleave(lengths)
-        last_start = self.stop - SOUND_FRAMES
+        last_start = self.stop - SYNC_FRAMES
         self.sync_starts = (torch.arange(len(self), device=self.device) <= last_start).nonzero()[:, 0]
-        if sound and not len(self.sync_starts):
+        if mfcc and not len(self.sync_starts):
             tar = source.tars[shards[0]][0]
-            raise UserError(f"{tar}: no clip of {SOUND_FRAMES} frames or more here; set train.sync_weight to 0")
+            raise UserError(f"{tar}: no clip of {SYNC_FRAMES} frames or more here; set train.sync_weight to 0")
 
     def __len__(self) -> int:
         return len(self.start)
@@ -303,18 +188,18 @@ class Pool:
 
     def gather_with_sync(self, frame: Tensor, other: Tensor, window_frames: int, place: Tensor, far: Tensor) -> Batch:
         """Return the same with G sync windows; `place`, `far` (G,) in [0, 1) choose them and their identity frames."""
-        assert self.sound is not None
+        assert self.mfcc is not None
         place = place.to(self.device)
         start = self.sync_starts[(place * len(self.sync_starts)).long()]  # (G,)
         frames = (start[:, None] + torch.arange(WINDOW_FRAMES, device=self.device)).flatten()
         others = far.repeat_interleave(WINDOW_FRAMES)
         batch = self.gather(torch.cat([frame.to(self.device), frames]), torch.cat([other, others]), window_frames)
         first = start[:, None] + torch.tensor(SYNC_SHIFTS, device=self.device)  # (G, K)
-        valid = (first >= self.start[start][:, None]) & (first <= self.stop[start][:, None] - SOUND_FRAMES)
+        valid = (first >= self.start[start][:, None]) & (first <= self.stop[start][:, None] - SYNC_FRAMES)
         within = torch.arange(WINDOW_FRAMES, device=self.device)
         rows = torch.where(valid, first, start[:, None])[..., None] + within  # (G, K, 5)
-        sound = self.sound[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
-        return batch | {"sound": sound.mT, "sound_valid": valid}
+        mfcc = self.mfcc[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
+        return batch | {"mfcc": mfcc.mT, "mfcc_valid": valid}
 
 
 def shared_sync_windows(batch_size: int, rank: int, world: int) -> tuple[np.ndarray, np.ndarray]:
@@ -338,11 +223,7 @@ def rows_around(frame: Tensor, start: Tensor, stop: Tensor, width: int) -> tuple
     return torch.where(valid, rows, frame[:, None]), valid
 
 
-def _no_clip(tars: Sequence[Shard]) -> UserError:
-    return UserError(f"{tars[0][0]}: no clip to train on in this and {len(tars) - 1} more; see the ledgers")
-
-
-def _joined(source: Source, shards: Sequence[int], room: int) -> tuple[list[Tensor], list[int]]:
+def _joined(source: Source, shards: Sequence[int], room: int, device: torch.device) -> tuple[list[Tensor], list[int]]:
     """Return each kind of array over all frames of some shards, at most `room`, and the clips' lengths.
 
     Each array is written in its place as it is read: all of them twice would be too much.
@@ -352,7 +233,7 @@ def _joined(source: Source, shards: Sequence[int], room: int) -> tuple[list[Tens
     filled = 0
     for clip in source.clips(shards):
         stop = filled + len(clip[0])
-        columns = columns or [array.new_empty((room, *array.shape[1:]), device=source.held) for array in clip]
+        columns = columns or [array.new_empty((room, *array.shape[1:]), device=device) for array in clip]
         for column, array in zip(columns, clip, strict=True):
             column[filled:stop] = array
         lengths.append(stop - filled)
@@ -360,32 +241,22 @@ def _joined(source: Source, shards: Sequence[int], room: int) -> tuple[list[Tens
     return [column[:filled] for column in columns], lengths
 
 
-def _arrays(tar: Path, name: str) -> dict[str, Tensor]:
-    """Return one array of each clip of a shard, by key."""
-    return {sample["__key__"]: torch.from_numpy(_member(tar, sample, name)) for sample in read_shard(tar)}
+def has_room(device: torch.device) -> bool:
+    """Whether a device holds the frames itself."""
+    return device.type != "cuda" or torch.cuda.get_device_properties(device).total_memory >= ROOM_ON_DEVICE
 
 
-def _stored(tar: Path, samples: Iterable[Sample]) -> Iterator[tuple[str, list[Tensor]]]:
-    """Yield key, and latents, masked latents and poses, as the stage `latents` wrote them."""
-    for sample in samples:
-        for kind in ("", AUGMENTED) if f"{AUGMENTED}{LATENT_MEMBERS[0]}" in sample else ("",):
-            arrays = (_member(tar, sample, kind + name) for name in LATENT_MEMBERS)
-            yield sample["__key__"], [torch.from_numpy(array) for array in arrays]
+def held_on(device: torch.device) -> torch.device:
+    """Return the device that holds the frames: the batches' own, where it has room."""
+    return device if has_room(device) else CPU
 
 
-def _encoded(tar: Path, samples: Iterable[Sample], encoder: Encoder) -> Iterator[tuple[str, list[Tensor]]]:
-    """Yield the same of joined samples: threads decode crops, which leaves Python free, and one encodes them."""
-
-    def decoded(sample: Sample) -> tuple[str, list[Frames]]:
-        with member_named(tar, sample, CROPS):
-            return sample["__key__"], encoder.decoded(sample)
-
-    longest = max(frames_in(tar).values(), default=1)
-    for key, shown in ahead(decoded, samples, THREADS, max(1, min(THREADS, DECODED_FRAMES // longest))):
-        for crops, pose in shown:
-            yield key, [*encoder.encoded(crops), torch.from_numpy(pose)]
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Copy a batch to a GPU; what is pinned, while the caller goes on."""
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
-def _member(tar: Path, sample: Sample, name: str) -> np.ndarray:
-    with member_named(tar, sample, name):
-        return decode_npy(sample[name])
+def as_floats(batch: Batch) -> Batch:
+    """Turn the float16 latents of a batch into float32, and its uint8 poses into [-1, 1]."""
+    latents = {name: batch[name].float() for name in LATENTS}
+    return batch | latents | {"pose": batch["pose"].float() / 127.5 - 1}

@@ -1,4 +1,4 @@
-"""`syncdiff corpus check`: what is wrong with a tree, before it costs a night."""
+"""`syncdiff check`: what is wrong with a tree, before it costs a night."""
 
 import shutil
 from pathlib import Path

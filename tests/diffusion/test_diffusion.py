@@ -37,21 +37,21 @@ def test_every_sampler_finds_the_truth_of_a_perfect_denoiser(sampler: str, steps
     assert torch.allclose(frame.latents, TRUTH, atol=2e-2)
 
 
-def test_guidance_moves_away_from_what_is_predicted_without_speech() -> None:
+def test_classifier_free_guidance_moves_away_from_the_unconditional_prediction() -> None:
     class Two:
         def denoise(
             self, noisy: torch.Tensor, timesteps: torch.Tensor, _: object, context: torch.Tensor
         ) -> torch.Tensor:
             return torch.ones_like(noisy) * context[..., None]
 
-        def no_context(self, like: torch.Tensor) -> torch.Tensor:
+        def uncond_context(self, like: torch.Tensor) -> torch.Tensor:
             return torch.full_like(like, 0.5)
 
-    heard = torch.tensor([1.0, 2.0]).view(2, 1, 1)
-    frame = _denoising("ddim", 1, torch.randn(2, 1, 2, 2), heard)
+    cond = torch.tensor([1.0, 2.0]).view(2, 1, 1)
+    frame = _denoising("ddim", 1, torch.randn(2, 1, 2, 2), cond)
     guidance = torch.tensor([[1.0, 2.0], [3.0, 1.0]])
     step(Two(), [frame], guidance)
-    expected = 0.5 + guidance * (heard - 0.5)[..., None]
+    expected = 0.5 + guidance * (cond - 0.5)[..., None]
     assert torch.allclose(frame.latents, expected, atol=1e-4)
 
 
@@ -130,11 +130,11 @@ def test_without_a_sync_loss_the_draws_are_one_for_each_sample() -> None:
     losses = DiffusionLoss(config, schedule)(denoiser, batch)
     torch.manual_seed(5)
     timesteps, noise = torch.randint(1000, (4,)), torch.randn(4, 4, 8, 8)
-    known, kept = torch.rand(4) >= 0.1, torch.rand(4) >= 0.1
+    with_speech, kept = torch.rand(4) >= 0.1, torch.rand(4) >= 0.1
     pose = (batch["pose"] + 0.1 * torch.randn(4, 8, 8, 3)) * kept[:, None, None, None]
-    expected = schedule.add_noise(batch["latents"], noise, timesteps), timesteps, pose, known
-    noisy, at, priors, *_, heard = seen.inputs
-    assert all(torch.equal(a, b) for a, b in zip((noisy, at, priors.pose, heard), expected, strict=True))
+    expected = schedule.add_noise(batch["latents"], noise, timesteps), timesteps, pose, with_speech
+    noisy, at, priors, *_, speech_kept = seen.inputs
+    assert all(torch.equal(a, b) for a, b in zip((noisy, at, priors.pose, speech_kept), expected, strict=True))
     assert losses.keys() == {"loss", "loss_lips"}
 
 

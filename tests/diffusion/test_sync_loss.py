@@ -46,9 +46,9 @@ def _batch() -> dict[str, torch.Tensor]:
     n, random = N_SAMPLES + 5 * N_WINDOWS, torch.Generator().manual_seed(1)
     planes = {name: torch.randn(n, 4, 8, 8, generator=random) for name in ("latents", "masked", "identity", "previous")}
     speech = {"speech": torch.randn(n, 13, 104, generator=random), "valid": torch.ones(n, 13, dtype=torch.bool)}
-    sound = 10 * torch.randn(N_WINDOWS, len(SYNC_SHIFTS), 13, 20, generator=random)
-    heard = {"sound": sound, "sound_valid": torch.ones(sound.shape[:2], dtype=torch.bool)}
-    return {**planes, **speech, **heard, "pose": torch.rand(n, 8, 8, 3, generator=random) * 2 - 1}
+    mfcc = 10 * torch.randn(N_WINDOWS, len(SYNC_SHIFTS), 13, 20, generator=random)
+    sync = {"mfcc": mfcc, "mfcc_valid": torch.ones(mfcc.shape[:2], dtype=torch.bool)}
+    return {**planes, **speech, **sync, "pose": torch.rand(n, 8, 8, 3, generator=random) * 2 - 1}
 
 
 def test_its_gradient_leads_to_latents_that_match_better(sync: SyncLoss) -> None:
@@ -57,7 +57,7 @@ def test_its_gradient_leads_to_latents_that_match_better(sync: SyncLoss) -> None
     optimizer = torch.optim.Adam([latents], 0.05)
     course = []
     for _ in range(15):
-        losses = sync(latents, batch["sound"], batch["sound_valid"])
+        losses = sync(latents, batch["mfcc"], batch["mfcc_valid"])
         assert losses.shape == (N_WINDOWS,)
         course.append(float(losses.detach().mean()))
         losses.sum().backward()
@@ -66,8 +66,8 @@ def test_its_gradient_leads_to_latents_that_match_better(sync: SyncLoss) -> None
     assert course[-1] < min(course[:10])
 
 
-def test_the_sound_at_the_window_itself_is_the_right_answer(sync: SyncLoss) -> None:
-    """An expert that hears lips as they are: equal embeddings where the shift is 0."""
+def test_the_audio_of_the_window_itself_is_the_right_answer(sync: SyncLoss) -> None:
+    """A perfect sync expert: equal embeddings where the shift is 0."""
     n, zero = len(SYNC_SHIFTS), SYNC_SHIFTS.index(0)
 
     class Numbers(nn.Module):
@@ -80,25 +80,25 @@ def test_the_sound_at_the_window_itself_is_the_right_answer(sync: SyncLoss) -> N
             return mfcc[:, :2, 0]
 
     sync.expert = Numbers()  # type: ignore[assignment]
-    sound = torch.full((N_WINDOWS, n, 13, 20), 9.0)
-    sound[0, zero], sound[1, zero + 1] = 0, 0
-    heard = torch.ones(N_WINDOWS, n, dtype=torch.bool)
-    right, wrong = sync(torch.zeros(10, 4, 8, 8), sound, heard)
+    mfcc = torch.full((N_WINDOWS, n, 13, 20), 9.0)
+    mfcc[0, zero], mfcc[1, zero + 1] = 0, 0
+    valid = torch.ones(N_WINDOWS, n, dtype=torch.bool)
+    right, wrong = sync(torch.zeros(10, 4, 8, 8), mfcc, valid)
     assert right < 1e-3
     assert wrong > 9
-    heard[1, zero + 1] = False  # beyond the clip's end, it is no answer
-    assert float(sync(torch.zeros(10, 4, 8, 8), sound, heard)[1]) == pytest.approx(np.log(n - 1), abs=1e-4)
+    valid[1, zero + 1] = False  # beyond the clip's end, it is no answer
+    assert float(sync(torch.zeros(10, 4, 8, 8), mfcc, valid)[1]) == pytest.approx(np.log(n - 1), abs=1e-4)
 
 
-def test_gradients_reach_the_denoiser_and_neither_judge_nor_decoder(sync: SyncLoss) -> None:
+def test_gradients_reach_the_denoiser_and_neither_sync_expert_nor_autoencoder(sync: SyncLoss) -> None:
     torch.manual_seed(0)
     denoiser = Denoiser(CONFIG)
     loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), sync=sync)
     before = [weights.clone() for weights in (*sync.expert.parameters(), *sync.autoencoder.parameters())]
     loss(denoiser, _batch())["loss_sync"].backward()
     assert any(bool(weights.grad.any()) for weights in denoiser.unet.parameters() if weights.grad is not None)
-    heard = [weights.grad for weights in denoiser.speech.parameters()]
-    assert any(grad is not None and bool(grad.any()) for grad in heard)  # although speech_dropout is 1
+    gradients = [weights.grad for weights in denoiser.speech.parameters()]
+    assert any(grad is not None and bool(grad.any()) for grad in gradients)  # although speech_dropout is 1
     frozen = [*sync.expert.parameters(), *sync.autoencoder.parameters()]
     assert all(weights.grad is None and not weights.requires_grad for weights in frozen)
     assert all(torch.equal(a, b) for a, b in zip(before, frozen, strict=True))
@@ -108,13 +108,13 @@ def test_frames_of_a_window_share_their_draws_and_the_denoising_loss_leaves_them
     batch, seen = _batch(), {}
 
     def denoiser(noisy: torch.Tensor, timesteps: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        seen.update(noisy=noisy, timesteps=timesteps, known=rest[-1])
+        seen.update(noisy=noisy, timesteps=timesteps, with_speech=rest[-1])
         answer = batch["latents"].clone()
         answer[N_SAMPLES:] += 3
         return answer
 
-    structure = SSIMLoss(torch.randn(3 * 8**2, 4), torch.zeros(3 * 8**2), CONFIG.faces.size)
-    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), structure, sync)
+    ssim = SSIMLoss(torch.randn(3 * 8**2, 4), torch.zeros(3 * 8**2), CONFIG.faces.size)
+    loss = DiffusionLoss(CONFIG, training_schedule(CONFIG.diffusion), ssim, sync)
     losses = loss(denoiser, batch)
     assert float(losses["loss_ssim"]) == pytest.approx(0, abs=1e-5)
     assert float(losses["loss"]) == pytest.approx(0.5 * float(losses["loss_sync"]))
@@ -127,7 +127,7 @@ def test_frames_of_a_window_share_their_draws_and_the_denoising_loss_leaves_them
         N_SAMPLES:
     ].unflatten(0, (N_WINDOWS, 5))
     torch.testing.assert_close(noise, noise[:, :1].expand_as(noise), atol=1e-4, rtol=0)
-    assert seen["known"].tolist() == [False] * N_SAMPLES + [True] * 5 * N_WINDOWS
+    assert seen["with_speech"].tolist() == [False] * N_SAMPLES + [True] * 5 * N_WINDOWS
 
 
 def test_mouths_are_seen_as_the_syncnet_was_trained_on_them() -> None:
@@ -137,7 +137,7 @@ def test_mouths_are_seen_as_the_syncnet_was_trained_on_them() -> None:
     np.testing.assert_allclose(seen, mouth_view(crop, 112), atol=1)
 
 
-def test_a_syncnet_of_other_pictures_is_refused(sync: SyncLoss, tmp_path: Path) -> None:
+def test_a_syncnet_not_trained_on_aligned_crops_is_refused(sync: SyncLoss, tmp_path: Path) -> None:
     torch.save(SyncNet().state_dict(), tmp_path / "syncnet_v2.model")
     with pytest.raises(UserError, match="not trained on aligned crops"):
         SyncLoss(tmp_path / "autoencoder", tmp_path / "syncnet_v2.model", CPU)
@@ -148,12 +148,12 @@ def test_the_sync_loss_of_a_step_is_the_mean_over_its_windows_for_any_number_of_
     monkeypatch: pytest.MonkeyPatch, n_samples: int, world: int
 ) -> None:
     """Windows that come twice, so that all processes have as many, count once."""
-    of_windows = torch.rand(sync_windows(n_samples), generator=torch.Generator().manual_seed(0))
+    by_window = torch.rand(sync_windows(n_samples), generator=torch.Generator().manual_seed(0))
     parts = []
     for rank in range(world):
         state = SimpleNamespace(process_index=rank, num_processes=world)
         monkeypatch.setattr("syncdiff.diffusion.loss.PartialState", lambda state=state: state)
         own, _ = shared_sync_windows(n_samples, rank, world)
         draw = Draws(n_samples // world, len(own), torch.device("cpu"))
-        parts.append(draw.mean_over_windows(of_windows[own]))
-    assert float(torch.stack(parts).mean()) == pytest.approx(float(of_windows.mean()), rel=1e-6)
+        parts.append(draw.mean_over_windows(by_window[own]))
+    assert float(torch.stack(parts).mean()) == pytest.approx(float(by_window.mean()), rel=1e-6)

@@ -12,7 +12,7 @@ import pytest
 
 from syncdiff.config import Config, parse_config
 from syncdiff.faces.align import ANCHORS, template
-from syncdiff.faces.extract import extract_shard
+from syncdiff.faces.shard import faces_shard
 from syncdiff.media.audio import read_audio, read_wav
 from syncdiff.media.video import decode_crops, read_frames, write_video
 from syncdiff.shards.tar import clip_key, decode_npy, read_shard
@@ -37,7 +37,7 @@ def plan_of(folder: Path, videos: dict[str, Path]) -> Path:
 
 def run(config: Config, plan: Path, name: str, workers: int = 1) -> tuple[list[dict], pd.DataFrame]:
     tar, ledger = plan.with_name(f"{name}.tar"), plan.with_name(f"{name}.parquet")
-    extract_shard(config, plan, "test", "00000", tar, ledger, workers)
+    faces_shard(config, plan, "test", "00000", tar, ledger, workers)
     return list(read_shard(tar)), pd.read_parquet(ledger)
 
 

@@ -117,7 +117,7 @@ def shard_reader(place: Place) -> tuple[Make, Read]:
     from syncdiff.pipeline.parallel import attempt
     from syncdiff.shards.pack import pack_shard
     from syncdiff.shards.tar import read_shard, write_shard
-    from syncdiff.speech.extract import speech_shard
+    from syncdiff.speech.shard import speech_shard
 
     stages = shard_samples()
     tars = {stage: place.inputs / f"{stage}.tar" for stage in stages}
@@ -166,7 +166,7 @@ def parquet_reader(place: Place) -> tuple[Make, Read]:
     place.set_up()
     import pandas as pd
 
-    from syncdiff.faces.extract import KEPT
+    from syncdiff.faces.shard import KEPT
     from syncdiff.pipeline.files import read_parquet, write_parquet
     from syncdiff.pipeline.ledger import LEDGER_COLUMNS
 

@@ -185,7 +185,7 @@ def test_names_with_line_breaks_are_printed_on_one_line(
 ) -> None:
     from syncdiff.cli import main
 
-    monkeypatch.setattr("sys.argv", ["syncdiff", "corpus", "check", str(tmp_path / "no\nsuch \x1b[31m folder é")])
+    monkeypatch.setattr("sys.argv", ["syncdiff", "check", str(tmp_path / "no\nsuch \x1b[31m folder é")])
     with pytest.raises(SystemExit):
         main()
     printed = capfd.readouterr().err

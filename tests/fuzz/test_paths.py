@@ -13,13 +13,13 @@ from syncdiff.config import Config, parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
-from syncdiff.faces.extract import extract_shard
+from syncdiff.faces.shard import faces_shard
 from syncdiff.pipeline.check_ledgers import check_ledgers
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import metadata, read_shard, to_json, write_shard
-from syncdiff.speech.extract import speech_shard
+from syncdiff.speech.shard import speech_shard
 from syncdiff.synthesis.sample import sample_baseline
 
 FOLDERS = ["plain", "-rf", "$(touch x)", "a b", "it's", 'quo"te', "new\nline", "長い é", "..dots", "; touch x"]
@@ -88,7 +88,7 @@ def run_shard(config: Config, out: Path, split: str, shard: str) -> None:
     faces, priors, speech, shards = (
         out / split / stage / shard for stage in ("faces", "priors", "speech/fbank", "shards")
     )
-    extract_shard(config, out / "plan/clips.parquet", split, shard, tar(faces), rows(faces))
+    faces_shard(config, out / "plan/clips.parquet", split, shard, tar(faces), rows(faces))
     priors_shard(config, tar(faces), tar(priors), rows(priors))
     speech_shard(config, ["fbank"], tar(faces), tar(speech), rows(speech))
     pack_shard(config, tar(faces), tar(priors), tar(speech), tar(shards), rows(shards), shards.with_suffix(".json"))

@@ -29,7 +29,7 @@ from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet
 from syncdiff.shards.tar import decode_npy, encode_npy, metadata, read_shard, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.synthesis.generate import Networks, Target, generate, load_networks
 from syncdiff.training.autoencoder import AutoencoderLoss, train_autoencoder
 from syncdiff.training.denoiser import train_denoiser
@@ -93,13 +93,13 @@ def test_syncnet_forward_and_backward_and_as_the_scorer(place: torch.device) -> 
     net = SyncNet(0.125, 64)
     random = np.random.default_rng(0)
     frames = list(random.integers(256, size=(12, 64, 64, 3), dtype=np.uint8))
-    heard = random.normal(size=(60, 13))
+    rows = random.normal(size=(60, 13))
     scorer, reference = for_inference(net, place), for_inference(net, CPU)
     assert _places(scorer) == {place}
-    lips, sounds = embed_lips(frames, scorer), embed_audio(heard, 8, scorer)
+    lips, sounds = embed_lips(frames, scorer), embed_audio(rows, 8, scorer)
     assert lips.device == sounds.device == CPU
     assert torch.allclose(lips, embed_lips(frames, reference), atol=1e-3)
-    assert torch.allclose(sounds, embed_audio(heard, 8, reference), atol=1e-3)
+    assert torch.allclose(sounds, embed_audio(rows, 8, reference), atol=1e-3)
     net.to(place).train()
     lip, sound = net(torch.rand(2, 3, 5, 64, 64, device=place), torch.rand(2, 13, 20, device=place))
     (lip - sound).square().mean().backward()
@@ -206,7 +206,7 @@ def test_syncnet_and_the_autoencoder_are_trained_and_encode(place: torch.device,
     write_shard(shard, posed)
     train_syncnet(small(2), [shard], tmp_path, place)
     assert load_syncnet(tmp_path / "syncnet.safetensors").crop == "aligned"
-    config = parse_config({"autoencoder": {"steps": 2, "batch_size": 2}, "latents": {"varied": True}})
+    config = parse_config({"autoencoder": {"steps": 2, "batch_size": 2}})
     train_autoencoder(config, [shard], tmp_path / "autoencoder", place)
     latents_shard(config, shard, tmp_path / "autoencoder", tmp_path / "l.tar", tmp_path / "l.parquet", place)
     [first, *_] = read_shard(tmp_path / "l.tar")

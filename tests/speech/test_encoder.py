@@ -12,7 +12,7 @@ from syncdiff.config import Speech
 from syncdiff.errors import UserError
 from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.speech.avhubert import AVHubertEncoder, load_encoder
-from syncdiff.speech.extract import hidden_states
+from syncdiff.speech.hidden_states import hidden_states
 
 pytestmark = pytest.mark.quick
 

@@ -14,9 +14,11 @@ from syncdiff.errors import UserError
 from syncdiff.media.video import write_video
 from syncdiff.shards.tar import clip_key, decode_npy, read_shard, to_json, write_shard
 from syncdiff.speech.avhubert import AVHubertEncoder
-from syncdiff.speech.extract import LongSpeech, extract_features, features, hidden_states, speech_shard
+from syncdiff.speech.extract import LongSpeech, extract_features, features
 from syncdiff.speech.filterbank import stacked_filterbank
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.speech.mfcc import audio_windows, mfcc
+from syncdiff.speech.shard import speech_shard
 from tests.members import wav_bytes
 
 
@@ -88,35 +90,37 @@ def test_hidden_states_need_a_checkpoint_with_that_layer(save_official: Callable
 @pytest.mark.quick
 def test_file_without_a_checkpoint(tmp_path: Path) -> None:
     audio = noise(16_000)
-    extract_features(write_wav(tmp_path / "a.wav", audio), tmp_path / "a.npy")
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), stacked_filterbank(audio))
+    rows = extract_features(write_wav(tmp_path / "a.wav", audio))
+    np.testing.assert_array_equal(rows, stacked_filterbank(audio))
+    assert rows.dtype == np.float32
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]  # nothing is written
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("layer", ["1", "3", "last", None])
+@pytest.mark.parametrize("layer", ["1", 3, "last", None])
 def test_file_with_a_checkpoint(
-    layer: str | None, tmp_path: Path, encoder: AVHubertEncoder, save_official: Callable[..., Path]
+    layer: int | str | None, tmp_path: Path, encoder: AVHubertEncoder, save_official: Callable[..., Path]
 ) -> None:
     audio = noise(16_000)
-    rows = extract_features(write_wav(tmp_path / "a.wav", audio), tmp_path / "a.npy", save_official(), layer, frames=30)
-    number = int(layer) if layer in ("1", "3") else None
+    rows = extract_features(write_wav(tmp_path / "a.wav", audio), save_official(), layer, frames=30)
+    number = int(layer) if layer in ("1", 3) else None
     np.testing.assert_allclose(rows, hidden_states(encoder, [stacked_filterbank(audio, 30)], number)[0], atol=1e-6)
 
 
 @pytest.mark.quick
 def test_short_sound_and_other_formats(tmp_path: Path) -> None:
-    assert extract_features(write_wav(tmp_path / "short.wav", noise(1_600)), tmp_path / "o.npy").shape == (3, 104)
+    assert extract_features(write_wav(tmp_path / "short.wav", noise(1_600))).shape == (3, 104)
     stereo = np.stack([noise(8_000), noise(8_000, seed=1)], axis=1)
-    assert extract_features(write_wav(tmp_path / "s.wav", stereo, 8_000), tmp_path / "o.npy").shape == (25, 104)
+    assert extract_features(write_wav(tmp_path / "s.wav", stereo, 8_000)).shape == (25, 104)
 
 
 def test_video_gives_a_row_per_picture(tmp_path: Path) -> None:
     pictures = [np.full((32, 32, 3), 10 * i, np.uint8) for i in range(20)]
     write_video(tmp_path / "v.mp4", pictures, [noise(16_000)])
-    assert extract_features(tmp_path / "v.mp4", tmp_path / "o.npy").shape == (20, 104)
+    assert extract_features(tmp_path / "v.mp4").shape == (20, 104)
     write_video(tmp_path / "mute.mp4", pictures)
     with pytest.raises(UserError, match=r"mute\.mp4: no audio stream"):
-        extract_features(tmp_path / "mute.mp4", tmp_path / "o.npy")
+        extract_features(tmp_path / "mute.mp4")
 
 
 @pytest.mark.quick
@@ -133,8 +137,7 @@ def test_wrong_arguments(arguments: dict, message: str, tmp_path: Path, save_off
     if "checkpoint" in arguments:
         arguments = arguments | {"checkpoint": save_official()}
     with pytest.raises(UserError, match=message):
-        extract_features(write_wav(tmp_path / "a.wav", noise(16_000)), tmp_path / "a.npy", **arguments)
-    assert not (tmp_path / "a.npy").exists()
+        extract_features(write_wav(tmp_path / "a.wav", noise(16_000)), **arguments)
 
 
 @pytest.mark.quick
@@ -142,9 +145,9 @@ def test_wrong_arguments(arguments: dict, message: str, tmp_path: Path, save_off
 def test_no_sound_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.wav: cannot be decoded"):
-        extract_features(tmp_path / "a.wav", tmp_path / "a.npy")
+        extract_features(tmp_path / "a.wav")
     with pytest.raises(UserError, match=r"b\.wav: no such file"):
-        extract_features(tmp_path / "b.wav", tmp_path / "a.npy")
+        extract_features(tmp_path / "b.wav")
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ import torch
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.errors import UserError
-from syncdiff.faces.extract import align, find_speaker
+from syncdiff.faces.align import align
 from syncdiff.faces.landmarks import open_landmarker
+from syncdiff.faces.track import find_speaker
 from syncdiff.media.audio import read_audio
-from syncdiff.media.pictures import Colour
+from syncdiff.media.rgb import ColorSpace
 from syncdiff.media.video import probe, read_frames, write_video
 from syncdiff.models.pretrained import AUTOENCODER, DENOISER
 from syncdiff.priors import identity_index
@@ -169,15 +170,15 @@ def test_the_sound_keeps_its_rate_and_channels_and_what_is_left_out_is_said(
     """The left channel is a tone, the right one silent. The video is full range, BT.709 and has two black frames."""
     frames = list(islice(read_frames(_videos(run)[0]), 10))
     source = tmp_path / "in.mkv"
-    colour = Colour(1, 1, 13, full_range=True)
-    write_video(source, chain(repeat(np.zeros_like(frames[0]), 2), frames), colour=colour)
+    colour = ColorSpace(1, 1, 13, full_range=True)
+    write_video(source, chain(repeat(np.zeros_like(frames[0]), 2), frames), color_space=colour)
     tone = 0.3 * np.sin(np.arange(48000) * 2 * np.pi * 440 / 48000)
     soundfile.write(tmp_path / "s.wav", np.stack([tone, 0 * tone], axis=1), 48000)
     assert _dub(config, run, source, tmp_path / "s.wav", tmp_path / "out.mkv") == 10
     said = caplog.text
     assert f"{tmp_path / 's.wav'}: its last 0.52 s are left out, for {source} ends before" in said
     assert f"{source}: 2 of 12 frames are left as they are: kept frames 2 to 11 of 12" in said
-    assert probe(tmp_path / "out.mkv").colour == colour
+    assert probe(tmp_path / "out.mkv").color_space == colour
     with av.open(str(tmp_path / "out.mkv")) as container:
         stream = container.streams.audio[0]
         assert (stream.rate, stream.channels) == (48000, 2)

@@ -1,4 +1,4 @@
-"""Pretraining: a speech encoder learns what sound tells of the lips, and the denoiser begins with it."""
+"""Pretraining: a speech encoder learns to predict the lips, and the denoiser begins with it."""
 
 import json
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def _batch(seed: int) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(seed)
     speech = torch.randn(16, 13, 104, generator=random)
     mean = torch.randn(16, *SHAPE, generator=random)
-    opening = speech[:, 6].mean(dim=1) * 104**0.5
-    latents = mean + opening[:, None, None, None]
+    aperture = speech[:, 6].mean(dim=1) * 104**0.5
+    latents = mean + aperture[:, None, None, None]
     return {"speech": speech, "valid": torch.ones(16, 13, dtype=torch.bool), "latents": latents, "mean": mean}
 
 
@@ -36,21 +36,21 @@ def _stream(done: int) -> Iterator[dict[str, Tensor]]:
         done += 1
 
 
-def test_it_learns_to_foretell_the_lips_of_sound_it_has_not_heard(tmp_path: Path) -> None:
+def test_it_learns_to_predict_the_lips_of_unseen_speech(tmp_path: Path) -> None:
     config = parse_config({"speech": {"dim": 32, "layers": 1}, "pretraining": {"steps": 150, "warmup_steps": 5}})
     torch.manual_seed(0)
-    foreteller = LipPredictor(SpeechEncoder(config.speech), SHAPE)
+    predictor = LipPredictor(SpeechEncoder(config.speech), SHAPE)
     run = Run(tmp_path, config.pretraining, seed=0, fingerprint="-", device=CPU, mixed_precision="no")
-    losses = LipPredictionLoss(64)(fit(foreteller, LipPredictionLoss(64), _stream, run), _batch(10_000))
+    losses = LipPredictionLoss(64)(fit(predictor, LipPredictionLoss(64), _stream, run), _batch(10_000))
     assert losses["loss"] < 0.5 * losses["loss_still"]
 
 
 @pytest.mark.quick
-def test_who_foretells_nothing_has_the_loss_of_a_still_mouth() -> None:
-    foreteller = LipPredictor(SpeechEncoder(parse_config({}).speech), SHAPE)
-    for parameter in foreteller.latents.parameters():
+def test_a_prediction_of_zeros_has_the_loss_of_a_still_mouth() -> None:
+    predictor = LipPredictor(SpeechEncoder(parse_config({}).speech), SHAPE)
+    for parameter in predictor.latents.parameters():
         parameter.data.zero_()
-    losses = LipPredictionLoss(64)(foreteller, _batch(0))
+    losses = LipPredictionLoss(64)(predictor, _batch(0))
     assert torch.equal(losses["loss"], losses["loss_still"])
     assert losses["loss"] > 0
 

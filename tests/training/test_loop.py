@@ -1,6 +1,8 @@
 """The training loop: a run that was stopped ends with the weights of one that was not."""
 
 import os
+import platform
+import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -101,9 +103,20 @@ def test_sigterm_ends_a_run_with_a_checkpoint_of_that_step(tmp_path: Path) -> No
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
-def test_a_checkpoint_of_another_configuration_is_not_resumed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_of_another_configuration_is_not_resumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit(_model(), _loss, _batches, _run(tmp_path, fingerprint="a"))
     assert Trainer(_model(), _run(tmp_path, fingerprint="b")).done == 0
-    assert "starting afresh" in capsys.readouterr().out
+    assert "starting afresh" in caplog.text
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot be told")
+def test_a_step_asks_for_no_more_memory_than_the_one_before(tmp_path: Path) -> None:
+    faults = []
+
+    def loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
+        arrays = [torch.zeros(2**22) for _ in range(8)]  # 16 MB each, 33,000 pages together
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+        return {"loss": _loss(model, batch)["loss"] + 0 * sum(array[0] for array in arrays)}
+
+    fit(_model(), loss, _batches, _run(tmp_path, steps=9))
+    assert faults[-1] - faults[4] < 5000

@@ -100,7 +100,7 @@ def test_what_is_frozen_and_first_and_last_layers_are_not_the_denoisers_inner_we
     denoiser = Denoiser(Config())
     names = {id(weight): name for name, weight in denoiser.named_parameters()}
     inner = {names[id(weight)] for weight in denoiser.inner_weights()}
-    assert not any(name.startswith(("unet.conv_in", "unet.conv_out", "unet.time", "copying")) for name in inner)
+    assert not any(name.startswith(("unet.conv_in", "unet.conv_out", "unet.time", "identity_warp")) for name in inner)
     assert "unet.mid_block.resnets.0.conv1.weight" in inner
     assert "speech.encoder.encoder.layers.0.fc1.weight" in inner
     denoiser.speech.encoder.encoder.layers["0"].requires_grad_(False)

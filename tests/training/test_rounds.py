@@ -5,13 +5,13 @@ from itertools import islice
 
 import pytest
 
-from syncdiff.training.rounds import Plan, ahead, shuffled
+from syncdiff.training.rounds import RoundPlan, ahead, shuffled
 
 pytestmark = pytest.mark.quick
 
 
-def plan(sizes: list[int], room: int, per_step: int = 4) -> Plan:
-    return Plan(sizes, sizes, room, per_step, round_steps=10, seed=1)
+def plan(sizes: list[int], room: int, per_step: int = 4) -> RoundPlan:
+    return RoundPlan(sizes, sizes, room, per_step, round_steps=10, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_giant_shard_is_alone_and_the_others_keep_their_company() -> None:
 
 
 def test_a_tiny_shard_s_steps_are_fair_over_epochs() -> None:
-    stream = Plan([4000, 3], [4000, 3], 10, per_step=8, round_steps=10, seed=0).rounds()
+    stream = RoundPlan([4000, 3], [4000, 3], 10, per_step=8, round_steps=10, seed=0).rounds()
     steps: Counter[tuple[int, ...]] = Counter()
     for part in islice(stream, 400):
         steps[part.shards] += int(part.stop) - part.first

@@ -35,8 +35,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def clips_of(pictures: np.ndarray) -> set[int]:
-    return set(np.rint(pictures[:, 0, 0].astype(float).mean(axis=-1) / 3).astype(int).tolist())
+def clips_of(frames: np.ndarray) -> set[int]:
+    return set(np.rint(frames[:, 0, 0].astype(float).mean(axis=-1) / 3).astype(int).tolist())
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> int:
     for module in (syncnet, autoencoder):
         monkeypatch.setattr(module, "BYTES_IN_MEMORY", room)
         monkeypatch.setattr(module, "ROUND_STEPS", 1)  # each clip once in an epoch
-    monkeypatch.setattr(autoencoder, "_varied", lambda frames, _: frames)
+    monkeypatch.setattr(autoencoder, "augment", lambda frames, _: frames)
     return room
 
 
@@ -96,7 +96,7 @@ def test_they_resume_anywhere(shards: list[Path], small_memory: int, start: int)
         islice(syncnet.batches(clips, 0), start, start + 3), syncnet.batches(clips, start), strict=False
     ):
         assert np.array_equal(whole.frames, again.frames)
-        assert np.array_equal(whole.sound, again.sound)
+        assert np.array_equal(whole.mfcc, again.mfcc)
     pairs = zip(
         islice(autoencoder.batches(crops, 0), start, start + 3), autoencoder.batches(crops, start), strict=False
     )

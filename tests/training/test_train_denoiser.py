@@ -28,12 +28,13 @@ def _trained(folder: Path, out: Path) -> bytes:
     return (out / "denoiser.safetensors").read_bytes()
 
 
-def test_run_again_it_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_again_it_has_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
     write_autoencoder(tmp_path / "autoencoder")
     first = _trained(tmp_path, tmp_path / "out")
     assert _trained(tmp_path, tmp_path / "out") == first
-    assert "resumed at step 12" in capsys.readouterr().out
+    assert "resumed at step 12" in caplog.text
 
 
 def test_muon_trains_the_inner_weights(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_muon_trains_the_inner_weights(tmp_path: Path) -> None:
     assert sum(len(group["params"]) for group in groups) == len(list(denoiser.parameters()))
 
 
-def test_with_other_data_it_starts_afresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_other_data_it_starts_afresh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A finished training's checkpoint lies there. The second data's own provenance stands beside them."""
     write_autoencoder(tmp_path / "one/autoencoder")
     shutil.copytree(tmp_path / "one/autoencoder", tmp_path / "other/autoencoder")
@@ -57,13 +58,15 @@ def test_with_other_data_it_starts_afresh(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / f"other/latents.tar{SUFFIX}").write_text(json.dumps(record))
     first = _trained(tmp_path / "one", tmp_path / "out")
     second = _trained(tmp_path / "other", tmp_path / "out")
-    assert "is of another config or other data; starting afresh" in capsys.readouterr().out
+    assert "is of another config or other data; starting afresh" in caplog.text
     assert second != first
     assert second == _trained(tmp_path / "other", tmp_path / "afresh")
 
 
 @torch.no_grad()
-def test_what_is_copied_begins_as_the_autoencoders_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_identity_warp_begins_as_the_autoencoders_linear_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
     autoencoder = load_autoencoder(write_autoencoder(tmp_path / "autoencoder"), CPU)
     begun: list[Denoiser] = []
@@ -78,8 +81,8 @@ def test_what_is_copied_begins_as_the_autoencoders_picture(tmp_path: Path, monke
     components, mean = linear_part(autoencoder)
     latents = torch.randn(1, 4, 1, 1)
     expected = components @ latents[0, :, 0, 0] + mean
-    assert begun[0].copying is not None
-    assert torch.allclose(begun[0].copying.picture(latents)[0, :, 0, 0], expected, atol=1e-5)
+    assert begun[0].identity_warp is not None
+    assert torch.allclose(begun[0].identity_warp.to_pixels(latents)[0, :, 0, 0], expected, atol=1e-5)
 
 
 def test_an_autoencoder_of_other_latents_is_named(tmp_path: Path) -> None:

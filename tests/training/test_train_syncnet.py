@@ -1,4 +1,4 @@
-"""The SyncNet of a corpus: it learns to tell true sound from another clip's, and a rerun changes nothing."""
+"""The SyncNet of a corpus: it learns to tell a clip's own audio from another's, and a rerun changes nothing."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -64,21 +64,21 @@ def trained(shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "syncnet.safetensors"
 
 
-def test_learns_which_sound_belongs_to_which_lips(trained: Path) -> None:
+def test_it_learns_which_audio_belongs_to_which_lips(trained: Path) -> None:
     loaded = load_syncnet(trained)
     assert loaded.scorer == "SyncNet of demo (64 px, width 0.125)"
     net = for_inference(loaded.net)
     unseen = [talking(seed) for seed in range(100, 106)]
     lips = [embed_lips([mouth_view(crop, 64) for crop in crops], net) for crops, _ in unseen]
-    sounds = [embed_audio(mfcc(audio), N_FRAMES - 4, net) for _, audio in unseen]
-    true = [lse(*pair) for pair in zip(lips, sounds, strict=True)]
-    other = [lse(*pair) for pair in zip(lips, sounds[1:] + sounds[:1], strict=True)]
+    audios = [embed_audio(mfcc(audio), N_FRAMES - 4, net) for _, audio in unseen]
+    true = [lse(*pair) for pair in zip(lips, audios, strict=True)]
+    other = [lse(*pair) for pair in zip(lips, audios[1:] + audios[:1], strict=True)]
     assert sum(abs(score.offset) <= 1 for score in true) >= 5
     assert np.mean([score.lse_c for score in true]) > 1.4 * np.mean([score.lse_c for score in other])
     assert np.mean([score.lse_d for score in true]) < np.mean([score.lse_d for score in other])
 
 
-def test_the_sync_loss_by_it_is_low_where_frames_match_the_sound(
+def test_the_sync_loss_by_it_is_low_where_frames_match_the_audio(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With pixels for latents. Lips of another time are worse, and so is a mouth that is the mean of all."""
@@ -89,13 +89,13 @@ def test_the_sync_loss_by_it_is_low_where_frames_match_the_sound(
     for seed in range(100, 104):
         crops, audio = talking(seed)
         pixels = to_pixels(crops, torch.device("cpu"))
-        heard = torch.from_numpy(audio_windows(mfcc(audio)).astype(np.float32))
+        of_clip = torch.from_numpy(audio_windows(mfcc(audio)).astype(np.float32))
         starts = torch.arange(15, 35, 5)
-        sound = heard[starts[:, None] + torch.tensor(SYNC_SHIFTS)]  # (4, K, 13, 20)
-        valid = torch.ones(sound.shape[:2], dtype=torch.bool)
-        matching.append(loss(pixels[15:35], sound, valid).mean())
-        late.append(loss(pixels[22:42], sound, valid).mean())
-        still.append(loss(pixels.mean(dim=0).expand(20, -1, -1, -1), sound, valid).mean())
+        rows = of_clip[starts[:, None] + torch.tensor(SYNC_SHIFTS)]  # (4, K, 13, 20)
+        valid = torch.ones(rows.shape[:2], dtype=torch.bool)
+        matching.append(loss(pixels[15:35], rows, valid).mean())
+        late.append(loss(pixels[22:42], rows, valid).mean())
+        still.append(loss(pixels.mean(dim=0).expand(20, -1, -1, -1), rows, valid).mean())
     assert sum(matching) < 0.8 * sum(still)
     assert sum(matching) < 0.8 * sum(late)
 
@@ -113,14 +113,14 @@ def test_batches_match_and_depend_on_the_step_alone(shard: Path) -> None:
     clips = training_clips([shard], 64, 32, seed=0)
     held = clips.read(next(clips.plan.rounds()))
     assert len(held) == 8
-    assert all(len(clip.sound) >= TIMES_PER_CLIP for clip in held)
+    assert all(len(clip.mfcc) >= TIMES_PER_CLIP for clip in held)
     third = next(islice(batches(clips, done=0), 2, None))
     again = next(batches(clips, done=2))
     np.testing.assert_array_equal(third.frames, again.frames)
-    np.testing.assert_array_equal(third.sound, again.sound)
+    np.testing.assert_array_equal(third.mfcc, again.mfcc)
     assert third.frames.shape == (32, 5, 64, 64, 3)
     dark = (third.frames < 60).mean(axis=(1, 2, 3, 4))  # how open the mouth is
-    loudness = third.sound[:, 0].mean(axis=1)  # the first MFCC is the log energy
+    loudness = third.mfcc[:, 0].mean(axis=1)  # the first MFCC is the log energy
     assert np.corrcoef(dark, loudness)[0, 1] > 0.6
 
 

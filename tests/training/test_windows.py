@@ -13,9 +13,12 @@ import torch
 
 from syncdiff.diffusion.sync_loss import SAMPLES_PER_SYNC_WINDOW, SYNC_SHIFTS
 from syncdiff.errors import UserError
-from syncdiff.shards.tar import AUGMENTED, Sample, decode_npy, encode_npy, read_shard, to_json, write_shard
+from syncdiff.media.video import decode_crops
+from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training import windows as module
-from syncdiff.training.windows import SOUND_FRAMES, Pool, Shard, Source, as_floats, stored_windows, windows
+from syncdiff.training.source import Shard, Source
+from syncdiff.training.windows import SYNC_FRAMES, Pool, as_floats, stored_windows, windows
+from tests.members import crop_bytes
 
 pytestmark = pytest.mark.quick
 
@@ -26,11 +29,11 @@ W = 5
 
 @pytest.fixture
 def tars(tmp_path: Path) -> list[Shard]:
-    """Shards whose every number tells its clip and frame: 100 x clip + frame; masked latents are negative."""
+    """Shards whose every number says its clip and frame: 100 x clip + frame; masked latents are negative."""
     clip = 0
     pairs = []
     for shard, lengths in enumerate(LENGTHS):
-        seen, heard = [], []
+        latent_samples, speech_samples = [], []
         for n_frames in lengths:
             code = 100.0 * clip + np.arange(n_frames)
             latents = np.broadcast_to(code[:, None, None, None], (n_frames, 2, 3, 3)).astype(np.float16)
@@ -38,17 +41,17 @@ def tars(tmp_path: Path) -> list[Shard]:
             fbank = np.broadcast_to(code[:, None] + 1, (n_frames, 7)).astype(np.float32)
             arrays = {"latents": latents, "masked": -latents, "pose": pose}
             about = {"__key__": f"c{clip}", "json": to_json({"clip": f"c{clip}"})}
-            seen.append(about | {f"{name}.npy": encode_npy(array) for name, array in arrays.items()})
-            heard.append(about | {"fbank.npy": encode_npy(fbank)})
+            latent_samples.append(about | {f"{name}.npy": encode_npy(array) for name, array in arrays.items()})
+            speech_samples.append(about | {"fbank.npy": encode_npy(fbank)})
             clip += 1
         pairs.append((tmp_path / f"{shard}.latents.tar", tmp_path / f"{shard}.speech.tar"))
-        for tar, samples in zip(pairs[-1], (seen, heard), strict=True):
+        for tar, samples in zip(pairs[-1], (latent_samples, speech_samples), strict=True):
             write_shard(tar, samples)
     return pairs
 
 
 @pytest.fixture
-def with_sound(tars: list[Shard], tmp_path: Path) -> list[Shard]:
+def with_mfcc(tars: list[Shard], tmp_path: Path) -> list[Shard]:
     """The same with MFCC: of frame t, four times 1000 x clip + t."""
     clips = iter(range(len(N_FRAMES)))
     for shard, lengths in enumerate(LENGTHS):
@@ -122,46 +125,46 @@ def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Shard]) -> None:
     assert torch.equal(batch["speech"][..., 0], torch.where(inside, 100 * clip[:, None] + rows + 1, 0).float())
 
 
-def test_sync_windows_are_frames_of_one_clip_in_a_row_with_their_sound(with_sound: list[Shard]) -> None:
+def test_sync_windows_are_frames_of_one_clip_in_a_row_with_their_mfcc(with_mfcc: list[Shard]) -> None:
     n = 64 // SAMPLES_PER_SYNC_WINDOW
     starts = set()
-    for batch in batches(with_sound, 60):
+    for batch in batches(with_mfcc, 60):
         clip, t = (code[64:].view(n, 5) for code in codes(batch["latents"]))
         assert (clip == clip[:, :1]).all()
         assert torch.equal(t, t[:, :1] + torch.arange(5))
         assert torch.equal(codes(batch["masked"].neg())[1][64:].view(n, 5), t)
         first = t[:, :1] + torch.tensor(SYNC_SHIFTS)
-        whole = (first >= 0) & (first + SOUND_FRAMES <= N_FRAMES[clip[:, :1]])
-        assert torch.equal(batch["sound_valid"], whole)
+        whole = (first >= 0) & (first + SYNC_FRAMES <= N_FRAMES[clip[:, :1]])
+        assert torch.equal(batch["mfcc_valid"], whole)
         assert whole[:, SYNC_SHIFTS.index(0)].all()
         frame = first[..., None] + torch.arange(20) // 4  # of each of 20 columns of MFCC
         expected = (1000 * clip[:, :1, None] + frame)[:, :, None].expand(-1, -1, 13, -1)
-        assert batch["sound"].shape == (n, len(SYNC_SHIFTS), 13, 20)
-        assert torch.equal(batch["sound"][whole], expected[whole].float())
+        assert batch["mfcc"].shape == (n, len(SYNC_SHIFTS), 13, 20)
+        assert torch.equal(batch["mfcc"][whole], expected[whole].float())
         starts |= set(zip(clip[:, 0].tolist(), t[:, 0].tolist(), strict=True))
-    possible = {(clip, t) for clip, length in enumerate(N_FRAMES.tolist()) for t in range(length - SOUND_FRAMES + 1)}
+    possible = {(clip, t) for clip, length in enumerate(N_FRAMES.tolist()) for t in range(length - SYNC_FRAMES + 1)}
     assert starts == possible
 
 
-def test_with_sync_windows_no_sample_is_lost(tars: list[Shard], with_sound: list[Shard]) -> None:
-    for batch, alone in zip(batches(with_sound, 5), batches(tars, 5), strict=True):
-        assert batch.keys() == alone.keys() | {"sound", "sound_valid"}
+def test_with_sync_windows_no_sample_is_lost(tars: list[Shard], with_mfcc: list[Shard]) -> None:
+    for batch, alone in zip(batches(with_mfcc, 5), batches(tars, 5), strict=True):
+        assert batch.keys() == alone.keys() | {"mfcc", "mfcc_valid"}
         assert all(torch.equal(batch[name][:64], value) for name, value in alone.items())
 
 
-def test_processes_share_the_sync_windows_of_a_step(with_sound: list[Shard]) -> None:
-    whole = batches(with_sound, 1)[0]
-    parts = [batches(with_sound, 1, rank=rank, world=2)[0] for rank in range(2)]
-    assert torch.equal(torch.stack([part["sound"] for part in parts], 1).flatten(0, 1), whole["sound"])
+def test_processes_share_the_sync_windows_of_a_step(with_mfcc: list[Shard]) -> None:
+    whole = batches(with_mfcc, 1)[0]
+    parts = [batches(with_mfcc, 1, rank=rank, world=2)[0] for rank in range(2)]
+    assert torch.equal(torch.stack([part["mfcc"] for part in parts], 1).flatten(0, 1), whole["mfcc"])
     frames = [part["latents"][32:].unflatten(0, (-1, 5)) for part in parts]
     assert torch.equal(torch.stack(frames, 1).flatten(0, 2), whole["latents"][64:])
 
 
-def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_sound: list[Shard]) -> None:
-    for tar in with_sound[0]:
+def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_mfcc: list[Shard]) -> None:
+    for tar in with_mfcc[0]:
         write_shard(tar, [sample for sample in read_shard(tar) if sample["__key__"] in ("c0", "c1")])
     with pytest.raises(UserError, match="no clip of 6 frames or more"):
-        next(windows(Source(with_sound[:1], "fbank"), W, 16, 0))
+        next(windows(Source(with_mfcc[:1], "fbank"), W, 16, 0))
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -210,28 +213,6 @@ def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
         next(windows(Source(tars, "fbank"), W, 4, 0))
-
-
-def test_a_variant_is_a_clip_of_its_own_with_the_same_speech(tars: list[Shard]) -> None:
-    """Here each clip's is 1,000 more: no window mixes the two, and all frames of both come once in an epoch."""
-    for latents, _ in tars:
-        samples = list(read_shard(latents))
-        for sample in samples:
-            more = {"latents.npy": 1000, "masked.npy": -1000, "pose.npy": 100}
-            sample |= {AUGMENTED + name: encode_npy(decode_npy(sample[name]) + n) for name, n in more.items()}
-        write_shard(latents, samples)
-    n_frames = 2 * int(N_FRAMES.sum())
-    drawn = []
-    for batch in islice(windows(Source(tars, "fbank"), W, n_frames, 3), 2):
-        varied = batch["latents"] >= 1000
-        planes = {name: batch[name][:, 0, 0, 0].abs() for name in ("latents", "masked", "identity", "previous", "mean")}
-        for plane in planes.values():
-            assert torch.equal(plane >= 1000, varied[:, 0, 0, 0])
-        assert torch.equal(batch["pose"][:, 0, 0, 0] > 99 / 127.5 - 1, varied[:, 0, 0, 0])
-        assert torch.equal(batch["speech"][:, W // 2, 0], planes["latents"] % 1000 + 1)
-        drawn.append(sorted(planes["latents"].tolist()))
-    assert drawn[0] == drawn[1]
-    assert len(set(drawn[0])) == n_frames
 
 
 def test_a_missing_feature_set_names_the_shard(tars: list[Shard]) -> None:
@@ -373,47 +354,34 @@ def test_shards_without_clips_and_short_ones_are_passed_over(
 
 
 def test_a_shard_larger_than_its_share_of_memory_is_named(
-    tars: list[Shard], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tars: list[Shard], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "ROUND_BYTES", 3000)
     batches(tars, 1)
-    [line] = capsys.readouterr().err.splitlines()
+    [line] = caplog.messages
     assert "0.latents.tar: takes" in line
     assert line.endswith("for less, lower plan.frames_per_shard")
 
 
-class Halves:
-    """Encodes crops to the mean of each quarter; a variant is the negative picture."""
-
-    copies = 2
-
-    def decoded(self, sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
-        crops, pose = decode_npy(sample["crop.mp4"]), decode_npy(sample["pose.npy"])
-        return [(crops, pose), (255 - crops, 255 - pose)]
-
-    def encoded(self, crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        means = torch.from_numpy(crops[:, ::4, ::4].copy()).permute(0, 3, 1, 2).half()
-        return means, -means
+def quarters(crops: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stand in for an encoder: every eighth pixel, and its negative."""
+    means = torch.from_numpy(crops[:, ::8, ::8].copy()).permute(0, 3, 1, 2).half()
+    return means, -means
 
 
 def joined_from(tars: list[Shard], folder: Path) -> tuple[list[Shard], list[Shard]]:
     """Joined shards of random crops with the speech of `tars`, and the latent shards of the same."""
-    random, halves = np.random.default_rng(0), Halves()
+    random = np.random.default_rng(0)
     joined, latents = [], []
     for number, (tar, speech) in enumerate(tars):
-        crops, seen = [], []
+        crops, encoded = [], []
         for sample in read_shard(tar):
-            n = len(decode_npy(sample["pose.npy"]))
-            about = {"__key__": sample["__key__"], "json": sample["json"]}
-            pictures = random.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
-            crops.append(about | {"crop.mp4": encode_npy(pictures), "pose.npy": sample["pose.npy"]})
-            shown = {}
-            for prefix, (frames, pose) in zip(("", AUGMENTED), halves.decoded(crops[-1]), strict=True):
-                arrays = zip(("latents.npy", "masked.npy"), halves.encoded(frames), strict=True)
-                shown |= {prefix + name: encode_npy(array.numpy()) for name, array in arrays}
-                shown[f"{prefix}pose.npy"] = encode_npy(pose)
-            seen.append(about | shown)
-        for kind, samples, shards in (("joined", crops, joined), ("seen", seen, latents)):
+            about = {name: sample[name] for name in ("__key__", "json", "pose.npy")}
+            video = crop_bytes(random.integers(0, 256, (len(decode_npy(sample["pose.npy"])), 32, 32, 3), np.uint8))
+            crops.append(about | {"crop.mp4": video})
+            arrays = zip(("latents.npy", "masked.npy"), quarters(decode_crops(video)), strict=True)
+            encoded.append(about | {name: encode_npy(array.numpy()) for name, array in arrays})
+        for kind, samples, shards in (("joined", crops, joined), ("encoded", encoded, latents)):
             write_shard(folder / f"{number}.{kind}.tar", samples)
             shards.append((folder / f"{number}.{kind}.tar", speech))
     return joined, latents
@@ -427,7 +395,7 @@ def test_crops_encoded_when_they_are_read_give_the_batches_of_stored_latents(
     monkeypatch.setattr(module, "ROUND_STEPS", 3)
     joined, latents = joined_from(tars, tmp_path)
     streams = [
-        windows(Source(joined, "fbank", encoder=Halves()), W, 64, 3),
+        windows(Source(joined, "fbank", encoder=quarters), W, 64, 3),
         windows(Source(latents, "fbank"), W, 64, 3),
     ]
     for made, stored in islice(zip(*streams, strict=True), 20):
@@ -437,6 +405,6 @@ def test_crops_encoded_when_they_are_read_give_the_batches_of_stored_latents(
 def test_shards_of_the_other_kind_are_named(tars: list[Shard], tmp_path: Path) -> None:
     joined, _ = joined_from(tars, tmp_path)
     with pytest.raises(UserError, match=r"0\.latents\.tar: c0 has no crop\.mp4"):
-        next(windows(Source(tars, "fbank", encoder=Halves()), W, 4, 0))
+        next(windows(Source(tars, "fbank", encoder=quarters), W, 4, 0))
     with pytest.raises(UserError, match=r"0\.joined\.tar: c0 has no latents\.npy"):
         next(windows(Source(joined, "fbank"), W, 4, 0))

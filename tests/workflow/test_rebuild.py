@@ -29,7 +29,6 @@ KEYS = {
     "speech={encoder: mel}": {"speech", *SHARDS},
     "speech={window_frames: 5}": {"train", *SAMPLES},
     "autoencoder={steps: 21}": MODELS,
-    "latents={varied: true}": MODELS - {"autoencoder", "baseline"},
     "syncnet={steps: 11}": {"syncnet", "score", "table", "report"},
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
     "pretraining={steps: 11}": {"train", *SAMPLES},

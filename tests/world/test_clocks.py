@@ -15,9 +15,10 @@ import soundfile
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.media import clock
+from syncdiff.media import extent
 from syncdiff.media.audio import read_audio
 from syncdiff.media.clock import n_shown
+from syncdiff.media.decode import decoded
 from syncdiff.media.video import probe, read_frames
 from syncdiff.speech.extract import extract_features
 
@@ -58,7 +59,7 @@ def test_a_variable_rate_is_measured_and_noted(suffix: str, tmp_path: Path) -> N
     planned, read = lengths(path)
     assert planned == read == pytest.approx(50, abs=2)
     assert probe(path).fps == pytest.approx(20, abs=1)
-    assert probe(path).notes == (clock.VARIABLE,)
+    assert probe(path).notes == (extent.VARIABLE,)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_an_mp4_of_which_the_end_is_missing(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: round(0.6 * path.stat().st_size)])
     planned, read = lengths(path)
     assert planned == read < 20
-    assert clock.CUT in probe(path).notes
+    assert extent.CUT in probe(path).notes
     assert len(read_audio(path)) > 3200
 
 
@@ -181,7 +182,7 @@ class Packet:
     [([1, 1, 0, 0, None], True), ([1, 0, 1, None], False), ([0, 0, None], False), ([1, *[0] * 30, None], False)],
 )
 def test_only_a_damaged_end_is_left_out(contents: list[int | None], whole: bool) -> None:
-    frames = clock.decoded(map(Packet, contents))
+    frames = decoded(map(Packet, contents))
     if whole:
         assert list(frames) == [1, 1]
     else:
@@ -213,7 +214,7 @@ def test_joined_recordings_go_on_in_step(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"ab{suffix}"
     path.write_bytes(b"".join(parts))
     assert lengths(path) == (87, 87)
-    assert clock.RESTARTED in probe(path).notes
+    assert extent.RESTARTED in probe(path).notes
     flashes = [index / 25 for index, frame in enumerate(read_frames(path)) if frame.mean() > 128]
     loud = np.flatnonzero(abs(read_audio(path).astype(float)) > 3000)
     clicks = loud[np.r_[True, np.diff(loud) > 3200]] / 16000
@@ -249,7 +250,7 @@ def test_an_avi_in_which_pictures_were_dropped(tmp_path: Path) -> None:
     dropped = ("-vf", "select=not(between(n\\,10\\,19))", "-fps_mode", "vfr", "-c:v", "mpeg4", "-c:a", "pcm_s16le")
     ff(*source(), *dropped, path)
     assert lengths(path) == (25, 25)
-    assert (probe(path).n_frames, probe(path).fps, probe(path).notes) == (15, 15.0, (clock.VARIABLE,))
+    assert (probe(path).n_frames, probe(path).fps, probe(path).notes) == (15, 15.0, (extent.VARIABLE,))
 
 
 def test_sound_alone_that_falls_back_stays_on_the_files_clock(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_joined_recordings_one_of_which_is_mute_are_refused(tmp_path: Path) -> N
     with pytest.raises(ClipRejected, match="do not start anew together; join with a concat filter"):
         probe(tmp_path / "joined.ts")
     with pytest.raises(UserError, match=r"joined\.ts: broken timestamps: .*; give another file"):
-        extract_features(tmp_path / "joined.ts", tmp_path / "x.npy")
+        extract_features(tmp_path / "joined.ts")
 
 
 def test_a_clock_that_jumps_far_ahead_is_refused_before_anything_is_decoded(tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_joined_files_of_which_only_the_first_is_read_say_so(suffix: str, tmp_pa
     ff("-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=1", *X264, tmp_path / f"a{suffix}")
     (tmp_path / f"aa{suffix}").write_bytes(2 * (tmp_path / f"a{suffix}").read_bytes())
     assert probe(tmp_path / f"a{suffix}").notes == ()
-    assert probe(tmp_path / f"aa{suffix}").notes == (clock.UNREAD,)
+    assert probe(tmp_path / f"aa{suffix}").notes == (extent.UNREAD,)
 
 
 TRACKS = {  # flags of a silent track, flags of a tone after it, is the tone heard?
@@ -311,7 +312,7 @@ def test_of_several_sound_tracks_is_heard(case: str, suffix: str, tmp_path: Path
     flags = ("-disposition:a:0", first, "-disposition:a:1", second)
     ff(*source(seconds=0.5), *silence, *maps, *AAC, *flags, path)
     assert bool(read_audio(path).any()) == is_heard
-    assert probe(path).notes == (f"2 sound tracks: {clock.CHOICE_OF_SOUND}",)
+    assert probe(path).notes == (f"2 sound tracks: {extent.CHOICE_OF_SOUND}",)
 
 
 @pytest.mark.parametrize("n", [3, 6, 8, 9, 20, 64])
@@ -398,14 +399,14 @@ def test_a_wav_that_was_streamed_or_cut_short(size: int | None, kept: float, tmp
 MISSING: dict[str, tuple[Callable[[Path], tuple[object, ...]], tuple[str, ...]]] = {
     "begins late": (
         lambda path: ("-i", path, "-itsoffset", 0.8, "-i", path, "-map", "0:v", "-map", "1:a", "-c", "copy"),
-        (clock.LATE_SOUND, clock.LONG_SOUND),  # the whole sound is moved
+        (extent.LATE_SOUND, extent.LONG_SOUND),  # the whole sound is moved
     ),
-    "ends early": (lambda path: ("-i", path, "-c:v", "copy", "-af", "atrim=0:0.4"), (clock.SHORT_SOUND,)),
+    "ends early": (lambda path: ("-i", path, "-c:v", "copy", "-af", "atrim=0:0.4"), (extent.SHORT_SOUND,)),
     "begins early": (
         lambda path: ("-itsoffset", 0.8, "-i", path, "-i", path, "-map", "0:v", "-map", "1:a", "-c", "copy"),
-        (clock.EARLY_SOUND, clock.SHORT_SOUND),
+        (extent.EARLY_SOUND, extent.SHORT_SOUND),
     ),
-    "ends late": (lambda path: ("-i", path, "-c:v", "copy", "-af", "apad=pad_dur=1"), (clock.LONG_SOUND,)),
+    "ends late": (lambda path: ("-i", path, "-c:v", "copy", "-af", "apad=pad_dur=1"), (extent.LONG_SOUND,)),
 }
 
 
@@ -427,16 +428,16 @@ def test_a_sound_track_without_packets(tmp_path: Path) -> None:
             if packet.dts is not None:
                 packet.stream = pictures
                 made.mux(packet)
-    assert probe(tmp_path / "b.mkv").notes == (clock.EMPTY_SOUND,)
+    assert probe(tmp_path / "b.mkv").notes == (extent.EMPTY_SOUND,)
     with pytest.raises(UserError, match=r"b\.mkv: no sound in the audio stream; give a file with sound"):
-        extract_features(tmp_path / "b.mkv", tmp_path / "x.npy")
+        extract_features(tmp_path / "b.mkv")
 
 
-def test_features_have_a_row_for_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_features_have_a_row_for_every_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.mkv"
     ff(*source(30, 2), *UNEVEN, *AAC, path)
-    assert len(extract_features(path, tmp_path / "x.npy")) == sum(1 for _ in read_frames(path))
-    assert capsys.readouterr().err == f"{path}: {clock.VARIABLE}\n"
+    assert len(extract_features(path)) == sum(1 for _ in read_frames(path))
+    assert caplog.messages == [f"{path}: {extent.VARIABLE}"]
 
 
 def test_a_kind_of_file_that_is_not_read(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from syncdiff.pipeline.provenance import provenance, verify
 from syncdiff.pipeline.stages import STAGES, Stage
 from syncdiff.speech.avhubert import AVHubertEncoder, convert
 from syncdiff.speech.checkpoint import EncoderConfig
-from syncdiff.speech.extract import hidden_states
+from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.training import checkpoints
 from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import Run, Trainer, fit
@@ -101,8 +101,8 @@ def test_processes_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # What each command hands the device to: the place of the name, and what the command line needs.
 COMMANDS: dict[str, tuple[str, list[str]]] = {
-    "faces": ("syncdiff.faces.extract.extract_shard", ["p", "test", "00000", "o", "l"]),
-    "speech": ("syncdiff.speech.extract.speech_shard", ["fbank", "f", "o", "l"]),
+    "faces": ("syncdiff.faces.shard.faces_shard", ["p", "test", "00000", "o", "l"]),
+    "speech": ("syncdiff.speech.shard.speech_shard", ["fbank", "f", "o", "l"]),
     "autoencoder": ("syncdiff.training.autoencoder.train_autoencoder", ["f", "s.tar"]),
     "latents": ("syncdiff.training.latents.latents_shard", ["s", "a", "o", "l"]),
     "syncnet": ("syncdiff.training.syncnet.train_syncnet", ["f", "s.tar"]),
@@ -180,10 +180,10 @@ def test_face_alignment_is_opened_on_the_device_and_mediapipe_needs_none(monkeyp
     monkeypatch.setattr(fan, "FaceAlignment", lambda *_, device, **__: opened.append(device))
     with stand_in_card(cards=2):
         for wanted in ("auto", "cuda", "cuda:1", "cpu"):
-            fan.FanLandmarker("sfd", None, wanted)
+            fan.FanLandmarker(Faces(), wanted)
     assert opened == ["cuda:0", "cuda:0", "cuda:1", "cpu"]
     with cuda_says(0), pytest.raises(UserError, match="device: cuda: torch finds no CUDA GPU"):
-        fan.FanLandmarker(Faces().detector, None, "cuda")
+        fan.FanLandmarker(Faces(), "cuda")
 
 
 # ---- in which precision ---------------------------------------------------------------------------------------------
@@ -268,33 +268,36 @@ def _stop(run: Run, at: int) -> None:
 
 @pytest.mark.quick
 def test_a_checkpoint_of_another_config_is_set_aside_and_going_back_resumes_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
     one, other = (_run(tmp_path / "run", name) for name in "ab")
     _stop(one, 14)
     _stop(other, 5)
-    assert "is of another config or other data; starting afresh (another config" in capsys.readouterr().out
+    assert "is of another config or other data; starting afresh (another config" in caplog.text
+    caplog.clear()
     resumed = fit(_model(), _loss, _batches, one)
-    told = capsys.readouterr().out
-    assert "resumed at step 14" in told
-    assert "starting afresh" not in told
+    log = caplog.text
+    assert "resumed at step 14" in log
+    assert "starting afresh" not in log
     assert _same(whole, resumed)
     assert Trainer(_model(), other).done == 5
 
 
 @pytest.mark.quick
 def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     whole = fit(_model(), _loss, _batches, _run(tmp_path))
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["resume.previous.pt", "resume.pt"]
     newest = tmp_path / "resume.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
     resumed = fit(_model(), _loss, _batches, _run(tmp_path))
-    told = capsys.readouterr().out
-    assert "resume.pt is damaged" in told
-    assert "resumed at step 20" in told
+    log = caplog.text
+    assert "resume.pt is damaged" in log
+    assert "resumed at step 20" in log
     assert _same(whole, resumed)
     assert (tmp_path / "resume.damaged.pt").exists()
 
@@ -307,11 +310,12 @@ def test_a_run_killed_between_its_two_renames_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.quick
-def test_no_more_than_three_are_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_more_than_three_are_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     for name in "abcdef":
         _stop(_run(tmp_path, name), 2)
     assert len(list(tmp_path.glob(checkpoints.ASIDE))) == checkpoints.KEPT_ASIDE == 3
-    assert "is deleted: 3 newer ones are set aside there" in capsys.readouterr().out
+    assert "is deleted: 3 newer ones are set aside there" in caplog.text
 
 
 @pytest.mark.quick
@@ -370,7 +374,10 @@ TWO = """
 import sys, torch
 from pathlib import Path
 from accelerate import PartialState
+from syncdiff.pipeline.logs import log_to_stderr
 from tests.world import test_devices as t
+
+log_to_stderr()
 
 def batches(done):
     state = PartialState(cpu=True)
@@ -403,7 +410,7 @@ def test_one_process_and_two_take_turns(tmp_path: Path) -> None:
     command = [*launcher, str(tmp_path / "two.py"), str(run.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "resumed at step 13" in done.stdout
+    assert "resumed at step 13" in done.stderr
     again = fit(_model(), _mean_loss, _batches, run)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
@@ -436,16 +443,17 @@ def run(noise: Path, tmp_path: Path) -> Path:
 
 
 def test_a_raised_version_trains_anew_and_loses_nothing(
-    noise: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    noise: Path, run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     weights = (run / "denoiser.safetensors").read_bytes()
     (run / "denoiser.safetensors").unlink()  # as Snakemake does before it runs a rule again
     stage = STAGES["train"]
     monkeypatch.setitem(STAGES, "train", Stage(stage.version + 1, stage.keys))
     _train(noise, run)
-    told = capsys.readouterr().out
-    assert f"starting afresh (version {stage.version} of the stage, this is {stage.version + 1}; it is kept as" in told
-    assert "resumed" not in told
+    log = caplog.text
+    assert f"starting afresh (version {stage.version} of the stage, this is {stage.version + 1}; it is kept as" in log
+    assert "resumed" not in log
     assert (run / "denoiser.safetensors").read_bytes() == weights
     assert len(list(run.glob(checkpoints.ASIDE))) == 1
 
@@ -454,21 +462,23 @@ def test_a_raised_version_trains_anew_and_loses_nothing(
     "changes", [{}, {"checkpoint_every": 3}, {"processes": 2}, {"nodes": 2}], ids=lambda changes: str(list(changes))
 )
 def test_what_changes_no_weights_resumes(
-    noise: Path, run: Path, changes: dict[str, int], capsys: pytest.CaptureFixture[str]
+    noise: Path, run: Path, changes: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first of them is `--forcerun`: the weights are written again, the same."""
+    caplog.set_level("INFO")
     weights = (run / "denoiser.safetensors").read_bytes()
     (run / "denoiser.safetensors").unlink()
     _train(noise, run, **changes)
-    assert "resumed at step 4" in capsys.readouterr().out
+    assert "resumed at step 4" in caplog.text
     assert (run / "denoiser.safetensors").read_bytes() == weights
 
 
-def test_more_steps_are_another_run_and_it_says_why(noise: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_steps_are_another_run_and_it_says_why(noise: Path, run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     _train(noise, run, steps=5)
-    told = capsys.readouterr().out
-    assert "train.steps was 4 and is 5: the learning rate falls over all of its steps" in told
-    assert "starting afresh" in told
+    log = caplog.text
+    assert "train.steps was 4 and is 5: the learning rate falls over all of its steps" in log
+    assert "starting afresh" in log
 
 
 @pytest.mark.quick

@@ -17,9 +17,10 @@ from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import face_boxes, faces_of, scored_pictures
 from syncdiff.evaluation.metrics import lse
 from syncdiff.evaluation.metrics.lse import SyncScore, print_scores, score_videos
-from syncdiff.faces.extract import align, extract_shard, find_speaker
+from syncdiff.faces.align import align
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
-from syncdiff.faces.track import candidates, largest, quarter_turns
+from syncdiff.faces.shard import faces_shard
+from syncdiff.faces.track import candidates, find_speaker, largest, quarter_turns
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.syncnet import SyncNet, load_syncnet, save_syncnet
 
@@ -200,7 +201,7 @@ def test_the_ledger_says_that_there_were_two_faces(people: list[Person], tmp_pat
     row = {"clip": "two", "video": str(video), "width": 640, "height": 360, "text": "", "split": "test"}
     pd.DataFrame([row | {"status": "ok", "shard": "00000"}]).to_parquet(tmp_path / "plan.parquet")
     out = tmp_path / "faces.tar", tmp_path / "faces.parquet"
-    extract_shard(parse_config({}), tmp_path / "plan.parquet", "test", "00000", *out)
+    faces_shard(parse_config({}), tmp_path / "plan.parquet", "test", "00000", *out)
     assert pd.read_parquet(out[1])["reason"].tolist() == ["2 faces: the larger was taken"]
 
 

@@ -13,15 +13,17 @@ import torch
 from typer.testing import CliRunner
 
 from syncdiff.cli import app
-from syncdiff.config import Config, load_config, parse_config
-from syncdiff.estimate import corpus_size, disk_rows
+from syncdiff.config import load_config, parse_config
+from syncdiff.estimate.corpus import corpus_size
+from syncdiff.estimate.disk import disk_rows
 from syncdiff.models.autoencoder import load_autoencoder
-from syncdiff.models.cost import Networks
+from syncdiff.models.cost import NetworkCosts
 from syncdiff.pipeline import cards
 from syncdiff.priors import reduce_pose
-from syncdiff.shards.tar import AUGMENTED, decode_npy, encode_npy, read_shard, to_json, write_shard
+from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training.latents import CropEncoder, latents_shard
-from syncdiff.training.windows import Source, windows
+from syncdiff.training.source import Source
+from syncdiff.training.windows import windows
 from tests.members import crop_bytes
 from tests.training.noise import CONFIG, write_autoencoder
 
@@ -90,17 +92,11 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config_with(**latents: bool) -> Config:
-    return parse_config(json.loads(CONFIG) | {"latents": latents})
-
-
-@pytest.mark.parametrize("varied", [False, True])
-def test_latents_made_when_they_are_read_are_those_of_the_stage(joined: Path, tmp_path: Path, varied: bool) -> None:
-    config = config_with(varied=varied)
+def test_latents_made_when_they_are_read_are_those_of_the_stage(joined: Path, tmp_path: Path) -> None:
+    config = parse_config(json.loads(CONFIG))
     latents_shard(
         config, joined / "joined.tar", joined / "autoencoder", tmp_path / "l.tar", tmp_path / "l.parquet", CPU
     )
-    assert any(f"{AUGMENTED}latents.npy" in sample for sample in read_shard(tmp_path / "l.tar")) == varied
     encoder = CropEncoder(config, load_autoencoder(joined / "autoencoder", CPU))
     made = Source([(joined / "joined.tar", joined / "speech.tar")], "fbank", encoder=encoder)
     kept = Source([(tmp_path / "l.tar", joined / "speech.tar")], "fbank")
@@ -109,7 +105,7 @@ def test_latents_made_when_they_are_read_are_those_of_the_stage(joined: Path, tm
 
 
 def test_training_without_stored_latents_gives_the_same_weights(joined: Path, tmp_path: Path) -> None:
-    config = config_with(stored=False)
+    config = parse_config(json.loads(CONFIG))
     latents_shard(
         config, joined / "joined.tar", joined / "autoencoder", tmp_path / "l.tar", tmp_path / "l.parquet", CPU
     )
@@ -140,7 +136,7 @@ def test_the_recipes_need_less_than_250_gb_where_the_corpus_allows() -> None:
     totals = {}
     for name in ("lrs2", "lrs3"):
         config = load_config(Path(__file__).parents[2] / f"config/{name}.yaml", need_root=False)
-        rows = disk_rows(config, corpus_size(config), Networks(config))
+        rows = disk_rows(config, corpus_size(config), NetworkCosts(config))
         assert "latents" not in {row.name for row in rows}
         [totals[name]] = [row.value for row in rows if row.name == "all shards"]
     assert totals["lrs2"] < 250

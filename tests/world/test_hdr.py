@@ -8,7 +8,7 @@ from subprocess import run
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from syncdiff.media.pictures import BT709, NOTE_HDR
+from syncdiff.media.rgb import BT709, NOTE_HDR
 from syncdiff.media.video import probe, read_frames
 
 
@@ -20,5 +20,5 @@ def test_hdr_is_tone_mapped_and_said(tmp_path: Path) -> None:
     command = [get_ffmpeg_exe(), "-loglevel", "error", "-f", "lavfi", "-i", white, "-t", "0.08"]
     run([*command, "-c:v", "libx264", "-crf", "1", "-bsf:v", tags, str(path)], check=True)
     assert probe(path).notes == (NOTE_HDR,)
-    assert probe(path).colour == BT709
+    assert probe(path).color_space == BT709
     assert next(read_frames(path)).mean() == pytest.approx(255, abs=20)

@@ -15,7 +15,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from syncdiff.media import video
-from syncdiff.media.pictures import (
+from syncdiff.media.rgb import (
     BT601,
     BT709,
     NOTE_ASPECT,
@@ -25,7 +25,7 @@ from syncdiff.media.pictures import (
     NOTE_SIZES,
     NOTE_TRACKS,
     NOTE_TURNED,
-    Colour,
+    ColorSpace,
     say_once,
 )
 from syncdiff.media.video import probe, read_frames, write_crops, write_video
@@ -125,7 +125,7 @@ def test_squeezed_and_turned_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("second", ["48x48", "96x96", "96x48", "64x64"])
 def test_a_size_or_format_that_changes_on_the_way(
-    tmp_path: Path, second: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, second: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     say_once.cache_clear()
     start = ("-f", "mpegts", "-bf", 0)
@@ -140,8 +140,7 @@ def test_a_size_or_format_that_changes_on_the_way(
     assert np.abs(frames[-1][30:34].astype(int) - RED[30:34]).max() < 6
     assert frames[-1][4].max() == (0 if second == "96x48" else frames[-1].max())  # a bar, where the shape differs
     list(read_frames(tmp_path / "ab.ts"))
-    said = capsys.readouterr().err
-    assert said == ("" if second == "64x64" else f"{tmp_path / 'ab.ts'}: {NOTE_SIZES}\n")
+    assert caplog.messages == ([] if second == "64x64" else [f"{tmp_path / 'ab.ts'}: {NOTE_SIZES}"])
 
 
 def test_a_frame_of_another_shape_is_not_written(tmp_path: Path) -> None:
@@ -197,7 +196,7 @@ def test_a_matrix_that_libav_cannot_convert_is_read_and_said(tmp_path: Path) -> 
     ff("-i", tmp_path / "a.mp4", "-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=8", tmp_path / "b.mp4")
     np.testing.assert_array_equal(first(tmp_path / "b.mp4"), first(tmp_path / "a.mp4"))
     assert probe(tmp_path / "b.mp4").notes == (NOTE_MATRIX,)
-    assert probe(tmp_path / "b.mp4").colour is None
+    assert probe(tmp_path / "b.mp4").color_space is None
 
 
 @pytest.mark.parametrize(("flagged", "width"), [(0, 64), (1, 96), (None, 64)])
@@ -217,9 +216,9 @@ def test_a_cover_picture_is_no_second_video(tmp_path: Path) -> None:
     assert probe(tmp_path / "a.mp4").notes == ()
 
 
-def written(path: Path, picture: np.ndarray, colour: Colour | None = None) -> tuple[tuple[int, int, int, int], int]:
+def written(path: Path, picture: np.ndarray, colour: ColorSpace | None = None) -> tuple[tuple[int, int, int, int], int]:
     """Return matrix, primaries, transfer and range of a written video, and its luma."""
-    write_video(path, [picture] * 2, colour=colour)
+    write_video(path, [picture] * 2, color_space=colour)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
     tags = frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range
@@ -237,15 +236,21 @@ def test_what_is_written_is_tagged_with_the_matrix_that_it_has(tmp_path: Path) -
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".m4v"])
 @pytest.mark.parametrize(
     ("colour", "luma"),
-    [(BT709, 63), (Colour(2, 2, 2), 81), (Colour(5, 5, 6), 81), (Colour(9, 9, 14), 73), (Colour(1, 1, 13, True), 54)],
+    [
+        (BT709, 63),
+        (ColorSpace(2, 2, 2), 81),
+        (ColorSpace(5, 5, 6), 81),
+        (ColorSpace(9, 9, 14), 73),
+        (ColorSpace(1, 1, 13, True), 54),
+    ],
 )
-def test_the_colour_of_a_source_is_kept(tmp_path: Path, suffix: str, colour: Colour, luma: int) -> None:
+def test_the_colour_of_a_source_is_kept(tmp_path: Path, suffix: str, colour: ColorSpace, luma: int) -> None:
     path = tmp_path / f"a{suffix}"
     tags, got = written(path, RED, colour)
     assert tags[:3] == (colour.matrix, colour.primaries, colour.transfer)
     assert tags[3] == 2 if colour.full_range else tags[3] < 2
     assert got == pytest.approx(luma, abs=1)
-    assert probe(path).colour == colour
+    assert probe(path).color_space == colour
     assert np.abs(first(path)[30, 30].astype(int) - [255, 0, 0]).max() < 6
 
 

@@ -31,7 +31,7 @@ from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
-from syncdiff.faces import extract
+from syncdiff.faces import shard as faces_stage
 from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.autoencoder import build_autoencoder, encode
 from syncdiff.models.syncnet import SyncNet, save_syncnet
@@ -116,14 +116,14 @@ def test_the_plan_says_failed_of_the_world_and_rejected_of_the_clip(world: Path,
 def test_faces_say_failed_of_the_world_and_rejected_of_the_clip(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "open_landmarker", lambda faces, device: DrawnLandmarker())
+    monkeypatch.setattr(faces_stage, "open_landmarker", lambda faces, device: DrawnLandmarker())
     plan = Ledger("plan")
     for name in set(WORLD) - {"good"}:
         facts = {"video": f"{name}/1.mp4", "width": 64, "height": 64, "text": ""}
         plan.add(name, split="train", shard="00000", **facts)
     plan.write(tmp_path / "plan.parquet")
     out = tmp_path / "faces/00000.parquet"
-    extract.extract_shard(config(world), tmp_path / "plan.parquet", "train", "00000", out.with_suffix(".tar"), out)
+    faces_stage.faces_shard(config(world), tmp_path / "plan.parquet", "train", "00000", out.with_suffix(".tar"), out)
     rows = read_parquet(out).set_index("clip")
     assert rows["status"].to_dict() == {name: WORLD[name][0] for name in rows.index}
     assert rows.loc["gone", "reason"] == "No such file or directory"

@@ -11,8 +11,9 @@ import pytest
 from syncdiff.config import Config, load_config, parse_config
 from syncdiff.corpus.check import check_corpus, print_report
 from syncdiff.corpus.folder import folder_clips
+from syncdiff.corpus.kind import recognise
 from syncdiff.corpus.listing import clip_counts, digest, list_clips, read_listing, refresh, shard_counts
-from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, recognise
+from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips
 from syncdiff.corpus.plan import plan_corpus
 from syncdiff.errors import UserError
 from syncdiff.evaluation.metrics.fidelity import _pictures

@@ -5,6 +5,7 @@
 AUTOENCODER = CONFIG.autoencoder.pretrained or f"{OUT}/autoencoder"
 
 
+# Reads autoencoder, faces.size, mixed_precision, seed.
 rule autoencoder:
     input:
         train_files("shards"),
@@ -38,9 +39,10 @@ rule autoencoder:
         "python -m syncdiff autoencoder {params.folder:q} {params.shards:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+# Reads faces.size, mixed_precision.
 rule latents:
     input:
-        shard=rules.shard.output.tar,
+        shard=rules.shards.output.tar,
         autoencoder=f"{AUTOENCODER}/config.json",
     output:
         tar=f"{OUT}/{{split}}/latents/{{shard}}.tar",
@@ -66,7 +68,7 @@ rule latents:
         " --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-rule encoded:
+use rule ledger as latents_ledger with:
     input:
         rules.plan.output,
         train_files("shards", "parquet"),
@@ -77,8 +79,6 @@ rule encoded:
         f"{OUT}/logs/latents.log",
     benchmark:
         f"{OUT}/benchmarks/latents.tsv"
-    conda:
-        "../../envs/syncdiff.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
@@ -87,6 +87,4 @@ rule encoded:
         version=version("ledger"),
         folder=lambda wildcards, output: folder_of(output[0]),
         splits=TRAIN_SPLITS,
-    shell:
-        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits} --stage latents"
-        " --config {params.config:q} 2>&1 | tee {log:q}"
+        stage=["--stage", "latents"],

@@ -13,11 +13,18 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 from syncdiff.config import merge, parse_config
-from syncdiff.corpus.listing import refresh, shard_counts, why_empty
+from syncdiff.corpus.kind import kind_of
+from syncdiff.corpus.listing import refresh, shard_counts
 from syncdiff.errors import UserError
 from syncdiff.evaluation.videos import videos_in
+from syncdiff.pipeline.logs import log_to_stderr
 from syncdiff.pipeline.retries import attempts
 from syncdiff.pipeline.stages import STAGES, config_slice, portable
+from syncdiff.registry.corpora import CORPORA
+from syncdiff.registry.landmarkers import LANDMARKERS
+from syncdiff.registry.speech_encoders import feature_pattern
+
+log_to_stderr()
 
 # Runs that are compared: `syncdiff` is config.yaml itself; the others change what config/ablation.yaml says.
 with open(f"{workflow.basedir}/config/ablation.yaml") as file:
@@ -25,11 +32,12 @@ with open(f"{workflow.basedir}/config/ablation.yaml") as file:
 
 try:
     CONFIG = parse_config(merge(EXPERIMENTS, config))
+    RENDERED = CORPORA[CONFIG.corpus.kind].rendered
     OUT = str(Path(CONFIG.results, CONFIG.corpus_name))
     # The corpus is listed once, by the process that was called; its jobs are told where the list lies: hidden, for old
     # lists stay there, of which no provenance tells.
     LISTING = ""
-    if CONFIG.corpus.kind != "demo":
+    if not RENDERED:
         LISTING = os.environ.get("SYNCDIFF_LISTING", "")
         if workflow.is_main_process or not LISTING:
             LISTING = str(
@@ -67,16 +75,18 @@ PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS
 ASKED = set(workflow.dag_settings and workflow.dag_settings.targets or ["eval"])
 for split, there in {"train": TRAIN_SPLITS, "test": SHARDS.get("test")}.items():
     if not there and ASKED & {"eval", "ablation"}:
-        raise WorkflowError(why_empty(CONFIG, split))
+        raise WorkflowError(kind_of(CONFIG).why_empty(CONFIG, split))
 FEATURES = CONFIG.speech.feature_set
 BASELINES = ["reconstruction", "frozen"]
 # GPUs of a job that runs a network: a cluster without any has `device: cpu`.
 GPU = 0 if CONFIG.device == "cpu" else 1
-# MediaPipe's landmarker has no use for one.
-FACES_GPU = GPU if CONFIG.faces.backend == "face_alignment" else 0
+FACES_GPU = GPU if LANDMARKERS[CONFIG.faces.backend].on_gpu else 0
+# Speech features that a CPU computes, and those that are a network's: of an experiment's own checkpoint, with its digest.
+PLAIN_FEATURES = feature_pattern(on_gpu=False)
+HIDDEN_STATES = f"({feature_pattern(on_gpu=True)})(-[0-9a-f]{{8}})?"
 TRAIN_GPUS = GPU * CONFIG.train.processes * CONFIG.train.nodes
 # Cores that decode crops for a training beside a GPU.
-FEEDERS = 1 if CONFIG.corpus.kind == "demo" else 4
+FEEDERS = 1 if RENDERED else 4
 # Each process of a training holds its own shards, beside what it computes with.
 TRAIN_MB = 24000 + 8000 * CONFIG.train.processes
 # What makes the executor hand all nodes to a training: it starts the command on the first, and srun reaches the others.
@@ -133,7 +143,7 @@ envvars:
 wildcard_constraints:
     split="pretrain|train|val|test",
     shard=r"\d{5}",
-    features=r"fbank|mel|mfcc|avhubert\d+(-[0-9a-f]{8})?",
+    features=f"{PLAIN_FEATURES}|{HIDDEN_STATES}",
     judge="syncnet|sync_expert",
     method=any_of(
         "real",
@@ -156,7 +166,9 @@ def files(split, stage, suffix):
 def shards_of(split):
     """The shards of a split that a target cannot do without."""
     if split not in SHARDS:
-        raise WorkflowError(why_empty(CONFIG, split) + "; `shards` works without")
+        raise WorkflowError(
+            kind_of(CONFIG).why_empty(CONFIG, split) + "; `data` works without"
+        )
     return SHARDS[split]
 
 
@@ -235,12 +247,12 @@ def corpus_lists():
 def features_folder(speech):
     """The folder of speech features: hidden states of another checkpoint than the base run's have their own."""
     name, path = speech.feature_set, speech.checkpoint
-    if not name.startswith("avhubert") or path == CONFIG.speech.checkpoint:
+    if not re.fullmatch(HIDDEN_STATES, name) or path == CONFIG.speech.checkpoint:
         return name
     return f"{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
-# By these folders, the AV-HuBERT checkpoint of each.
+# By these folders, the checkpoint of each.
 CHECKPOINTS = {
     features_folder(speech): speech.checkpoint
     for speech in [CONFIG.experiment(name).speech for name in CONFIG.experiments]
@@ -255,7 +267,7 @@ def speech_config(wildcards):
 
 
 def speech_checkpoint(wildcards):
-    """The AV-HuBERT checkpoint that hidden states come out of."""
+    """The checkpoint that hidden states come out of."""
     path = CHECKPOINTS.get(wildcards.features, CONFIG.speech.checkpoint)
     return [path] if path else []
 

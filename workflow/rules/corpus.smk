@@ -2,7 +2,8 @@
 # OUTPUTS: plan/clips.parquet, every clip in or out with its reason, and the shard that it goes to
 
 
-rule demo_corpus:
+# Reads corpus, seed.
+rule corpus:
     output:
         expand(f"{OUT}/corpus/mvlrs_v1/{{split}}.txt", split=["train", "val", "test"]),
     log:
@@ -20,9 +21,10 @@ rule demo_corpus:
         version=version("corpus"),
         root=lambda wildcards, output: folder_of(output[0], 2),
     shell:
-        "python -m syncdiff corpus render {params.root:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
+        "python -m syncdiff corpus {params.root:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
+# Reads corpus, plan.
 rule plan:
     input:
         **corpus_lists(),

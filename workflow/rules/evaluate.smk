@@ -2,7 +2,8 @@
 # OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, ablation.csv, report.html
 
 
-rule score:
+# Reads evaluate, faces, sample.max_clips, seed.
+rule evaluate:
     input:
         shards=files("test", "shards", "tar"),
         syncnet=SYNCNET,
@@ -10,9 +11,9 @@ rule score:
     output:
         f"{OUT}/runs/{{method}}/scores.parquet",
     log:
-        f"{OUT}/logs/score-{{method}}.log",
+        f"{OUT}/logs/evaluate-{{method}}.log",
     benchmark:
-        f"{OUT}/benchmarks/score-{{method}}.tsv"
+        f"{OUT}/benchmarks/evaluate-{{method}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
     # Baselines are scored beside other jobs; what is sampled, when little else is left to do.
@@ -31,6 +32,7 @@ rule score:
         " --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
+# Reads evaluate.bootstrap, evaluate.external, max_failed_fraction, seed.
 rule table:
     input:
         lambda wildcards: [
@@ -56,7 +58,8 @@ rule table:
 
 
 # The experiments of config/ablation.yaml beside the run that they change.
-rule compare:
+# Reads experiments, evaluate.bootstrap, seed.
+rule ablation:
     input:
         [f"{OUT}/runs/{name}/scores.parquet" for name in ["syncdiff", *ABLATION]],
     output:
@@ -84,6 +87,7 @@ rule compare:
         "python -m syncdiff ablation {output.csv:q} {output.svg:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+# Reads everything.
 rule report:
     input:
         table=rules.table.output.parquet,

@@ -2,6 +2,7 @@
 # OUTPUTS: <split>/faces/<shard>.tar (aligned crops, landmarks, transforms, 16 kHz audio) and its ledger
 
 
+# Reads faces.
 rule faces:
     input:
         plan=rules.plan.output,

@@ -2,6 +2,7 @@
 # OUTPUTS: <split>/priors/<shard>.tar (identity frame, pose bottleneck frames) and its ledger
 
 
+# Reads priors.
 rule priors:
     input:
         faces=rules.faces.output.tar,

@@ -2,6 +2,8 @@
 # OUTPUTS: runs/<method>/sampled/<shard>.parquet, the ledger of the videos in runs/<method>/videos/<protocol>/
 
 
+# Reads speech, denoiser, diffusion, priors.pose_size, autoencoder.latent_channels, autoencoder.patch_size,
+# faces.size, mixed_precision, seed, sample, evaluate.protocols.
 rule sample:
     input:
         shard=f"{OUT}/test/shards/{{shard}}.tar",
@@ -31,6 +33,7 @@ rule sample:
 
 
 # The rows to compare with: the autoencoder's round trip, and a mouth that does not move.
+# Reads faces.size, sample.max_clips, mixed_precision.
 rule baseline:
     input:
         shard=f"{OUT}/test/shards/{{shard}}.tar",
@@ -38,9 +41,9 @@ rule baseline:
     output:
         f"{OUT}/runs/{{baseline}}/sampled/{{shard}}.parquet",
     log:
-        f"{OUT}/logs/sample-{{baseline}}/{{shard}}.log",
+        f"{OUT}/logs/baseline-{{baseline}}/{{shard}}.log",
     benchmark:
-        f"{OUT}/benchmarks/sample-{{baseline}}/{{shard}}.tsv"
+        f"{OUT}/benchmarks/baseline-{{baseline}}/{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
     threads: 1

@@ -3,7 +3,8 @@
 #   ledger.parquet, in which every clip of every stage so far is accounted for
 
 
-rule shard:
+# Reads faces, priors, speech.encoder, speech.checkpoint, speech.frozen_layers.
+rule shards:
     input:
         faces=rules.faces.output.tar,
         priors=rules.priors.output.tar,
@@ -29,6 +30,7 @@ rule shard:
         " --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+# Reads max_failed_fraction, speech.encoder, speech.checkpoint, speech.frozen_layers.
 rule ledger:
     input:
         rules.plan.output,
@@ -54,5 +56,7 @@ rule ledger:
         version=version("ledger"),
         folder=lambda wildcards, output: folder_of(output[0]),
         splits=PREPARED_SPLITS,
+        stage=[],
     shell:
-        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits:q} --config {params.config:q} 2>&1 | tee {log:q}"
+        "python -m syncdiff ledger {params.folder:q} {output:q} {params.splits:q} {params.stage:q} --config {params.config:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,8 +1,10 @@
-# REQUIRED INPUTS: <split>/faces/<shard>.tar (its audio), and speech.checkpoint for AV-HuBERT's hidden states
+# REQUIRED INPUTS: <split>/faces/<shard>.tar (its audio), and speech.checkpoint for the hidden states of a network
 # OUTPUTS: <split>/speech/<features>/<shard>.tar, exactly one row per video frame, and its ledger
-#   <features>: fbank, mel, mfcc or avhubert<N>; with a dash and eight digits, of an experiment's own checkpoint
+#   <features>: of syncdiff/registry/speech_encoders.py, as fbank or avhubert<N>; with a dash and eight digits, of an
+#   experiment's own checkpoint
 
 
+# Reads speech.checkpoint.
 rule speech:
     input:
         faces=rules.faces.output.tar,
@@ -14,7 +16,7 @@ rule speech:
     benchmark:
         f"{OUT}/benchmarks/speech/{{split}}-{{features}}-{{shard}}.tsv"
     wildcard_constraints:
-        features="fbank|mel|mfcc",
+        features=PLAIN_FEATURES,
     conda:
         "../../envs/syncdiff.yaml"
     resources:
@@ -29,13 +31,13 @@ rule speech:
         " --config {params.config:q} 2>&1 | tee {log:q}"
 
 
-# AV-HuBERT is a network: its hidden states want a GPU, and the checkpoint.
-use rule speech as hidden_states with:
+# Hidden states are a network's: they want a GPU, and the checkpoint.
+use rule speech as speech_network with:
     input:
         faces=rules.faces.output.tar,
         checkpoint=speech_checkpoint,
     wildcard_constraints:
-        features=r"avhubert\d+(-[0-9a-f]{8})?",
+        features=HIDDEN_STATES,
     resources:
         mem_mb=8000,
         runtime=120,

@@ -7,6 +7,7 @@ EXPERT = f"{OUT}/sync_expert/syncnet.safetensors"
 EXPERT_CONFIG = CONFIG.model_copy(update={"seed": CONFIG.seed + 1})
 
 
+# Reads syncnet, corpus, faces.size, mixed_precision, seed.
 rule syncnet:
     input:
         train_files("shards"),

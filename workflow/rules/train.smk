@@ -13,6 +13,8 @@ onstart:
             )
 
 
+# Reads speech, denoiser, diffusion, priors.pose_size, autoencoder.latent_channels, autoencoder.patch_size,
+# faces.size, mixed_precision, seed, latents, pretraining, train.
 rule train:
     input:
         latents=lambda wildcards: train_files(crops_of(wildcards.experiment)),

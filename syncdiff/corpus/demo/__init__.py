@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,42 @@ import numpy as np
 
 from syncdiff.config import Config
 from syncdiff.corpus.demo.sentences import unique_sentences
+from syncdiff.corpus.kind import CorpusKind
+from syncdiff.corpus.lrs import lrs2_clips
+from syncdiff.corpus.split import Listing
+from syncdiff.media.container import FPS
 from syncdiff.pipeline.files import write_text
 from syncdiff.pipeline.parallel import each_clip
 
 FIRST_PROGRAMME = 7_000_000_000_000_000_001  # LRS2 names its programmes by numbers as long
+
+
+class Demo(CorpusKind):
+    """The rendered corpus: LRS2's layout, and as many clips as the config says, rendered or not."""
+
+    uniform = True
+
+    def clips(self, config: Config) -> Listing:
+        """Return the clips that its lists name; see `lrs2_clips`."""
+        return lrs2_clips(config.corpus_root, config.splits)
+
+    def why_empty(self, config: Config, split: str) -> str:
+        """Name the key that gives more people."""
+        return f"corpus.demo.identities: {config.corpus.demo.identities} leave no {split} split; raise it"
+
+    def mean_frames(self, config: Config) -> dict[str, int]:
+        """Return what the config gives."""
+        return dict.fromkeys(config.splits, round(config.corpus.demo.seconds * FPS))
+
+    def frame_side(self, config: Config) -> int:
+        """Return what the config gives."""
+        return config.corpus.demo.size
+
+    def clip_counts(self, config: Config) -> dict[str, int]:
+        """Return what the config gives."""
+        demo = config.corpus.demo
+        identities = Counter(identity_split(i, demo.identities) for i in range(demo.identities))
+        return {split: identities[split] * demo.clips_per_identity for split in config.splits}
 
 
 def render_corpus(config: Config, root: Path, workers: int) -> None:

@@ -18,6 +18,7 @@ from syncdiff.corpus.demo.render import SUPERSAMPLING, project, rasterise, shade
 from syncdiff.corpus.demo.speech import CHANNELS, articulate, pad, speak
 from syncdiff.corpus.demo.texture import paint, paint_wall
 from syncdiff.faces.facemesh import IBUG_FROM_MEDIAPIPE
+from syncdiff.faces.ibug import LEFT_EYE, LOWER_INNER_LIP, RIGHT_EYE, UPPER_INNER_LIP
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.pipeline.files import atomic, write_text
@@ -88,9 +89,9 @@ class Film:
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
-    """Distance of the inner lips (iBUG points 62 and 66) over that of the eyes' centres: (T, 68, 2) to (T,) float32."""
-    eyes = landmarks[:, 36:42].mean(axis=1) - landmarks[:, 42:48].mean(axis=1)
-    lips = landmarks[:, 62] - landmarks[:, 66]
+    """Distance of the inner lips over that of the eyes' centres: (T, 68, 2) to (T,) float32."""
+    eyes = landmarks[:, RIGHT_EYE].mean(axis=1) - landmarks[:, LEFT_EYE].mean(axis=1)
+    lips = landmarks[:, UPPER_INNER_LIP] - landmarks[:, LOWER_INNER_LIP]
     opening: np.ndarray = np.linalg.norm(lips, axis=1) / np.linalg.norm(eyes, axis=1)
     return opening
 

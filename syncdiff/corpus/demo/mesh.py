@@ -17,12 +17,10 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-from mediapipe.python.solutions.face_mesh import FaceMesh
-from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
-from syncdiff.faces.facemesh import quiet
+from syncdiff.faces.graphs import FACEMESH_TESSELATION, FaceMesh, quiet
 
 N_POINTS = 468
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# iBUG indices
-UPPER_INNER_LIP, LOWER_INNER_LIP = 62, 66
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
-LIPS = slice(48, 68)
+from syncdiff.faces.ibug import LEFT_EYE, LIPS, LOWER_INNER_LIP, RIGHT_EYE, UPPER_INNER_LIP
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""From decoded pictures to upright RGB with square pixels, all of one size; and the colour that a file is tagged with.
+"""From decoded frames to upright RGB with square pixels, all of one size; and the colour space a file is tagged with.
 
-What swscale makes of a picture follows its tags: matrix, range, bits. A file without tags is read as BT.601, limited
+What swscale makes of a frame follows its tags: matrix, range, bits. A file without tags is read as BT.601, limited
 range, at every size, as ffmpeg and OpenCV do and with them the scorers that others use.
 """
 
 from __future__ import annotations
 
 import errno
-import sys
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +25,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from syncdiff.media.container import MAX_PIXELS, videos
+from syncdiff.media.container import MAX_PIXELS, video_tracks
+
+log = logging.getLogger(__name__)
 
 MAX_PIXEL_ASPECT = 4  # width to height of a pixel, or the other way round; broken headers say 1:1000
 NEARLY_SQUARE = Fraction(1, 200)  # what rounding in a header makes of square pixels
@@ -56,7 +58,7 @@ NOTE_SIZES = "the picture's size changes on the way: fitted into the first one's
 
 
 @dataclass(frozen=True)
-class Colour:
+class ColorSpace:
     """How the YUV of a video is to be understood: matrix, primaries and transfer by their numbers in H.273, range."""
 
     matrix: int
@@ -65,20 +67,20 @@ class Colour:
     full_range: bool = False
 
 
-BT709 = Colour(1, 1, 1)
-BT601 = Colour(6, 1, 1)  # only the matrix is: the RGB that is written has the primaries of sRGB
+BT709 = ColorSpace(1, 1, 1)
+BT601 = ColorSpace(6, 1, 1)  # only the matrix is: the RGB that is written has the primaries of sRGB
 
 
-def colour_for(width: int, height: int) -> Colour:
+def color_space_for(width: int, height: int) -> ColorSpace:
     """Return how a new video of this size is written: with the matrix that players without a look at tags assume."""
     return BT709 if width >= HD[0] or height >= HD[1] else BT601
 
 
 class ToRgb:
-    """Converts the decoded pictures of one stream to what a viewer sees, each in the size of the first one."""
+    """Converts the decoded frames of one stream to what a viewer sees, each in the size of the first one."""
 
     def __init__(self, stream: VideoStream, first: VideoFrame) -> None:
-        """Begin with the stream's first picture, which need not be the first one that is converted."""
+        """Begin with the stream's first frame, which need not be the first one that is converted."""
         self._stream = stream
         self._coded_aspect = stream.codec_context.sample_aspect_ratio
         self._reformatter = VideoReformatter()  # keeps the table for HDR, which takes seconds to make
@@ -91,14 +93,13 @@ class ToRgb:
         options: dict[str, Any] = _tone_mapping(frame) if frame.color_trc in HDR else {}
         if (width, height) != (frame.width, frame.height):
             options |= {"width": width, "height": height, "interpolation": Interpolation.BICUBIC}
-        picture = self._to_rgb(_tilted(frame), options).to_ndarray()
-        picture = turned(picture, display_matrix(frame))
-        if picture.shape[:2] != (self.height, self.width):
+        rgb = turned(self._convert(_tilted(frame), options).to_ndarray(), display_matrix(frame))
+        if rgb.shape[:2] != (self.height, self.width):
             say_once(self._name, NOTE_SIZES)
-            picture = fit(picture, self.height, self.width)
-        return np.ascontiguousarray(picture)
+            rgb = letterbox(rgb, self.height, self.width)
+        return np.ascontiguousarray(rgb)
 
-    def _to_rgb(self, frame: VideoFrame, options: dict[str, Any]) -> VideoFrame:
+    def _convert(self, frame: VideoFrame, options: dict[str, Any]) -> VideoFrame:
         try:
             return self._reformatter.reformat(frame, format="rgb24", threads=1, **options)
         except OSError as error:
@@ -106,7 +107,7 @@ class ToRgb:
                 raise
         say_once(self._name, NOTE_MATRIX)
         frame.colorspace = UNSPECIFIED
-        return self._to_rgb(frame, {key: value for key, value in options.items() if key in ("width", "height")})
+        return self._convert(frame, {key: value for key, value in options.items() if key in ("width", "height")})
 
     def _aspect(self) -> Fraction:
         """Return a pixel's width over its height: the container's word, until the codec's changes."""
@@ -120,8 +121,8 @@ class ToRgb:
 
 @cache
 def say_once(name: str, note: str) -> None:
-    """Say on stderr what is noticed while a file is read; once, though it may be read several times."""
-    print(f"{name}: {note}", file=sys.stderr, flush=True)
+    """Log what is noticed while a file is read; once, though it may be read several times."""
+    log.warning("%s: %s", name, note)
 
 
 def square_size(frame: VideoFrame, aspect: Fraction) -> tuple[int, int]:
@@ -141,25 +142,25 @@ def display_matrix(frame: VideoFrame) -> np.ndarray | None:
     return None if np.array_equal(matrix, np.eye(2)) else matrix
 
 
-def turned(picture: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Turn a picture (H, W, 3) by quarters, and mirror it, as a display matrix asks."""
+def turned(frame: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
+    """Turn a frame (H, W, 3) by quarters, and mirror it, as a display matrix asks."""
     if matrix is None or _tilt(matrix):
-        return picture
+        return frame
     if _is_on_its_side(matrix):
-        picture, matrix = picture.transpose(1, 0, 2), matrix[::-1]
-    picture = picture[:, ::-1] if matrix[0, 0] < 0 else picture
-    return picture[::-1] if matrix[1, 1] < 0 else picture
+        frame, matrix = frame.transpose(1, 0, 2), matrix[::-1]
+    frame = frame[:, ::-1] if matrix[0, 0] < 0 else frame
+    return frame[::-1] if matrix[1, 1] < 0 else frame
 
 
-def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Fit a picture (H, W, 3) into another size; black bars keep the shape of what it shows."""
-    scale = min(height / picture.shape[0], width / picture.shape[1])
-    inner = min(max(round(picture.shape[1] * scale), 1), width), min(max(round(picture.shape[0] * scale), 1), height)
+def letterbox(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Fit a frame (H, W, 3) into another size; black bars keep the shape of what it shows."""
+    scale = min(height / frame.shape[0], width / frame.shape[1])
+    inner = min(max(round(frame.shape[1] * scale), 1), width), min(max(round(frame.shape[0] * scale), 1), height)
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
     canvas = np.zeros((height, width, 3), np.uint8)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     canvas[top : top + inner[1], left : left + inner[0]] = cv2.resize(
-        np.ascontiguousarray(picture), inner, interpolation=method
+        np.ascontiguousarray(frame), inner, interpolation=method
     )
     return canvas
 
@@ -176,21 +177,21 @@ def deinterlaced(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
             yield from _filtered(graph, None)
 
 
-def colour_of(frame: VideoFrame) -> Colour | None:
-    """Return how to write pictures that were read from such a frame; None: its colour cannot be written."""
+def color_space_of(frame: VideoFrame) -> ColorSpace | None:
+    """Return how to write frames that were read from such a one; None: its colour space cannot be written."""
     if frame.color_trc in HDR:
         return BT709
     if frame.colorspace not in MATRICES:
         return None
     primaries, transfer = (tag if tag in TAGS else UNSPECIFIED for tag in (frame.color_primaries, frame.color_trc))
-    return Colour(frame.colorspace, primaries, transfer, frame.color_range == FULL)
+    return ColorSpace(frame.colorspace, primaries, transfer, frame.color_range == FULL)
 
 
 def notes(container: InputContainer, stream: VideoStream, first: VideoFrame) -> tuple[str, ...]:
-    """Return what is unusual about the pictures, as far as the headers and the first picture tell, and what is done."""
+    """Return what is unusual about the frames, as far as the headers and the first one tell, and what is done."""
     aspect, matrix = stream.sample_aspect_ratio or Fraction(1), display_matrix(first)
     found = {
-        NOTE_TRACKS: len(videos(container)) > 1,
+        NOTE_TRACKS: len(video_tracks(container)) > 1,
         NOTE_HDR: first.color_trc in HDR,
         NOTE_MATRIX: first.colorspace not in (*MATRICES, RGB),
         NOTE_INTERLACED: first.interlaced_frame,

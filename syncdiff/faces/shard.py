@@ -1,11 +1,9 @@
-"""The stage `faces`: from planned clips to aligned crops, landmarks, transforms and sound, one tar per shard."""
+"""The stage `faces`: from planned clips to aligned crops, landmarks, transforms and audio, one tar per shard."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,22 +11,21 @@ from uuid import uuid4
 import numpy as np
 
 from syncdiff.config import Config, Faces
-from syncdiff.faces.align import ANCHORS, similarity, smooth_landmarks, warp
-from syncdiff.faces.landmarks import Landmarker, open_landmarker
-from syncdiff.faces.track import Segment, candidates, is_cut, speaker, thumbnail
+from syncdiff.faces.align import align
+from syncdiff.faces.landmarks import open_landmarker
+from syncdiff.faces.track import find_speaker
 from syncdiff.media.audio import pad_or_trim, stream_audio, write_wav
 from syncdiff.media.container import FPS
-from syncdiff.media.video import read_frames, write_crops
+from syncdiff.media.video import write_crops
 from syncdiff.pipeline.files import read_parquet, scratch, sha256
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import each_clip
 from syncdiff.shards.tar import Sample, clip_key, metadata, to_json, write_npy, write_shard
 
 KEPT = ("clip", "video", "width", "height", "text", "split")  # columns of the plan that go into a sample's JSON
-BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
 
 
-def extract_shard(
+def faces_shard(
     config: Config,
     plan: Path,
     split: str,
@@ -37,13 +34,19 @@ def extract_shard(
     out_ledger: Path,
     workers: int = 1,
     device: str = "cpu",
-) -> None:
+) -> Ledger:
     """Write the samples of one planned shard, and a ledger row for each of its clips.
 
     Args:
         plan: plan/clips.parquet; its rows with status `ok`, this split and this shard are the clips.
         workers: processes, over clips.
         device: of a landmarker that can use one, as `choose_device` takes it.
+
+    Returns:
+        The ledger, as it was written.
+
+    Raises:
+        UserError: no such landmarker's weights or device; the disk is full.
     """
     table = read_parquet(plan, "status", "split", "shard", *KEPT)
     rows = table[(table["status"] == "ok") & (table["split"] == split) & (table["shard"] == shard)].to_dict("records")
@@ -51,7 +54,7 @@ def extract_shard(
 
     def samples() -> Iterator[Sample]:
         with scratch(out_tar) as folder:
-            work = partial(extract_clip, config.faces, device, folder, root=config.corpus_root)
+            work = partial(clip_faces, config.faces, device, folder, root=config.corpus_root)
             for row, outcome in each_clip(work, rows, workers, f"faces {split}/{shard}"):
                 if outcome.value is None:
                     ledger.record(row["clip"], outcome, first_frame=0, n_frames=0)
@@ -63,13 +66,13 @@ def extract_shard(
 
     write_shard(out_tar, samples())
     ledger.write(out_ledger)
-    print(ledger.summary())
+    return ledger
 
 
-def extract_clip(
+def clip_faces(
     faces: Faces, device: str, folder: Path, row: Mapping[str, Any], root: Path = Path()
 ) -> tuple[Sample, str]:
-    """Make the sample of one row of the plan, in two passes over its pictures so that none is kept.
+    """Make the sample of one row of the plan, in two passes over its frames so that none is kept.
 
     Args:
         folder: where the members other than json go (crop.mp4, landmarks.npy, transform.npy, audio.wav), as files.
@@ -94,48 +97,3 @@ def extract_clip(
     facts["source_sha256"] = sha256(video)
     members = {part.name: part for part in parts.iterdir()}
     return {"__key__": clip_key(row["clip"]), "json": to_json(facts), **members}, segment.note
-
-
-def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Align the speaker's face: transforms (T, 2, 3) from the source to crops, and the crops (S, S, 3) uint8."""
-    anchors = smooth_landmarks(segment.landmarks[:, ANCHORS], faces.smoothing_frames)
-    blocks = (anchors[start : start + BLOCK] for start in range(0, len(anchors), BLOCK))
-    transforms = np.concatenate([similarity(block, faces.size) for block in blocks])
-    frames = islice(read_frames(video, segment.start), len(transforms))
-    return transforms, (warp(*pair, faces.size) for pair in zip(frames, transforms, strict=True))
-
-
-def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Segment:
-    """Find the frames of a video that show its speaker, the largest face, and the landmarks there.
-
-    Raises:
-        ClipRejected: unreadable, or without one face for long enough.
-    """
-    found = _watch(video, landmarker)
-    return speaker(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
-
-
-def find_faces(video: Path | str, landmarker: Landmarker, faces: Faces) -> list[Segment]:
-    """Find the largest face of a video, and those that are beside it: see `candidates`.
-
-    Raises:
-        ClipRejected: unreadable, or without one face for long enough.
-    """
-    found = _watch(video, landmarker)
-    return candidates(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
-
-
-def _watch(video: Path | str, landmarker: Landmarker) -> Iterator[tuple[bool, list[np.ndarray]]]:
-    """Yield of each frame whether a new scene begins with it, and its faces."""
-    cuts: deque[bool] = deque()  # of the pictures that the landmarker has been given and has not answered yet
-
-    def watched() -> Iterator[np.ndarray]:
-        before: np.ndarray | None = None
-        for frame in read_frames(video):
-            after = thumbnail(frame)
-            cuts.append(before is not None and is_cut(before, after))
-            before = after
-            yield frame
-
-    for faces in landmarker.track(watched()):
-        yield cuts.popleft(), faces

@@ -1,12 +1,10 @@
-"""Atomic outputs, the ledger, and work over clips that survives its clips."""
+"""Files as all stages write them: atomically, with the same bytes, and one line where there is no room."""
 
-import importlib
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,30 +14,16 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from syncdiff.cli import app
 from syncdiff.config import Optimizer
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.audio import write_wav
 from syncdiff.media.video import write_crops, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
-from syncdiff.pipeline import parallel
 from syncdiff.pipeline.files import atomic, read_parquet, safe_join, scratch, temporary_name, write_parquet, write_text
-from syncdiff.pipeline.ledger import Ledger
-from syncdiff.pipeline.parallel import each_clip, time_limit
+from syncdiff.pipeline.parallel import each_clip
 from syncdiff.shards.tar import write_npy, write_shard
 from syncdiff.training.loop import Run, Trainer
-
-
-def _work(clip: str) -> str:
-    if clip == "bad":
-        raise ClipRejected("no face")
-    if clip == "broken":
-        raise ValueError("two\nlines")
-    if clip == "deadly":
-        os._exit(1)
-    return clip.upper()
 
 
 @pytest.mark.quick
@@ -153,7 +137,7 @@ def test_the_command_line_says_so_without_a_traceback(tmp_path: Path) -> None:
     """`render` with room for no video, and into a place where no folder can be."""
     (tmp_path / "file").touch()
     for root, limit, words in [("demo", 20_000, "cannot be written"), ("file/demo", None, "cannot be written")]:
-        command = [sys.executable, "-m", "syncdiff", "corpus", "render", str(tmp_path / root)]
+        command = [sys.executable, "-m", "syncdiff", "corpus", str(tmp_path / root)]
         limits = ["prlimit", f"--fsize={limit}"] if limit else []
         done = subprocess.run([*limits, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 1
@@ -171,89 +155,6 @@ def test_parquet_has_the_same_bytes_twice_and_names_itself_when_damaged(tmp_path
     one.write_bytes(one.read_bytes()[:50])
     with pytest.raises(UserError, match=r"1\.parquet"):
         read_parquet(one)
-
-
-@pytest.mark.quick
-def test_ledger_counts_every_clip() -> None:
-    ledger = Ledger("faces")
-    ledger.add("a")
-    ledger.add("b", "rejected", "no face", first_frame=3)
-    assert ledger.summary() == "faces: 2 in, 1 ok, 1 rejected, 0 failed"
-    assert list(ledger.frame().columns) == ["clip", "stage", "status", "reason", "first_frame"]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_bad_clip_is_an_outcome_and_the_order_is_kept(workers: int) -> None:
-    outcomes = list(each_clip(_work, ["a", "bad", "broken", "b"], workers))
-    assert [clip for clip, _ in outcomes] == ["a", "bad", "broken", "b"]
-    assert [outcome.value for _, outcome in outcomes] == ["A", None, None, "B"]
-    assert [outcome.status for _, outcome in outcomes] == ["ok", "rejected", "failed", "ok"]
-    assert outcomes[2][1].reason == "ValueError: two"
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    ("command", "work"),
-    [("corpus render root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "extract_clip")],
-)
-def test_workers_import_their_work_while_the_command_does(
-    monkeypatch: pytest.MonkeyPatch, command: str, work: str
-) -> None:
-    prepared = []
-
-    def prepare(module: str) -> None:
-        prepared.append(importlib.import_module(module))
-        raise SystemExit
-
-    monkeypatch.setattr("syncdiff.cli.prepare_workers", prepare)
-    CliRunner().invoke(app, [*command.split(), "--workers", "2"])
-    [module] = prepared
-    assert getattr(module, work).__module__ == module.__name__
-
-
-def test_a_clip_that_kills_its_process_does_not_take_the_others_along() -> None:
-    outcomes = dict(each_clip(_work, ["a", "deadly", "b", "c"], workers=2))
-    assert outcomes["deadly"].status == "failed"
-    assert [outcomes[clip].value for clip in "abc"] == ["A", "B", "C"]
-
-
-def _slow(seconds: float) -> float:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(0.01)
-    return seconds
-
-
-def _hang(seconds: float) -> float:
-    if seconds > 1:  # as native code that does not come back: no signal is heard
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-    return _slow(seconds)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_clip_that_takes_too_long_has_failed_and_the_run_goes_on(workers: int) -> None:
-    outcomes = [outcome for _, outcome in each_clip(_slow, [0.01, 60.0, 0.02], workers, limit_s=1.0)]
-    assert [outcome.value for outcome in outcomes] == [0.01, None, 0.02]
-    assert (outcomes[1].status, outcomes[1].reason) == ("failed", "TimeoutError: took longer than 1 s")
-
-
-def test_a_clip_that_hangs_in_native_code_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "NATIVE_GRACE_S", 1.0)
-    outcomes = [outcome for _, outcome in each_clip(_hang, [0.01, 120.0, 0.02], 2, limit_s=0.5)]
-    assert [outcome.value for outcome in outcomes] == [0.01, None, 0.02]
-    assert outcomes[1].status == "failed"
-    assert "hang in a decoder" in outcomes[1].reason
-
-
-@pytest.mark.quick
-def test_time_limits_nest() -> None:
-    with pytest.raises(TimeoutError, match=r"0\.2 s"), time_limit(0.2), time_limit(10):
-        _slow(5)
-    with time_limit(0.2):
-        with pytest.raises(TimeoutError, match=r"0\.05 s"), time_limit(0.05):
-            _slow(5)
-        with pytest.raises(TimeoutError, match=r"0\.2 s"):
-            _slow(5)
 
 
 @pytest.mark.quick

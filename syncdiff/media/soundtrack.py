@@ -1,4 +1,4 @@
-"""The sound of a file as it is put into a video: its own rate and channels, on the timeline that `stream_audio` has."""
+"""The audio of a file as it is put into a video: its own rate and channels, on the timeline that `stream_audio` has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import ffmpeg
 
 from syncdiff.errors import ClipRejected
-from syncdiff.media.clock import picture_start
 from syncdiff.media.container import SAFE, are_unnamed, audio_stream, frame_time, open_media
+from syncdiff.media.decode import video_start
 
 MAX_RATE = 96_000  # of AAC
 MAX_CHANNELS = 8
@@ -19,11 +19,11 @@ BITS_PER_CHANNEL = 128_000  # a second; ffmpeg takes less where the rate does no
 
 
 @dataclass(frozen=True)
-class Track:
-    """One sound track of a file, or a part of it, for `write_video`.
+class Soundtrack:
+    """One audio track of a file, or a part of it, for `write_video`.
 
-    zero: time on the file's clock, in seconds, at which the video begins; sound before it is cut, after it padded.
-    seconds: of the video; the sound is cut or padded to it. None: all of the sound, from its beginning.
+    zero: time on the file's clock, in seconds, at which the video begins; audio before it is cut, after it padded.
+    seconds: of the video; the audio is cut or padded to it. None: all of the audio, from its beginning.
     mean: mix the channels to their mean.
     """
 
@@ -37,15 +37,15 @@ class Track:
 
     def stream(self) -> Any:
         """Return what ffmpeg reads: no other file than this one, its clock as it is (`-copyts`)."""
-        sound = ffmpeg.input(f"file:{self.path}", copyts=None, **SAFE)[str(self.index)]
+        audio = ffmpeg.input(f"file:{self.path}", copyts=None, **SAFE)[str(self.index)]
         if self.seconds is None:
-            return sound
+            return audio
         if self.mean:
             mix = "+".join(f"{1 / self.channels}*c{channel}" for channel in range(self.channels))
-            sound = sound.filter("pan", args=f"mono|c0={mix}")
-        sound = sound.filter("aresample", **{"async": 1, "first_pts": round(self.zero * self.rate)})
-        sound = sound.filter("asetpts", "PTS-STARTPTS")
-        return sound.filter("apad").filter("atrim", end=self.seconds)
+            audio = audio.filter("pan", args=f"mono|c0={mix}")
+        audio = audio.filter("aresample", **{"async": 1, "first_pts": round(self.zero * self.rate)})
+        audio = audio.filter("asetpts", "PTS-STARTPTS")
+        return audio.filter("apad").filter("atrim", end=self.seconds)
 
     def encoding(self) -> dict[str, Any]:
         """Return ffmpeg's options for AAC of this rate and these channels."""
@@ -54,7 +54,7 @@ class Track:
         return options if self.seconds is None else options | {"audio_bitrate": BITS_PER_CHANNEL * channels}
 
 
-def track_of(path: Path, seconds: float) -> Track:
+def soundtrack_of(path: Path, seconds: float) -> Soundtrack:
     """Return the track of a file that `stream_audio` hears, for a video of so many seconds.
 
     Channels that the file does not name, or more than 8, are mixed to their mean.
@@ -73,5 +73,7 @@ def track_of(path: Path, seconds: float) -> Track:
         zero, index = frame_time(frame), stream.index
         channels, layout = context.channels, frame.layout.name
     mean = channels > MAX_CHANNELS or are_unnamed(channels, layout)
-    picture = picture_start(path)
-    return Track(path, index, frame.sample_rate, channels, zero if picture is None else picture, seconds, mean)
+    video_zero = video_start(path)
+    return Soundtrack(
+        path, index, frame.sample_rate, channels, zero if video_zero is None else video_zero, seconds, mean
+    )

@@ -1,0 +1,91 @@
+"""How many clips and frames there are, and how many of them each network goes over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from syncdiff.config import Config
+from syncdiff.corpus.kind import kind_of
+from syncdiff.corpus.listing import clip_counts
+from syncdiff.errors import UserError
+from syncdiff.estimate.rows import Row
+from syncdiff.media.container import FPS
+from syncdiff.models.cost import NetworkCosts
+from syncdiff.registry.corpora import CORPORA
+from syncdiff.training.windows import ROUND_BYTES, ROUND_STEPS
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """How many clips and frames each split has, and how surely that is known."""
+
+    clips: dict[str, int]
+    frames: dict[str, int]  # at 25 fps
+    grade: str
+    basis: str
+
+    @property
+    def trained(self) -> int:
+        """Frames of the splits that are trained on."""
+        return sum(self.frames.get(split, 0) for split in ("pretrain", "train"))
+
+    @property
+    def prepared(self) -> int:
+        """Frames that go through faces, priors, speech and shards: all but val's."""
+        return self.trained + self.frames["test"]
+
+    @property
+    def prepared_clips(self) -> int:
+        """Clips of the same splits."""
+        return sum(n for split, n in self.clips.items() if split != "val")
+
+
+def corpus_size(config: Config) -> CorpusSize:
+    """Count clips by the corpus's lists where a root is named, else by its published totals; frames by mean length.
+
+    Raises:
+        UserError: the corpus is not where `corpus.root` says, or a folder corpus has no root.
+    """
+    kind, known = kind_of(config), kind_of(config).clip_counts(config)
+    if CORPORA[config.corpus.kind].rendered and known:
+        clips, grade, basis = known, "computed", "the config"
+    elif config.corpus.root:
+        clips, grade = clip_counts(config), "published" if known else "assumed"
+        basis = f"its lists, {grade} mean length"
+    elif known:
+        clips, grade, basis = known, "published", "totals and mean length"
+    else:
+        raise UserError(
+            f"config: corpus.root: missing; a corpus of kind {config.corpus.kind} has no published totals, "
+            "name the one to count in"
+        )
+    mean_frames = kind.mean_frames(config)
+    return CorpusSize(clips, {split: n * mean_frames[split] for split, n in clips.items()}, grade, basis)
+
+
+def corpus_rows(corpus: CorpusSize) -> list[Row]:
+    """Clips and frames of each split, and hours of all."""
+    rows = [Row("corpus", f"{split}: clips", n, "", corpus.grade, corpus.basis) for split, n in corpus.clips.items()]
+    rows += [Row("corpus", f"{split}: frames", n, "", corpus.grade, corpus.basis) for split, n in corpus.frames.items()]
+    hours = sum(corpus.frames.values()) / FPS / 3600
+    return [*rows, Row("corpus", "all splits", hours, "h", corpus.grade, corpus.basis)]
+
+
+def sampled_frames(config: Config, corpus: CorpusSize) -> int:
+    """Return how many frames the denoiser generates: of the test clips that are sampled, under every protocol."""
+    clips, frames = corpus.clips["test"], corpus.frames["test"]
+    shards = math.ceil(frames / config.plan.frames_per_shard)
+    share = min(1.0, (config.sample.max_clips or clips) * shards / clips) if clips else 0
+    return round(frames * share) * len(config.evaluate.protocols)
+
+
+def encoded_frames(config: Config, corpus: CorpusSize, networks: NetworkCosts) -> int:
+    """Return how many frames training reads and encodes, where latents are not stored: those of each round."""
+    size = 2 * 2 * math.prod(networks.latent_shape) + 3 * config.priors.pose_size**2 + 4 * networks.speech_dim
+    if corpus.trained * size <= ROUND_BYTES:
+        return corpus.trained
+    shard = config.plan.frames_per_shard
+    in_round = shard * max(1, ROUND_BYTES // 2 // (shard * size))
+    draws = max(1, round(ROUND_STEPS * config.train.batch_size / in_round))
+    return math.ceil(config.train.steps * config.train.batch_size / draws)

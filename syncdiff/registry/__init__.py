@@ -1,0 +1,1 @@
+"""What config keys can name, a line each: speech encoders (`speech.encoder`) and landmarkers (`faces.backend`)."""

@@ -1,0 +1,360 @@
+"""The tables and quoted figures of README.md and docs/, each by its name, made from benchmarks/results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from syncdiff.config import load_config
+from syncdiff.estimate import Gpu, estimate
+from syncdiff.estimate.rows import figure as number
+from syncdiff.evaluation.metrics.registry import METRICS, method_label
+from tools.docs import reference
+from tools.docs.results import ROOT, csv_of, figure, heading, json_of, listing, plain, table
+
+A100_TFLOPS, UTILISATION = 312.0, 0.1
+DEMO_COLUMNS = [
+    ("paired", "lse_c"),
+    ("paired", "lse_d"),
+    ("paired", "fid"),
+    ("paired", "ssim"),
+    ("paired", "psnr"),
+    ("paired", "mouth_corr"),
+    ("cross", "lse_c"),
+    ("silent", "lse_c"),
+]
+ABLATION_COLUMNS = [
+    ("paired", "mouth_corr"),
+    ("paired", "lse_c"),
+    ("cross", "lse_c"),
+    ("silent", "mouth_std_ratio"),
+    ("paired", "fid"),
+    ("paired", "ssim"),
+    ("paired", "flicker_mouth"),
+]
+DRIFT = ("mouth_corr", "ssim", "opening_error", "flicker_mouth")
+
+
+def content(name: str) -> str:
+    """Return what belongs into the place of this name.
+
+    `trials GROUP` is a table of trials.csv and `trial GROUP/TRIAL/METRIC` one of its figures, `clock …` the same as a
+    time; `estimate CORPUS` is what a shipped config needs; `headline EXPERIMENT` is the lead over a baseline.
+
+    Raises:
+        ValueError: nothing has this name.
+    """
+    kind, _, rest = name.partition(" ")
+    if not rest and name in BLOCKS:
+        return BLOCKS[name]()
+    if kind in NAMED and rest:
+        try:
+            return NAMED[kind](*rest.split("/"))
+        except KeyError as error:
+            raise ValueError(f"{name}: no {error} in the results") from None
+    raise ValueError(f"{name}: no table or figure has this name; see tools/docs/tables.py")
+
+
+# ---- the demo -------------------------------------------------------------------------------------------------------
+
+
+def demo() -> str:
+    """The demo's table: a row a method, the paired protocol first."""
+    headings = ["row", *(heading(metric) + ("" if p == "paired" else f", {p}") for p, metric in DEMO_COLUMNS)]
+    rows = [[_bold(method), *(demo_figure(method, *column) for column in DEMO_COLUMNS)] for method in _demo()]
+    return table(headings, rows)
+
+
+def demo_figure(method: str, protocol: str, metric: str) -> str:
+    """One figure of the demo's table, without its interval; – where the table has none."""
+    found = _demo()[method].get(protocol, {}).get(metric)
+    return "–" if found is None else figure(metric, float(found["value"]))
+
+
+def demo_intervals() -> str:
+    """SyncDiff's row of the demo with 95 % intervals, a line a metric, beside real video and the round trip."""
+    rows = []
+    for protocol, metric in [*DEMO_COLUMNS, ("silent", "mouth_std_ratio"), ("paired", "flicker_mouth")]:
+        cells = [_with_interval(method, protocol, metric) for method in ("syncdiff", "reconstruction", "real")]
+        rows.append([f"{heading(metric)}, {protocol}", *cells])
+    return table(["", "SyncDiff", "autoencoder round trip", "real video"], rows)
+
+
+def demo_stages() -> str:
+    """Seconds of the demo's stages, in the order of the data."""
+    stages = json_of("demo")["stages_s"]
+    return table(["stage", "seconds"], [[stage, f"{seconds:.0f}"] for stage, seconds in stages.items()])
+
+
+def demo_minutes() -> str:
+    """How long `make eval` took where the demo's table was made."""
+    return clock(json_of("demo")["wall_s"])
+
+
+def demo_machine() -> str:
+    """The machine of the demo's table."""
+    machine = json_of("demo")["machine"]
+    return f"{machine['cores']} cores of an {machine['cpu']}".replace("(R)", "")
+
+
+def clock(seconds: float) -> str:
+    """Return a time in minutes and seconds."""
+    return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+
+
+def _demo() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    return json_of("demo")["rows"]
+
+
+def _with_interval(method: str, protocol: str, metric: str) -> str:
+    found = _demo()[method].get(protocol, {}).get(metric)
+    if found is None:
+        return "–"
+    return figure(metric, float(found["value"]), found.get("low"), found.get("high"))
+
+
+def _bold(method: str) -> str:
+    return "**SyncDiff**" if method == "syncdiff" else method_label(method)
+
+
+# ---- the ablation ---------------------------------------------------------------------------------------------------
+
+
+def ablation() -> str:
+    """Every experiment of the ablation, and what bounds them; `differences` has the intervals."""
+    names = csv_of("ablation")["experiment"].drop_duplicates()
+    headings = ["experiment", "seeds", *(f"{heading(m)}, {p}" for p, m in ABLATION_COLUMNS)]
+    rows = []
+    for name in names:
+        seeds = _ablation(name, *ABLATION_COLUMNS[0])["n_seeds"]
+        rows.append([name, seeds, *(ablation_figure(name, *column) for column in ABLATION_COLUMNS)])
+    return table(headings, [*rows, *map(_beside_the_ablation, ("real video", "autoencoder round trip"))])
+
+
+def _beside_the_ablation(row: str) -> list[str]:
+    """Return a row of the same clips and scorer that no experiment is."""
+    names = {("cross", "lse_c"): "lse_c_cross"}
+    found = csv_of("trials").set_index(["group", "trial", "metric"])["value"]
+    keys = [("ablation_rows", row, names.get(column, column[1])) for column in ABLATION_COLUMNS]
+    return [row, "–", *(found.get(key, "–") for key in keys)]
+
+
+def differences() -> str:
+    """The differences of every experiment to `syncdiff`, with intervals."""
+    # FID is a set's figure, with nothing clip by clip
+    columns = [column for column in ABLATION_COLUMNS if column[1] != "fid" and column[0] != "cross"]
+    headings = ["experiment", *(f"{heading(m)}, {p}" for p, m in columns)]
+    names = csv_of("ablation")["experiment"].drop_duplicates()
+    return table(headings, [[n, *(difference(n, *column) for column in columns)] for n in names if n != "syncdiff"])
+
+
+def seeds() -> str:
+    """How far the three seeds of `syncdiff` lie apart."""
+    spans = []
+    for (protocol, metric), name, digits in (
+        (("paired", "mouth_corr"), "mouth correlation", 3),
+        (("paired", "lse_c"), "LSE-C", 2),
+        (("silent", "mouth_std_ratio"), "silence", 2),
+    ):
+        row = _ablation("syncdiff", protocol, metric)
+        spans.append(f"{plain(float(row['seed_low']), digits)} to {plain(float(row['seed_high']), digits)} in {name}")
+    return f"{spans[0]}, {spans[1]} and {spans[2]}"
+
+
+def ablation_figure(experiment: str, protocol: str, metric: str) -> str:
+    """One figure of the ablation."""
+    return figure(metric, float(_ablation(experiment, protocol, metric)["value"]))
+
+
+def difference(experiment: str, protocol: str, metric: str) -> str:
+    """The difference of an experiment to `syncdiff`, clip by clip, with its interval and its sign."""
+    row = _ablation(experiment, protocol, metric)
+    digits = METRICS[metric].digits + (metric == "mouth_corr")
+    texts = [plain(float(row[name]), digits) for name in ("difference", "difference_low", "difference_high")]
+    sign = "" if texts[0].startswith("−") or not float(texts[0]) else "+"
+    return f"{sign}{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def headline(baseline: str) -> str:
+    """The lead of `syncdiff` in LSE-C over a baseline, in percent."""
+    ours, theirs = (float(_ablation(name, "paired", "lse_c")["value"]) for name in ("syncdiff", baseline))
+    percent = 100 * (ours / theirs - 1)
+    return f"{'+' if percent > 0 else ''}{plain(percent, 1)} %"
+
+
+def _ablation(experiment: str, protocol: str, metric: str) -> pd.Series:
+    rows = csv_of("ablation").set_index(["experiment", "protocol", "metric"])
+    return rows.loc[(experiment, protocol, metric)]
+
+
+def _bounds(row: pd.Series, low: str, high: str) -> tuple[float, float] | tuple[()]:
+    return (float(row[low]), float(row[high])) if row[low] and row[high] else ()
+
+
+# ---- trials that no script repeats ----------------------------------------------------------------------------------
+
+
+def trials(group: str) -> str:
+    """A group of trials as a table; what was kept is bold. Below it, how they were made."""
+    rows = csv_of("trials")
+    rows = rows[rows["group"] == group]
+    if rows.empty:
+        raise KeyError(group)
+    metrics, setting = list(rows["metric"].drop_duplicates()), rows["setting"].iloc[0]
+    lines = []
+    for trial, own in rows.groupby("trial", sort=False):
+        cells = dict(zip(own["metric"], map(_trial_cell, own.to_dict("records")), strict=True))
+        kept = own["kept"].iloc[0] == "yes"
+        lines.append([f"**{trial}**" if kept else str(trial), *(cells.get(metric, "–") for metric in metrics)])
+    return table(["", *map(heading, metrics)], lines) + f"\n\n*{setting[0].upper()}{setting[1:]}.*"
+
+
+def trial(group: str, name: str, metric: str) -> str:
+    """One figure of a trial."""
+    return _trial_cell(csv_of("trials").set_index(["group", "trial", "metric"]).loc[(group, name, metric)].to_dict())
+
+
+def trial_clock(group: str, name: str, metric: str) -> str:
+    """One time of a trial, in minutes and seconds."""
+    return clock(float(trial(group, name, metric)))
+
+
+def _trial_cell(row: dict[str, str]) -> str:
+    interval = f" [{row['low']}, {row['high']}]" if row["low"] else ""
+    return (row["value"] + interval).replace("-", "−")
+
+
+# ---- what the scripts of benchmarks/ measured -----------------------------------------------------------------------
+
+
+def sampling() -> str:
+    """Speed against quality of the sampler's settings."""
+    metrics = ("mouth_corr", "lse_c", "ssim", "fid", "flicker_mouth")
+    headings = ["setting", "frames/s, one clip", "frames/s, twelve", "GFLOP a frame", *map(heading, metrics)]
+    rows = []
+    for setting in json_of("sampling")["settings"]:
+        speeds = [f"{setting[key]:.1f}" for key in ("one_clip_frames_per_s", "frames_per_s", "gflop_per_frame")]
+        rows.append([_setting(setting), *speeds, *(figure(metric, setting[metric]) for metric in metrics)])
+    return table(headings, rows)
+
+
+def _setting(setting: dict[str, float | str | None]) -> str:
+    name = "DDIM" if setting["sampler"] == "ddim" else "DPM-Solver++"
+    order = "frame by frame" if setting["pose_steps"] is None else "wavefront"
+    text = f"{name}, {setting['steps']} step{'s' * (setting['steps'] != 1)}, guidance {setting['guidance']:g}, {order}"
+    default = load_config().sample
+    is_default = all(setting[key] == getattr(default, key) for key in ("sampler", "steps", "pose_steps", "guidance"))
+    return f"**{text} (default)**" if is_default else text
+
+
+def drift() -> str:
+    """Errors late in long clips against early ones."""
+    parts = json_of("drift")["late_over_early"]
+    rows = []
+    for metric in DRIFT:
+        ours, restarted = parts["syncdiff"][metric], parts["restarted"][metric]
+        value, low, high = (plain(ours[key], METRICS[metric].digits) for key in ("value", "low", "high"))
+        early, late, anew = (figure(metric, value) for value in (ours["early"], ours["late"], restarted["late"]))
+        rows.append([heading(metric), early, late, f"{value} [{low}, {high}]", anew])
+    headings = ["", "seconds 1 to 3", "seconds 8 to 10", "ratio", "seconds 8 to 10, begun anew at 7 s"]
+    return table(headings, rows)
+
+
+def pose() -> str:
+    """The same weights with the pose frame as sampled, and at zero."""
+    rows = []
+    for metric, row in json_of("pose")["zeros_minus_kept"].items():
+        digits = METRICS[metric].digits + 1
+        interval = f"[{plain(row['low'], digits)}, {plain(row['high'], digits)}]" if "low" in row else "–"
+        change = plain(row["zeros"] - row["kept"], digits)
+        rows.append([heading(metric), *(plain(row[key], digits) for key in ("kept", "zeros")), change, interval])
+    return table(["", "pose frame kept", "at zero", "difference", "95 % interval"], rows)
+
+
+def grid() -> str:
+    """GRID: real people, the test split as a whole."""
+    rows = csv_of("grid").set_index(["method", "protocol", "metric"])
+    wanted = [("paired", m) for m in ("mouth_corr", "lse_c", "ssim", "fid")]
+    wanted += [("cross", "lse_c"), ("silent", "mouth_std_ratio")]
+    lines = []
+    for protocol, metric in wanted:
+        cells = []
+        for method in ("syncdiff", "reconstruction", "real"):
+            key = (method, protocol, metric)
+            row = rows.loc[key] if key in rows.index else None
+            cells.append(
+                "–" if row is None else figure(metric, float(row["value"]), *_bounds(row, "ci_low", "ci_high"))
+            )
+        lines.append([f"{heading(metric)}, {protocol}", *cells])
+    return table(["", "SyncDiff", "autoencoder round trip", "real video"], lines)
+
+
+def memory() -> str:
+    """Peak memory of the stages that read long videos."""
+    results, rows = json_of("memory-1080"), []
+    for key, name in (("run_faces", "faces"), ("run_dub", "dub")):
+        rows += [[name, f"{run['minutes']:.0f}", f"{run['peak_mb']:.0f}"] for run in results[key]]
+    return table(["command", "minutes of 1080p", "peak MB"], rows)
+
+
+def speeds() -> str:
+    """Speed of the stages that read videos, with the script that measures each."""
+    faces, loader, parse, score = (json_of(name) for name in ("faces", "loader", "parse", "score"))
+    rows = [
+        ["`faces`, frames a second of CPU time", f"{faces['stage']['frames_per_cpu_s']:.0f}", "faces"],
+        ["… MediaPipe's FaceMesh alone", f"{faces['facemesh_alone']['frames_per_cpu_s']:.0f}", "faces"],
+        ["training waits for data, share of the time", f"{loader['shards']['waiting_share']:.1%}", "loader"],
+        ["crops decoded a second and core", f"{loader['crops_decoded_per_s_and_core']:,}", "loader"],
+        [f"dry run on {parse['clips']:,} clips, s", f"{parse['lrs2']['first_dry_run_s']:.1f}", "parse"],
+        ["`score`, time over its convolutions'", f"{score['score_over_convolutions_fp32']:.2f}", "score"],
+        ["AV-HuBERT Base, times real time (fp32)", _avhubert(), "avhubert"],
+    ]
+    return table(["what", "figure", "measured by"], [[a, b, f"`benchmarks/{c}.py`"] for a, b, c in rows])
+
+
+def _avhubert() -> str:
+    return f"{json_of('avhubert')['times_real_time']['native, batched']['cpu']:g}"
+
+
+def metrics() -> str:
+    """Every metric of the table, with its direction and meaning."""
+    rows = [[m.label, m.better or "–", f"`{name}`", reference.cell(m.meaning)] for name, m in METRICS.items()]
+    return listing(["metric", "better", "in table.csv", "meaning"], rows)
+
+
+def needs(corpus: str) -> str:
+    """What `syncdiff estimate` says of a shipped config."""
+    config = load_config(str(ROOT / f"config/{corpus}.yaml"), need_root=False)
+    rows = []
+    for row in estimate(config, Gpu(A100_TFLOPS, UTILISATION, None, None)):
+        rows.append([f"{row.section}: {row.name}", f"{number(row.value)} {row.unit}".strip(), row.grade, row.basis])
+    return listing(["", "needs", "grade", "basis"], rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "demo": demo,
+    "demo-intervals": demo_intervals,
+    "demo-stages": demo_stages,
+    "demo-minutes": demo_minutes,
+    "demo-machine": demo_machine,
+    "ablation": ablation,
+    "differences": differences,
+    "seeds": seeds,
+    "sampling": sampling,
+    "drift": drift,
+    "pose": pose,
+    "grid": grid,
+    "memory": memory,
+    "speeds": speeds,
+    "metrics": metrics,
+    "command-line": reference.command_line,
+    "config": reference.config,
+}
+NAMED: dict[str, Callable[..., str]] = {
+    "trials": trials,
+    "trial": trial,
+    "clock": trial_clock,
+    "headline": headline,
+    "estimate": needs,
+}
