@@ -60,9 +60,7 @@ def test_each_clip_comes_once_whatever_the_number_of_workers(pattern: str, worke
         assert sorted(clip["clip"] for clip in loader) == NAMES
 
 
-def test_each_clip_comes_once_over_all_processes_of_a_training(
-    pattern: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_clip_comes_once_over_all_processes_of_a_training(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
