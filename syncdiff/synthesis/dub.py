@@ -35,19 +35,16 @@ log = logging.getLogger(__name__)
 def dub(networks: Networks, video: Path, sound: Path, out: Path) -> int:
     """Write `out`: the pictures of `video` at 25 fps with the sound of `sound`, as long as the shorter of the two.
 
-    The output is upright and has square pixels, the matrix and the colour tags of `video` (of HDR: BT.709), and the
-    sound at its own rate and channels, as AAC. Frames without the speaker stay as they are. What is left out or left
-    alone is logged, a line each. The video is decoded several times, so that no pictures are kept: to track the face,
-    up to the identity frame, for the crops, and for the pictures that these are pasted into.
+    Returns the number of frames whose mouth was generated; all others stay as they are. The output is upright and has
+    square pixels, the matrix and the colour tags of `video` (of HDR: BT.709), and the sound at its own rate and
+    channels, as AAC. What is left out or left alone is logged, a line each. The video is decoded several times, so that
+    no pictures are kept: to track the face, up to the identity frame, for the crops, and to paste these in.
 
     Args:
         networks: of one model; of its config, `faces` and `sample` count too.
         video: any that FFmpeg reads, with a face.
         sound: a sound file, or any container with sound.
         out: mp4, m4v, mov or mkv; none of the files that are read.
-
-    Returns:
-        The number of frames whose mouth was generated.
 
     Raises:
         UserError: `out` cannot be written; no face in the video, or none before the sound ends; or one of the two

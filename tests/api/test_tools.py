@@ -1,6 +1,5 @@
 """score, features and fidelity on plain paths."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,13 @@ import syncdiff
 from syncdiff.errors import UserError
 from syncdiff.media.video import write_video
 from syncdiff.models.syncnet import SyncNet
-from syncdiff.weights.files import write_safetensors
 
 COLUMNS = ["video", "offset", "lse_d", "lse_c", "n_windows", "failed"]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two short videos, a file that is none, and a SyncNet with random weights."""
+    """A folder with two short videos, a file that is none, and a SyncNet with random weights that sees whole frames."""
     folder = tmp_path_factory.mktemp("files")
     random = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -28,20 +26,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_video(folder / f"videos/{name}.mp4", frames, [sound])
     (folder / "damaged.mp4").write_bytes(b"no video")
     torch.manual_seed(0)
-    sizes = json.dumps({"width": 0.125, "image_size": 64})  # no corpus: it sees whole frames, as the published one
-    write_safetensors(folder / "syncnet.safetensors", SyncNet(0.125, 64).state_dict(), {"syncnet": sizes})
+    torch.save(SyncNet(width=1.0).state_dict(), folder / "syncnet.model")  # as the published one: no crop of its own
     return folder
 
 
 def test_score_has_a_row_for_every_video_in_the_order_asked_for(files: Path) -> None:
     videos = [files / "videos/b.mp4", str(files / "damaged.mp4"), files / "videos/a.mp4"]
-    table = syncdiff.score(videos, syncnet=files / "syncnet.safetensors", device="cpu")
+    table = syncdiff.score(videos, syncnet=files / "syncnet.model", device="cpu")
     assert list(table.columns) == COLUMNS
     assert table["video"].tolist() == [str(video) for video in videos]
     assert (table["failed"] == "").tolist() == [True, False, True]
     assert table["lse_d"].isna().tolist() == [False, True, False]
     assert table["lse_d"][0] != table["lse_d"][2]
-    alone = syncdiff.score(str(videos[2]), syncnet=files / "syncnet.safetensors", device="cpu")
+    alone = syncdiff.score(str(videos[2]), syncnet=files / "syncnet.model", device="cpu")
     assert alone["lse_c"].tolist() == [table["lse_c"][2]]
 
 

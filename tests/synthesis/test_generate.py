@@ -13,7 +13,7 @@ from syncdiff.diffusion.schedule import scheduler
 from syncdiff.models.autoencoder import build_autoencoder, start_linear
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.priors import lip_region, mouth_mask
-from syncdiff.synthesis.generate import Networks, Target, generate, speech_windows
+from syncdiff.synthesis.generate import Networks, Previous, Target, generate, speech_windows
 
 pytestmark = pytest.mark.quick
 CPU = torch.device("cpu")
@@ -137,6 +137,27 @@ def test_no_frame_knows_the_future(networks: Build) -> None:
     [before], [after] = _clips(net, [target]), _clips(net, [Target(crops, target.identity, speech, 0)])
     assert _apart([before[: 4 - WINDOW // 2]], [after[: 4 - WINDOW // 2]]) <= 1
     assert _apart([before[4 - WINDOW // 2 :]], [after[4 - WINDOW // 2 :]]) > 1
+
+
+def test_a_callback_sees_what_comes_before_each_frame_and_can_put_something_else_there(networks: Build) -> None:
+    net, seen = networks({"guidance": 1.0}), {}
+
+    def look(t: int, previous: Previous) -> Previous:
+        seen[t] = previous
+        return previous
+
+    def restart(t: int, previous: Previous) -> Previous:
+        return seen[0] if t == 3 else previous
+
+    [target] = _targets([5])
+    plain, watched, changed = (
+        np.concatenate(list(generate(net, [target], callback))) for callback in (None, look, restart)
+    )
+    assert list(seen) == list(range(5))
+    assert seen[0].pose.shape == (1, 8, 8, 3)
+    np.testing.assert_array_equal(watched, plain)
+    assert _apart([changed[:3]], [plain[:3]]) <= 1
+    assert _apart([changed[3:]], [plain[3:]]) > 1
 
 
 @pytest.mark.parametrize("width", [5, 6, 31])
