@@ -354,14 +354,15 @@ def evaluate(
 ) -> None:
     """Score the videos of one method, clip by clip."""
     from syncdiff.device import choose_device
-    from syncdiff.evaluation.score import score_method
+    from syncdiff.evaluation.score import score_method, summary
     from syncdiff.shards.tar import expand_shards
 
     if videos:
         refuse_own_teacher(syncnet, videos.parent / "denoiser.safetensors")
     tars, run = expand_shards(shards), load_config(config)
     with provenance("evaluate", config, [*tars, syncnet], [out]):
-        score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
+        scores = score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
+    print(summary(method, scores))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from syncdiff.device import full_fp32
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import Crop, faces_of, scored_pictures
+from syncdiff.evaluation.scored_clip import ScoredClip
 from syncdiff.faces.track import Segment, choose, largest
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.models.syncnet import EMBEDDING_DIM, SyncNet, for_inference, load_syncnet
@@ -43,6 +44,21 @@ class SyncScore(NamedTuple):
     lse_d: float  # smallest mean distance over the shifts; lower is better
     lse_c: float  # median minus minimum over the shifts; higher is better
     n_windows: int
+
+
+def lse_of_clip(clip: ScoredClip) -> dict[str, float]:
+    """Return `lse_c`, `lse_d` and `sync_offset` of a clip's aligned crops against the sound that drives it.
+
+    Raises:
+        ClipRejected: there is no such sound, or too little of it for one window.
+    """
+    if clip.audio is None:
+        raise ClipRejected("no other clip in the shard to drive it")
+    lips = clip.frames.lips[: max(clip.audio.n_frames - WINDOW_FRAMES, 0)]
+    if not len(lips):
+        raise ClipRejected("too short for SyncNet: it needs 6 frames")
+    scores = lse(lips, embed_audio(mfcc(clip.audio.audio), len(lips), clip.net))
+    return {"lse_c": scores.lse_c, "lse_d": scores.lse_d, "sync_offset": scores.offset}
 
 
 def score(frames: Iterable[np.ndarray], audio: np.ndarray, net: SyncNet) -> SyncScore:
