@@ -199,11 +199,11 @@ def read_frames_once(scorer: ClipScorer, job: Job, video: Path | None) -> Frames
             views.append(cv2.resize(frame, (size, size)) if scorer.whole_frames else mouth_view(crops[-1], size))
             yield frame
 
-    faces = [[face] for face in job.landmarks]  # of the source, as the stage `faces` found them
     if video is not None and _needs_faces(job, video):
         faces = list(scorer.landmarker.track(passing()))
     else:
         deque(passing(), maxlen=0)
+        faces = [] if video else [[face] for face in job.landmarks]  # of the source, the stage `faces` has found them
     notes = [note, "" if len(crops) == n_frames else f"{len(crops)} of {n_frames} frames"]
     aligned, note = np.stack(crops), "; ".join(filter(None, notes))
     return Frames(aligned, _features(scorer, aligned), embed_lips(views[:-1], scorer.net), faces, note)

@@ -23,7 +23,7 @@ class Frames(NamedTuple):
     crops: np.ndarray  # (T, S, S, 3) uint8 RGB, aligned by the real clip's transforms
     features: np.ndarray  # (T, D) for FID
     lips: Tensor  # (T - 5, 1024) SyncNet's embeddings; the reference leaves out the last window
-    faces: list[list[np.ndarray]]  # per frame, the (68, 2) landmarks of all faces, if a metric of it needs them
+    faces: list[list[np.ndarray]]  # per frame, the (68, 2) landmarks of all faces; empty: no metric asks for them
     note: str  # "73 of 75 frames", or ""
 
 
