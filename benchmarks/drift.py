@@ -28,7 +28,6 @@ from syncdiff.corpus.demo.sentences import unique_sentences
 from syncdiff.corpus.demo.speech import speak
 from syncdiff.evaluation.metrics.bootstrap import interval, resample
 from syncdiff.evaluation.metrics.mouth import mouth_corr
-from syncdiff.evaluation.metrics.registry import METRICS, OPENING
 from syncdiff.evaluation.score import score_method
 from syncdiff.faces.shard import faces_shard
 from syncdiff.media.audio import SAMPLE_RATE
@@ -36,6 +35,7 @@ from syncdiff.media.video import FPS, read_frames
 from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.pipeline.provenance import config_of
 from syncdiff.priors import priors_shard
+from syncdiff.registry.metrics import METRICS
 from syncdiff.report.plots import colour_of, to_svg
 from syncdiff.shards.pack import pack_shard
 from syncdiff.speech.shard import speech_shard
@@ -75,7 +75,7 @@ def main() -> None:
     figures = {method: {metric: windows(series, method, metric) for metric in BEGIN} for method in METHODS}
     compared = {method: {metric: ratio(series, method, metric) for metric in BEGIN} for method in METHODS}
     changes = {metric: since_restart(series, metric) for metric in BEGIN}
-    lengths = [len(clip) for clip in series["real"][OPENING]]
+    lengths = [len(clip) for clip in series["real"]["mouth_opening"]]
     save(
         "drift",
         {
@@ -168,14 +168,14 @@ def values(series: Series, method: str, metric: str, seconds: tuple[float, float
     """Return a metric within a window of time, a value a clip (n,)."""
     cut = slice(*(max(0, round(second * FPS) - BEGIN[metric]) for second in seconds))
     if metric == "mouth_corr":
-        pairs = zip(series[method][OPENING], series["real"][OPENING], strict=True)
+        pairs = zip(series[method]["mouth_opening"], series["real"]["mouth_opening"], strict=True)
         return np.array([mouth_corr(generated[cut], real[cut]) for generated, real in pairs])
     return np.array([clip[cut].mean() for clip in series[method][metric]])
 
 
 def windows(series: Series, method: str, metric: str) -> list[dict[str, float]]:
     """Return a metric in each whole second that all clips have: the mean over clips and its interval."""
-    n_seconds = min(len(clip) for clip in series["real"][OPENING]) // FPS
+    n_seconds = min(len(clip) for clip in series["real"]["mouth_opening"]) // FPS
     return [
         {"second": second, **bounded(values(series, method, metric, (second, second + 1)))}
         for second in range(n_seconds)

@@ -24,10 +24,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from syncdiff.config import Config, merge, parse_config
-from syncdiff.evaluation.metrics.registry import METRICS
 from syncdiff.evaluation.score import score_method
 from syncdiff.models.cost import NetworkCosts
 from syncdiff.pipeline.provenance import config_of
+from syncdiff.registry.metrics import METRICS
 from syncdiff.report.plots import to_svg
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Target, generate, load_networks

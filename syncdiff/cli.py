@@ -354,14 +354,15 @@ def evaluate(
 ) -> None:
     """Score the videos of one method, clip by clip."""
     from syncdiff.device import choose_device
-    from syncdiff.evaluation.score import score_method
+    from syncdiff.evaluation.score import score_method, summary
     from syncdiff.shards.tar import expand_shards
 
     if videos:
         refuse_own_teacher(syncnet, videos.parent / "denoiser.safetensors")
     tars, run = expand_shards(shards), load_config(config)
     with provenance("evaluate", config, [*tars, syncnet], [out]):
-        score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
+        scores = score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
+    print(summary(method, scores))
 
 
 @app.command()
@@ -435,7 +436,7 @@ def convert_checkpoint(checkpoint: Path, out: Path) -> None:
 
 
 @app.command()
-def score(
+def score(  # noqa: PLR0913, PLR0917 - an option each
     videos: list[Path],
     syncnet: Annotated[Path | None, typer.Option(help="weights; by default the published syncnet_v2.model")] = None,
     crop: Annotated[
@@ -446,16 +447,21 @@ def score(
     ] = Face.SPEAKING,
     jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
     dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
+    config: ConfigOption = "{}",
     device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
 ) -> None:
-    """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does."""
+    """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does.
+
+    Of the config only `device` and, for the landmarker, `faces` are read.
+    """
     from syncdiff.device import choose_device
     from syncdiff.evaluation.metrics.lse import print_scores, score_videos
     from syncdiff.weights.registry import get
 
-    weights = syncnet or get("syncnet")[0]
-    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, choose_device(device or "auto"), face.value)
+    run, weights = load_config(config, need_root=False), syncnet or get("syncnet")[0]
+    card = choose_device(device or run.device)
+    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, card, face.value, run.faces)
     print(json.dumps(scores, indent=2)) if as_json else print_scores(scores)
     raise typer.Exit(0 if scores["videos"] else 1)
 

@@ -32,11 +32,12 @@ FOREHEAD = 0.31  # in heights of the landmarks' box
 SMOOTHING_FRAMES = 13
 CROP_SCALE = 0.4
 GREY = 110
-TRACKED = Faces(min_track_frames=6)  # what SyncNet needs
+SYNCNET_FRAMES = 6  # at least, of a face that SyncNet scores
+TRACKED = Faces(min_track_frames=SYNCNET_FRAMES)
 
 
 def scored_pictures(
-    video: Path, size: int, crop: Crop, jpeg: bool, face: Segment | None = None, crop_size: int = TRACKED.size
+    video: Path, size: int, crop: Crop, jpeg: bool, face: Segment | None = None, faces: Faces = TRACKED
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Open a video for `sync.score`: its sound (n,) int16, and a stream of (size, size, 3) uint8 RGB at 25 fps.
 
@@ -47,7 +48,7 @@ def scored_pictures(
 
     Args:
         face: for `face` and `aligned`, which one; by default the largest.
-        crop_size: for `aligned`, the side in pixels of the crops that SyncNet was trained on.
+        faces: the landmarker; for `aligned`, the size of the crops that SyncNet was trained on.
 
     Raises:
         ClipRejected: unreadable, without sound, or (`face`, `aligned`) without a face.
@@ -57,10 +58,10 @@ def scored_pictures(
         if jpeg:
             frames = through_jpeg(frames, _jpeg_format(video))
         return read_audio(video), (cv2.resize(frame, (size, size)) for frame in frames)
-    face = face or faces_of(video)[0]
+    face = face or faces_of(video, faces)[0]
     audio = read_audio(video, face.start / FPS)
     if crop == "aligned":
-        _, crops = aligned_crops(video, face, crop_size)
+        _, crops = aligned_crops(video, face, faces)
         return audio, (mouth_view(aligned, size) for aligned in crops)
     _, boxes = face_boxes(video, face)
     turns = quarter_turns(face.landmarks)
@@ -69,25 +70,23 @@ def scored_pictures(
     return audio, through_jpeg(pictures, "yuvj420p") if jpeg else pictures
 
 
-def faces_of(video: Path, backend: str = TRACKED.backend) -> list[Segment]:
-    """Track the faces of a video as the stage `faces` does, from 6 frames on: the largest, then those beside it.
+def faces_of(video: Path, faces: Faces = TRACKED) -> list[Segment]:
+    """Track the faces of a video as the stage `faces` does: the largest, then those beside it.
 
     Raises:
         ClipRejected: unreadable, or no face.
     """
-    return find_faces(video, open_landmarker(TRACKED.model_copy(update={"backend": backend})), TRACKED)
+    return find_faces(video, open_landmarker(faces), faces)
 
 
-def aligned_crops(
-    video: Path, face: Segment | None = None, crop_size: int = TRACKED.size
-) -> tuple[int, Iterator[np.ndarray]]:
+def aligned_crops(video: Path, face: Segment | None = None, faces: Faces = TRACKED) -> tuple[int, Iterator[np.ndarray]]:
     """Align a face, by default the largest, as the stage `faces` does: its first frame's index, and its crops.
 
     Raises:
         ClipRejected: no face.
     """
-    face = face or faces_of(video)[0]
-    _, crops = align(video, face, TRACKED.model_copy(update={"size": crop_size}))
+    face = face or faces_of(video, faces)[0]
+    _, crops = align(video, face, faces)
     return face.start, crops
 
 

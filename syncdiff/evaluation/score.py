@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,19 +14,20 @@ import torch
 
 from syncdiff.config import Config
 from syncdiff.errors import UserError
-from syncdiff.evaluation.clip_scorer import Job, Settings, load_scorer, metric_groups, rows_of, score_clip
-from syncdiff.evaluation.metrics.bootstrap import interval, resample
-from syncdiff.evaluation.metrics.fidelity import Moments, frechet_distance
-from syncdiff.evaluation.metrics.registry import SCORE_COLUMNS
+from syncdiff.evaluation.clip_scorer import ClipScorer, Job, Settings, load_scorer, rows_of, score_clip
 from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
 from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, note_failures, stop_if_nothing_came_out
 from syncdiff.pipeline.parallel import Outcome, each_clip
+from syncdiff.registry.metrics import METRICS, Metric, clip_metrics
 from syncdiff.shards.tar import metadata
 from syncdiff.synthesis.protocols import cross_clip, driving_audio, scored_clips
 
+log = logging.getLogger(__name__)
+
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
-FID_RESAMPLES = 50  # at most: each takes a singular value decomposition of the covariances' factors
+COLUMNS = ["method", "protocol", "clip", "metric", "scorer", "value", "status", "reason"]
+SET_COLUMNS = ["ci_low", "ci_high", "n_expected", "n_scored"]  # of metrics of a whole set, whose clip is ""
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
 
 
@@ -38,7 +40,7 @@ def score_method(
     out: Path,
     device: torch.device,
     workers: int = 1,
-) -> None:
+) -> pd.DataFrame:
     """Write the scores of one method as tidy parquet: a row per protocol, clip and metric, clip "" for the whole set.
 
     LSE hears the sound that drives the protocol, decoded from the shard, and under `silent` the clip's own sound:
@@ -58,10 +60,14 @@ def score_method(
         device: of the networks.
         workers: processes, over clips.
 
+    Returns:
+        what is written
+
     Raises:
         UserError: a shard, the weights or the folder of an external method is not there; no clip could be scored.
     """
     settings = Settings(syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1)
+    scorer = load_scorer(settings)
     folders = video_folders(config, method, videos)
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -70,33 +76,44 @@ def score_method(
         for job, outcome in each_clip(partial(score_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
             if outcome.value is None:
                 failures += [outcome.file] * (outcome.status == "failed")
-                rows += _lost(settings, job.clip, folders, outcome)
+                rows += _lost(scorer, job.clip, folders, outcome)
                 continue
             failures += outcome.value.failures
             rows += outcome.value.rows
             for protocol, generated in outcome.value.generated.items():
                 features[protocol].append((outcome.value.real, generated))
         for clip, outcome in _lost_in_packing(shard):
-            rows += _lost(settings, clip, folders, outcome)
+            rows += _lost(scorer, clip, folders, outcome)
     n_clips = len({row["clip"] for row in rows})
-    whole = {"clip": "", "scorer": load_scorer(settings).fid_scorer, "n_expected": n_clips}
-    rows += [whole | row for row in _fid_rows(config, folders, features)]
-    columns = [*SCORE_COLUMNS, "ci_low", "ci_high", "n_expected", "n_scored", "series"]
-    frame = pd.DataFrame(rows, columns=columns).assign(method=method)
-    _say(method, frame)
-    write_parquet(out, frame.astype({"n_expected": "Int64", "n_scored": "Int64"}))
+    rows += [{"clip": "", "n_expected": n_clips} | row for row in _set_rows(config, scorer, folders, features)]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *SET_COLUMNS, "series"]).assign(method=method)
+    _stop_if_nothing_was_scored(method, frame)
+    scores = frame.astype({"n_expected": "Int64", "n_scored": "Int64"})
+    write_parquet(out, scores)
     note_failures(out, failures)
+    return scores
 
 
-def _fid_rows(
-    config: Config, folders: Mapping[str, Path | None], features: Mapping[str, Pairs]
+def _set_rows(
+    config: Config, scorer: ClipScorer, folders: Mapping[str, Path | None], features: Mapping[str, Pairs]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the FID of each protocol; the same videos have the same."""
-    distances: dict[Path | None, dict[str, Any]] = {}
-    for protocol, folder in folders.items():
-        if folder not in distances:
-            distances[folder] = fid_row(config, features[protocol])
-        yield {"protocol": protocol, **distances[folder]}
+    """Yield the metrics of the whole set under each protocol; the same videos have the same."""
+    for name in (name for name, metric in METRICS.items() if metric.of_set):
+        known: dict[Path | None, dict[str, Any]] = {}
+        for protocol, folder in folders.items():
+            if protocol in METRICS[name].protocols:
+                if folder not in known:
+                    known[folder] = _of_set(config, METRICS[name], features[protocol])
+                yield {"protocol": protocol, "metric": name, "scorer": scorer.name_of(name), **known[folder]}
+
+
+def _of_set(config: Config, metric: Metric, pairs: Pairs) -> dict[str, Any]:
+    """Return the value of a metric over all clips, with its interval."""
+    if not pairs:
+        reason = "no video of this method could be read"
+        return {"n_scored": 0, "value": float("nan"), "status": "failed", "reason": reason}
+    value, low, high = metric.load()(pairs, config.evaluate.bootstrap, config.seed)
+    return {"n_scored": len(pairs), "value": value, "status": "ok", "reason": "", "ci_low": low, "ci_high": high}
 
 
 def _jobs(
@@ -113,8 +130,8 @@ def _jobs(
         for index, sample in enumerate(samples):
             clip, other = metadata(sample)["clip"], cross_clip(index, samples)
             videos = {protocol: folder and places[folder][clip] for protocol, folder in folders.items()}
-            sounds = {name: driving_audio("cross" if name == "cross" else "paired", sample, other) for name in folders}
-            jobs.append(Job(sample, videos, sounds, config.corpus_root, external, lost))
+            audio = {name: driving_audio("cross" if name == "cross" else "paired", sample, other) for name in folders}
+            jobs.append(Job(sample, videos, audio, config.corpus_root, external, lost))
         yield shard, jobs
 
 
@@ -126,7 +143,7 @@ def _places(folder: Path, clips: Sequence[str], external: bool) -> Mapping[str, 
     missing = [clip for clip, video in places.items() if not video.is_file()]
     if missing:
         where = looked_for(folder, missing[0])
-        print(f"{len(missing)} of {len(places)} clips have no video that is theirs alone: {where}")
+        log.warning("%d of %d clips have no video that is theirs alone: %s", len(missing), len(places), where)
     return places
 
 
@@ -151,42 +168,26 @@ def _lost_in_packing(shard: Path) -> Iterator[tuple[str, Outcome[Any]]]:
 
 
 def _lost(
-    settings: Settings, clip: str, folders: Mapping[str, Path | None], outcome: Outcome[Any]
+    scorer: ClipScorer, clip: str, folders: Mapping[str, Path | None], outcome: Outcome[Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row without a value for every figure of a clip that could not be scored."""
+    """Yield a row without a value for every metric of a clip that could not be scored."""
     for protocol in folders:
-        for group in metric_groups(load_scorer(settings), protocol, folders):
-            yield from rows_of(clip, protocol, group, outcome)
+        yield from rows_of(scorer, clip, protocol, clip_metrics(protocol, folders), outcome)
 
 
-def fid_row(config: Config, pairs: Pairs) -> dict[str, Any]:
-    """Return FID over all clips with its interval; a resample draws the same clips on both sides."""
-    row = {"metric": "fid", "n_scored": len(pairs)}
-    if not pairs:
-        return row | {"value": float("nan"), "status": "failed", "reason": "no video of this method could be read"}
-    draws = resample(len(pairs), min(config.evaluate.bootstrap, FID_RESAMPLES), config.seed)
-    low, high = interval(np.array([_frechet([pairs[clip] for clip in draw]) for draw in draws]))
-    return row | {"value": _frechet(pairs), "status": "ok", "reason": "", "ci_low": low, "ci_high": high}
-
-
-def _frechet(pairs: Pairs) -> float:
-    real, generated = Moments(), Moments()
-    real.add(np.concatenate([features for features, _ in pairs]))
-    generated.add(np.concatenate([features for _, features in pairs]))
-    return frechet_distance(real.mean, real.covariance, generated.mean, generated.covariance)
-
-
-def _say(method: str, frame: pd.DataFrame) -> None:
-    """Print how many clips were scored, and why the others were not.
-
-    Raises:
-        UserError: there are none, or not one could be scored and not for what the videos are.
-    """
-    clips = frame[frame["clip"] != ""]
+def summary(method: str, scores: pd.DataFrame) -> str:
+    """Say how many clips were scored, and why others have no value: a line for each protocol and reason."""
+    clips = scores[scores["clip"] != ""]
     lost = clips[clips["status"] != "ok"].drop_duplicates(["protocol", "clip", "reason"])
-    print(f"score {method}: {clips['clip'].nunique()} clips, {lost['clip'].nunique()} with a figure missing")
+    lines = [f"score {method}: {clips['clip'].nunique()} clips, {lost['clip'].nunique()} with a figure missing"]
     for (protocol, reason), rows in lost.groupby(["protocol", "reason"], sort=False):
-        print(f"  {protocol}: {len(rows)} x {reason}")
+        lines.append(f"  {protocol}: {len(rows)} x {reason}")
+    return "\n".join(lines)
+
+
+def _stop_if_nothing_was_scored(method: str, scores: pd.DataFrame) -> None:
+    """Raise a `UserError` where there are no clips, or not one could be scored and not for what the videos are."""
+    clips = scores[scores["clip"] != ""]
     if not len(clips):
         raise UserError(f"score {method}: the shards hold no clip; see the ledgers of the test split")
     if (clips["status"] == "failed").any() and not (clips["status"] == "ok").any():

@@ -17,9 +17,10 @@ from rich.table import Table
 
 from syncdiff.config import Config
 from syncdiff.evaluation.metrics.bootstrap import mean_interval
-from syncdiff.evaluation.metrics.registry import METRICS, OPENING, PROTOCOLS, in_order, method_label
+from syncdiff.evaluation.names import PROTOCOLS, in_order, method_label
 from syncdiff.pipeline.files import read_parquet, write_parquet, write_text
 from syncdiff.pipeline.ledger import stop_if_too_many_failed
+from syncdiff.registry.metrics import METRICS
 
 COLUMNS = ["method", "protocol", "metric", "scorer", "value", "ci_low", "ci_high", "n_expected", "n_scored"]
 LOG_COLUMNS = 220  # characters a line, where nobody's terminal says how many fit
@@ -59,7 +60,7 @@ def summarise(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
         resamples: behind each interval.
         seed: of the resamples.
     """
-    figures = rows[rows["metric"] != OPENING]
+    figures = rows[rows["metric"].map(lambda name: METRICS[name].in_table)]
     sets = figures[figures["clip"] == ""][COLUMNS]
     means = [
         dict(zip(KEYS, key, strict=True)) | _mean(group["value"].to_numpy(float), resamples, seed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from syncdiff.config import Config
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.metrics.registry import METHOD_LABELS, method_label
+from syncdiff.evaluation.names import METHOD_LABELS, method_label
 from syncdiff.evaluation.videos import place, video_folders, video_of
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio
 from syncdiff.media.video import FPS, read_frames, write_video

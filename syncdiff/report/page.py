@@ -16,11 +16,12 @@ from markupsafe import Markup
 from packaging.requirements import Requirement
 
 from syncdiff.config import Config
-from syncdiff.evaluation.metrics.registry import METRICS, PROTOCOLS, method_label
+from syncdiff.evaluation.names import PROTOCOLS, method_label
 from syncdiff.evaluation.table import panels
 from syncdiff.pipeline.files import atomic, read_parquet, write_text
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS
 from syncdiff.pipeline.stages import STAGES
+from syncdiff.registry.metrics import METRICS
 from syncdiff.report import plots
 from syncdiff.report.gallery import GalleryClip, contact_sheet, tiles
 

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from syncdiff.evaluation.metrics.bootstrap import mean_interval
-from syncdiff.evaluation.metrics.registry import DRIFT, METRICS, OPENING, method_label
+from syncdiff.evaluation.names import method_label
 from syncdiff.media.video import FPS
+from syncdiff.registry.metrics import DRIFT, METRICS
 from syncdiff.report.drift import course, slope
 
 INK = "#1f2430"  # the page replaces it by the text colour of its theme
@@ -115,7 +116,7 @@ def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[s
         clips: one panel each.
         methods: one line each.
     """
-    traces = _series(scores, OPENING)
+    traces = _series(scores, "mouth_opening")
     figure, grid = _panels(len(clips), columns=2, height=1.75)
     for axes, clip in zip(grid, clips, strict=False):
         for method in methods:

@@ -1,13 +1,17 @@
 """LSE of whole files: which ones are scored, which are refused and why, and checkpoints that are not SyncNets."""
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from syncdiff.cli import app
+from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.evaluation.metrics.lse import embed_lips, lse, score, score_videos
 from syncdiff.media.video import write_video
@@ -93,6 +97,29 @@ def test_a_syncnet_of_the_workflow_sees_aligned_faces(tmp_path: Path) -> None:
     report = score_videos([tmp_path / "faceless.mp4"], tmp_path / "syncnet.safetensors")
     assert report["crop"] == "aligned"
     assert "no face" in report["failed"][0]["reason"]
+
+
+@pytest.mark.quick
+def test_score_finds_faces_with_the_landmarker_of_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nobody:
+        misses = ""
+
+        def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+            yield from ([] for _ in frames)
+
+    def opened(faces: Faces) -> Nobody:
+        asked.append((faces.backend, faces.size, faces.min_track_frames))
+        return Nobody()
+
+    asked: list[tuple[str, int, int]] = []
+    monkeypatch.setattr("syncdiff.evaluation.crops.open_landmarker", opened)
+    save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "test", 96)
+    write_video(tmp_path / "a.mp4", noise(12), [speech(12 * 640)])
+    config = '{"faces": {"backend": "face_alignment", "size": 128}}'
+    command = ["score", str(tmp_path / "a.mp4"), "--syncnet", str(tmp_path / "syncnet.safetensors"), "--config", config]
+    done = CliRunner().invoke(app, command)
+    assert "not scored: no face" in done.output
+    assert asked == [("face_alignment", 96, 6)]
 
 
 @pytest.mark.quick

@@ -11,11 +11,12 @@ import torch
 
 from syncdiff.config import parse_config
 from syncdiff.errors import ClipRejected, UserError
-from syncdiff.evaluation.clip_scorer import match_faces
-from syncdiff.evaluation.metrics.registry import DRIFT, OPENING
-from syncdiff.evaluation.score import fid_row, score_method
+from syncdiff.evaluation.metrics.fidelity import fid_of_set
+from syncdiff.evaluation.metrics.mouth import match_faces
+from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.videos import video_folders, video_of
 from syncdiff.priors import mouth_mask
+from syncdiff.registry.metrics import DRIFT
 from tests.evaluation.drawn import CLIPS, N_FRAMES, SIZE, Faked, landmarks_of
 
 Change = Callable[[np.ndarray], np.ndarray]  # of frames (T, S, S, 3)
@@ -85,12 +86,13 @@ def test_figures_follow_what_was_done_to_the_video(faked: Faked) -> None:
 def test_series_have_a_value_for_each_frame(faked: Faked) -> None:
     faked.generate("frozen", "paired", frozen)
     still, real = score(faked, "frozen", faked.videos("frozen")), score(faked, "real")
-    for metric, first in {OPENING: 0, **DRIFT}.items():
+    for metric, first in {"mouth_opening": 0, **DRIFT}.items():
         values = still[still["metric"] == metric]["value"].dropna().tolist()
         assert [len(found) for found in series(still, metric)] == [N_FRAMES - first] * len(CLIPS)
         assert values == pytest.approx([found.mean() for found in series(still, metric)], rel=1e-5)
     errors = np.stack(series(still, "opening_error"))
-    np.testing.assert_allclose(errors, np.abs(np.stack(series(still, OPENING)) - series(real, OPENING)), atol=1e-6)
+    apertures, true = (np.stack(series(scores, "mouth_opening")) for scores in (still, real))
+    np.testing.assert_allclose(errors, np.abs(apertures - true), atol=1e-6)
 
 
 def test_a_flickering_video_is_worse_than_a_smooth_one(faked: Faked) -> None:
@@ -162,7 +164,7 @@ def test_two_workers_write_the_same_bytes_as_one(faked: Faked) -> None:
 
 
 @pytest.mark.quick
-def test_follow_takes_the_nearest_face_and_fills_gaps() -> None:
+def test_match_faces_takes_the_nearest_face_and_fills_gaps() -> None:
     real = np.stack([landmarks_of(opening) for opening in range(20)])
     found = [[face + 200, face + 1] for face in real]
     found[7] = []
@@ -176,12 +178,10 @@ def test_follow_takes_the_nearest_face_and_fills_gaps() -> None:
 def test_fid_of_a_set_with_itself_is_zero_and_grows_with_distance() -> None:
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=(40, 6)) for _ in range(5)]
-    config = parse_config({"evaluate": {"bootstrap": 20}})
-    same, near, far = (fid_row(config, [(clip, clip + shift) for clip in clips]) for shift in (0, 0.5, 2))
-    assert same["value"] == pytest.approx(0, abs=1e-9)
-    assert near["value"] == pytest.approx(6 * 0.5**2)
-    assert far["ci_low"] > near["ci_high"]
-    assert fid_row(config, [])["status"] == "failed"
+    same, near, far = (fid_of_set([(clip, clip + shift) for clip in clips], 20, seed=0) for shift in (0, 0.5, 2))
+    assert same[0] == pytest.approx(0, abs=1e-9)
+    assert near[0] == pytest.approx(6 * 0.5**2)
+    assert far[1] > near[2]
 
 
 @pytest.mark.quick

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from syncdiff.config import parse_config
-from syncdiff.evaluation.metrics.registry import OPENING
 from syncdiff.evaluation.table import COLUMNS, panels, print_table, summarise, write_table
 from syncdiff.pipeline.files import write_parquet
 
@@ -50,7 +49,7 @@ def test_set_figures_keep_their_own_interval_and_counts() -> None:
 
 
 def test_traces_are_no_figures() -> None:
-    assert summarise(scores("real", [0.1, 0.2], OPENING), 10, 0).empty
+    assert summarise(scores("real", [0.1, 0.2], "mouth_opening"), 10, 0).empty
 
 
 def test_scorers_are_never_averaged_together() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from syncdiff.evaluation.metrics.registry import DRIFT
+from syncdiff.registry.metrics import DRIFT
 from syncdiff.report.drift import course, slope
 from syncdiff.report.plots import drift
 

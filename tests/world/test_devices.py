@@ -121,7 +121,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "fidelity": ("syncdiff.evaluation.metrics.fidelity.fidelity", ["a", "b"]),
     "dub": ("syncdiff.synthesis.lip_sync.load_networks", ["v", "s", "o.mp4", "--model", "m"]),
 }
-WITHOUT_CONFIG = ("features", "score", "fidelity")
+WITHOUT_CONFIG = ("features", "fidelity")
 
 
 class Reached(Exception):

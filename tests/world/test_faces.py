@@ -14,7 +14,7 @@ import pytest
 from syncdiff.config import Faces, parse_config
 from syncdiff.corpus.demo import render_corpus
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.crops import face_boxes, faces_of, scored_pictures
+from syncdiff.evaluation.crops import TRACKED, face_boxes, faces_of, scored_pictures
 from syncdiff.evaluation.metrics import lse
 from syncdiff.evaluation.metrics.lse import SyncScore, print_scores, score_videos
 from syncdiff.faces.align import align
@@ -301,7 +301,8 @@ def test_a_syncnet_is_shown_crops_of_the_size_it_was_trained_on(people: list[Per
         save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "test", crop_size)
         loaded = load_syncnet(tmp_path / "syncnet.safetensors")
         assert loaded.crop_size == crop_size
-        _, views = scored_pictures(video, 64, "aligned", False, face, loaded.crop_size)
+        faces = TRACKED.model_copy(update={"size": loaded.crop_size})
+        _, views = scored_pictures(video, 64, "aligned", False, face, faces)
         sharpness[crop_size] = float(np.mean([cv2.Laplacian(view, cv2.CV_64F).std() for view in views]))
     assert sharpness[128] > 1.2 * sharpness[64]
 
@@ -313,7 +314,7 @@ def test_score_takes_the_size_of_crops_from_the_file(
     original = lse.scored_pictures
 
     def watched(*given: object) -> object:
-        asked.append(given[-1])
+        asked.append(given[-1].size)  # type: ignore[attr-defined]
         return original(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(lse, "scored_pictures", watched)

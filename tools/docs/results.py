@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from syncdiff.evaluation.metrics.registry import METRICS
+from syncdiff.registry.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks/results"

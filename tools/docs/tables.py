@@ -9,7 +9,8 @@ import pandas as pd
 from syncdiff.config import load_config
 from syncdiff.estimate import Gpu, estimate
 from syncdiff.estimate.rows import figure as number
-from syncdiff.evaluation.metrics.registry import METRICS, method_label
+from syncdiff.evaluation.names import method_label
+from syncdiff.registry.metrics import METRICS
 from tools.docs import reference
 from tools.docs.results import ROOT, csv_of, figure, heading, json_of, listing, plain, table
 
@@ -319,7 +320,8 @@ def _avhubert() -> str:
 
 def metrics() -> str:
     """Every metric of the table, with its direction and meaning."""
-    rows = [[m.label, m.better or "–", f"`{name}`", reference.cell(m.meaning)] for name, m in METRICS.items()]
+    shown = [(name, metric) for name, metric in METRICS.items() if metric.in_table]
+    rows = [[m.label, m.better or "–", f"`{name}`", reference.cell(m.meaning)] for name, m in shown]
     return listing(["metric", "better", "in table.csv", "meaning"], rows)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,52 @@ from skimage.metrics import structural_similarity
 from syncdiff.corpus.tree import left_out, walk
 from syncdiff.device import full_fp32
 from syncdiff.errors import ClipRejected, UserError
+from syncdiff.evaluation.metrics.bootstrap import interval, resample
 from syncdiff.evaluation.metrics.textures import NAME as TEXTURE_BANK
 from syncdiff.evaluation.metrics.textures import texture_features
+from syncdiff.evaluation.scored_clip import ScoredClip
 from syncdiff.media.video import read_frames
 from syncdiff.models.inception import load_inception
+
+log = logging.getLogger(__name__)
 
 Features = Callable[[np.ndarray], np.ndarray]  # (N, H, W, 3) uint8 RGB -> (N, F) float64
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}  # pytorch-fid's
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
 BATCH = 32
+FID_RESAMPLES = 50  # at most: each takes a singular value decomposition of the covariances' factors
 MIN_SIDE = 32  # pixels: SSIM needs 11, the texture bank 32
+
+
+def fidelity_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
+    """Return `ssim`, (T,), and `psnr` of aligned crops; equal frames stay out of the mean of PSNR unless all are."""
+    if clip.is_real:
+        return {"ssim": np.ones(len(clip.frames.crops)), "psnr": math.inf}
+    pairs = list(clip.pairs())
+    ratios = [psnr(*pair) for pair in pairs]
+    finite = [ratio for ratio in ratios if math.isfinite(ratio)]
+    return {"ssim": np.array([ssim(*pair) for pair in pairs]), "psnr": float(np.mean(finite or ratios))}
+
+
+def fid_of_set(clips: Sequence[tuple[np.ndarray, np.ndarray]], resamples: int, seed: int) -> tuple[float, float, float]:
+    """Return FID over all clips, and the ends of its 95 % bootstrap interval, of at most FID_RESAMPLES.
+
+    Args:
+        clips: features of the real and of the generated crops, (T, D) each; a resample draws the same on both sides.
+        resamples: behind the interval.
+        seed: of the resamples.
+    """
+    draws = resample(len(clips), min(resamples, FID_RESAMPLES), seed)
+    low, high = interval(np.array([_fid([clips[clip] for clip in draw]) for draw in draws]))
+    return _fid(clips), low, high
+
+
+def _fid(clips: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    real, generated = Moments(), Moments()
+    real.add(np.concatenate([features for features, _ in clips]))
+    generated.add(np.concatenate([features for _, features in clips]))
+    return frechet_distance(real.mean, real.covariance, generated.mean, generated.covariance)
 
 
 class Moments:
@@ -210,7 +245,7 @@ def _files(root: Path) -> list[Path]:
     for folder, fault in tree.unreadable.items():
         raise UserError(f"{root / folder}: cannot be read ({fault}); make it readable, or remove it")
     for note, paths in left_out(tree).items():
-        print(f"{root}: {len(paths)} x {note} ({paths[0]})", file=sys.stderr)
+        log.warning("%s: %d x %s (%s)", root, len(paths), note, paths[0])
     return sorted((root / path for path in tree.files), key=lambda file: file.relative_to(root).with_suffix(""))
 
 

@@ -7,6 +7,23 @@ from itertools import pairwise
 
 import numpy as np
 
+from syncdiff.errors import ClipRejected
+from syncdiff.evaluation.scored_clip import FIELD_SIZE, ScoredClip
+from syncdiff.priors import mouth_mask
+
+
+def flicker_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
+    """Return `flicker_mouth`, (T - 1,), and `flicker_rest`, in grey levels of crops of at most FIELD_SIZE.
+
+    Raises:
+        ClipRejected: there is one frame only.
+    """
+    if len(clip.frames.crops) < 2:
+        raise ClipRejected("one frame cannot flicker")
+    masked = mouth_mask(min(clip.real.shape[1], FIELD_SIZE)) > 0
+    mouth, rest = flicker(clip.pairs(), masked)
+    return {"flicker_mouth": mouth, "flicker_rest": float(rest.mean())}
+
 
 def flicker(pairs: Iterable[tuple[np.ndarray, np.ndarray]], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of |(g_t - g_{t-1}) - (r_t - r_{t-1})| over pixels and channels, under a mask and outside it.

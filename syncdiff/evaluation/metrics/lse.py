@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from syncdiff.config import Faces
 from syncdiff.device import full_fp32
 from syncdiff.errors import ClipRejected
-from syncdiff.evaluation.crops import Crop, faces_of, scored_pictures
+from syncdiff.evaluation.crops import SYNCNET_FRAMES, Crop, faces_of, scored_pictures
+from syncdiff.evaluation.scored_clip import ScoredClip
 from syncdiff.faces.track import Segment, choose, largest
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.models.syncnet import EMBEDDING_DIM, SyncNet, for_inference, load_syncnet
@@ -33,6 +35,7 @@ AUDIO_WINDOWS_PER_PASS = 256
 LIP_WINDOWS_PER_PASS = {"cpu": 7, "cuda": 96}  # at 224 pixels; maps under 32 MB, which malloc takes from its heap
 Face = Literal["largest", "speaking"]
 RIVAL_FRAMES = 25  # a face beside the largest that is seen for less has a confidence of chance
+DEFAULT_FACES = Faces()
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -43,6 +46,21 @@ class SyncScore(NamedTuple):
     lse_d: float  # smallest mean distance over the shifts; lower is better
     lse_c: float  # median minus minimum over the shifts; higher is better
     n_windows: int
+
+
+def lse_of_clip(clip: ScoredClip) -> dict[str, float]:
+    """Return `lse_c`, `lse_d` and `sync_offset` of a clip's aligned crops against the sound that drives it.
+
+    Raises:
+        ClipRejected: there is no such sound, or too little of it for one window.
+    """
+    if clip.audio is None:
+        raise ClipRejected("no other clip in the shard to drive it")
+    lips = clip.frames.lips[: max(clip.audio.n_frames - WINDOW_FRAMES, 0)]
+    if not len(lips):
+        raise ClipRejected("too short for SyncNet: it needs 6 frames")
+    scores = lse(lips, embed_audio(mfcc(clip.audio.audio), len(lips), clip.net))
+    return {"lse_c": scores.lse_c, "lse_d": scores.lse_d, "sync_offset": scores.offset}
 
 
 def score(frames: Iterable[np.ndarray], audio: np.ndarray, net: SyncNet) -> SyncScore:
@@ -114,6 +132,7 @@ def score_videos(
     dtype: Literal["fp32", "bf16"] = "fp32",
     device: torch.device | str = "cpu",
     face: Face = "speaking",
+    faces: Faces = DEFAULT_FACES,
 ) -> dict[str, Any]:
     """Score video files; a video that cannot be scored is listed under `failed`, never dropped silently.
 
@@ -126,6 +145,7 @@ def score_videos(
         dtype: arithmetic of the network.
         device: of torch.
         face: of several at the same time, where the crop is not `none`: the largest, or the one with the highest LSE-C.
+        faces: the landmarker, and how its tracks are smoothed; `size` and `min_track_frames` are SyncNet's.
 
     Returns:
         {"videos": [{"video", "offset", "lse_d", "lse_c", "n_windows", "note"}], "mean": {"offset", "lse_d", "lse_c",
@@ -136,13 +156,15 @@ def score_videos(
     net = for_inference(loaded.net, device, DTYPES[dtype])
     crop = "aligned" if loaded.crop == "aligned" else crop
 
+    found = faces.model_copy(update={"size": loaded.crop_size, "min_track_frames": SYNCNET_FRAMES})
+
     def score_segment(video: Path, segment: Segment | None) -> SyncScore:
-        audio, frames = scored_pictures(video, net.image_size, crop, jpeg, segment, loaded.crop_size)
+        audio, frames = scored_pictures(video, net.image_size, crop, jpeg, segment, found)
         return score(frames, audio, net)
 
     scored, failed = [], []
     for video in progress(videos, "score"):
-        outcome = attempt(partial(_score_file, None if crop == "none" else face, score_segment), video)
+        outcome = attempt(partial(_score_file, None if crop == "none" else face, found, score_segment), video)
         if outcome.value is not None:
             scored.append({"video": str(video), **outcome.value})
         else:
@@ -153,12 +175,12 @@ def score_videos(
 
 
 def _score_file(
-    face: Face | None, score_segment: Callable[[Path, Segment | None], SyncScore], video: Path
+    face: Face | None, faces: Faces, score_segment: Callable[[Path, Segment | None], SyncScore], video: Path
 ) -> dict[str, Any]:
     """Score the chosen face of a video, or (None) the whole picture: its score, and as `note` what to know of it."""
     if face is None:
         return score_segment(video, None)._asdict() | {"note": ""}
-    segments = faces_of(video)
+    segments = faces_of(video, faces)
     if face == "largest" or len(segments) == 1:
         chosen = largest(segments)
         return score_segment(video, chosen)._asdict() | {"note": chosen.note}

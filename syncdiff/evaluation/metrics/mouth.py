@@ -2,9 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from syncdiff.errors import ClipRejected
+from syncdiff.evaluation.scored_clip import FIELD_SIZE, ScoredClip
 from syncdiff.faces.ibug import LEFT_EYE, LIPS, LOWER_INNER_LIP, RIGHT_EYE, UPPER_INNER_LIP
+
+MIN_FACES = 0.9  # share of frames in which a face must be found
+
+
+def mouth_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
+    """Return `lmd`, `mouth_corr`, `opening_error` (T,) and `mouth_opening` (T,) of the face nearest to the real one.
+
+    Raises:
+        ClipRejected: no face in more than a tenth of the frames.
+    """
+    real = clip.landmarks[: len(clip.frames.faces)]
+    generated = match_faces(clip.frames.faces, real)
+    transforms = clip.transforms[: len(real)] * (FIELD_SIZE / clip.real.shape[1])
+    aperture, real_aperture = mouth_opening(generated), mouth_opening(real)
+    return {
+        "lmd": lmd(_aligned(generated, transforms), _aligned(real, transforms)),
+        "mouth_corr": mouth_corr(aperture, real_aperture),
+        "opening_error": np.abs(aperture - real_aperture),
+        "mouth_opening": aperture,
+    }
+
+
+def motion_in_silence(clip: ScoredClip) -> dict[str, float | np.ndarray]:
+    """Return `mouth_std_ratio`: how much the mouth moves in silence, over how much it moves with the clip's own sound.
+
+    Raises:
+        ClipRejected: no face in more than a tenth of the frames of either, or the mouth does not move with sound.
+    """
+    paired = clip.others["paired"]
+    if paired.value is None:
+        raise ClipRejected(f"paired video: {paired.reason}")  # its own rows say whether that can mend
+    in_silence, with_sound = (
+        mouth_opening(match_faces(frames.faces, clip.landmarks[: len(frames.faces)])).std()
+        for frames in (clip.frames, paired.value)
+    )
+    if not with_sound:
+        raise ClipRejected("the mouth does not move with sound either")
+    return {"mouth_std_ratio": float(in_silence / with_sound)}
+
+
+def match_faces(found: Sequence[list[np.ndarray]], real: np.ndarray) -> np.ndarray:
+    """Choose in each frame the face nearest to the real one; gaps are filled linearly in time.
+
+    Args:
+        found: per frame, the (68, 2) landmarks of all faces.
+        real: (T, 68, 2) landmarks of the real clip.
+
+    Returns:
+        (T, 68, 2) float32
+
+    Raises:
+        ClipRejected: no face in more than a tenth of the frames.
+    """
+    known = [index for index, faces in enumerate(found) if faces]
+    if len(known) < MIN_FACES * len(found):
+        raise ClipRejected(f"no face in {len(found) - len(known)} of {len(found)} frames")
+    nearest = [min(found[i], key=lambda face, at=real[i]: np.abs(face - at).mean()) for i in known]  # type: ignore[misc]
+    flat = np.stack(nearest).reshape(len(known), -1)  # (K, 136)
+    filled = [np.interp(np.arange(len(found)), known, coordinate) for coordinate in flat.T]
+    return np.stack(filled, axis=1).reshape(-1, 68, 2).astype(np.float32)
+
+
+def _aligned(landmarks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Map landmarks (T, 68, 2) of the source by transforms (T, 2, 3)."""
+    return landmarks @ transforms[:, :, :2].swapaxes(1, 2) + transforms[:, None, :, 2]
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:

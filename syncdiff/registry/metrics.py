@@ -1,0 +1,159 @@
+"""The metrics: what each says, under which protocols it is taken, and the function that computes it.
+
+The function of a metric of clips gets an `evaluation.scored_clip.ScoredClip` and returns {name of the metric: value};
+an array of values, one a frame, is averaged, and kept beside the average. Metrics of one function share one call of it,
+and none of them has a value where it raises ClipRejected. The function of a metric of a whole set gets and returns what
+`evaluation.metrics.fidelity.fid_of_set` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncdiff.registry.part import Part
+
+SYNCNET, FEATURES, LANDMARKS = "syncnet", "features", "landmarks"  # scorers whose names the config decides
+PIXELS = "-"  # no network is behind the metric
+ALL = ("paired", "cross", "silent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Part):
+    """A metric.
+
+    better: "↑" higher, "↓" lower, "" neither.
+    digits: behind the point.
+    protocols: under which it is taken.
+    scorer: SYNCNET, FEATURES or LANDMARKS; else the words that are printed as its scorer.
+    against: the protocol with whose video it compares its own; it is not taken where both are the same.
+    of_set: one value for all clips together.
+    in_table: it is averaged over clips; else only its values frame by frame are of use, to the report.
+    """
+
+    label: str
+    better: str = ""
+    digits: int = 2
+    meaning: str
+    protocols: tuple[str, ...] = ("paired",)
+    scorer: str = PIXELS
+    against: str | None = None
+    of_set: bool = False
+    in_table: bool = True
+
+    @property
+    def heading(self) -> str:
+        """Label and direction."""
+        return f"{self.label} {self.better}".strip()
+
+
+_LSE = "syncdiff.evaluation.metrics.lse:lse_of_clip"
+_FID = "syncdiff.evaluation.metrics.fidelity:fid_of_set"
+_FIDELITY = "syncdiff.evaluation.metrics.fidelity:fidelity_of_clip"
+_FLICKER = "syncdiff.evaluation.metrics.flicker:flicker_of_clip"
+_MOUTH = "syncdiff.evaluation.metrics.mouth:mouth_of_clip"
+_SILENCE = "syncdiff.evaluation.metrics.mouth:motion_in_silence"
+
+METRICS = {
+    "lse_c": Metric(
+        _LSE,
+        label="LSE-C",
+        better="↑",
+        meaning="SyncNet's confidence: median minus minimum of the distance over 31 shifts",
+        protocols=ALL,
+        scorer=SYNCNET,
+    ),
+    "lse_d": Metric(
+        _LSE,
+        label="LSE-D",
+        better="↓",
+        meaning="SyncNet's distance between lips and sound at the best shift",
+        protocols=ALL,
+        scorer=SYNCNET,
+    ),
+    "sync_offset": Metric(
+        _LSE,
+        label="Offset",
+        digits=1,
+        meaning="best shift in frames; positive: the sound is early",
+        protocols=ALL,
+        scorer=SYNCNET,
+    ),
+    "fid": Metric(
+        _FID,
+        label="FID",
+        better="↓",
+        meaning="Fréchet distance between the aligned crops of the set and those of the real clips",
+        protocols=ALL,
+        scorer=FEATURES,
+        of_set=True,
+    ),
+    "ssim": Metric(_FIDELITY, label="SSIM", better="↑", digits=3, meaning="structural similarity of aligned crops"),
+    "psnr": Metric(_FIDELITY, label="PSNR", better="↑", meaning="peak signal-to-noise ratio of aligned crops, in dB"),
+    "flicker_mouth": Metric(
+        _FLICKER,
+        label="Flicker, mouth",
+        better="↓",
+        meaning="mean |change of the error from frame to frame| under the mouth mask, in grey levels (0..510), of "
+        "crops of at most 96 px",
+    ),
+    "flicker_rest": Metric(_FLICKER, label="Flicker, rest", better="↓", meaning="the same outside the mouth mask"),
+    "lmd": Metric(
+        _MOUTH,
+        label="LMD",
+        better="↓",
+        meaning="distance of the lip landmarks from the real ones, in pixels of a 96 px crop",
+        scorer=LANDMARKS,
+    ),
+    "mouth_corr": Metric(
+        _MOUTH,
+        label="Mouth r",
+        better="↑",
+        meaning="Pearson correlation of the mouth opening, real against generated",
+        scorer=LANDMARKS,
+    ),
+    "opening_error": Metric(
+        _MOUTH,
+        label="Opening error",
+        better="↓",
+        digits=3,
+        meaning="mean |generated - real mouth opening|, in distances between the eyes (0 closed, about 0.3 wide open)",
+        scorer=LANDMARKS,
+    ),
+    "mouth_opening": Metric(
+        _MOUTH,
+        label="Mouth opening",
+        digits=3,
+        meaning="gap of the inner lips frame by frame, in distances between the eyes",
+        scorer=LANDMARKS,
+        in_table=False,
+    ),
+    "mouth_std_ratio": Metric(
+        _SILENCE,
+        label="Moves",
+        better="↓",
+        meaning="std of the mouth opening when driven by silence, over that with sound",
+        protocols=("silent",),
+        scorer=LANDMARKS,
+        against="paired",
+    ),
+}
+DRIFT = {"opening_error": 0, "ssim": 0, "flicker_mouth": 1}  # drawn over time, from the frame of their first value
+
+
+def clip_metrics(protocol: str, videos: Mapping[str, Path | None]) -> list[str]:
+    """Return the metrics of clips that are taken under a protocol; `videos` are the method's, by protocol."""
+    return [name for name, metric in METRICS.items() if not metric.of_set and _is_taken(metric, protocol, videos)]
+
+
+def _is_taken(metric: Metric, protocol: str, videos: Mapping[str, Path | None]) -> bool:
+    if metric.against is not None and videos.get(metric.against) in (None, videos[protocol]):
+        return False
+    return protocol in metric.protocols
+
+
+def by_function(names: list[str]) -> list[list[str]]:
+    """Return the metrics in groups, each of those that one function computes."""
+    places = dict.fromkeys(METRICS[name].place for name in names)
+    return [[name for name in names if METRICS[name].place == place] for place in places]
