@@ -45,7 +45,7 @@ def measure(kind: str, corpus: Path, run: Path) -> dict[str, float]:
     overlay = {"corpus": {"kind": kind, "root": str(corpus)}, "plan": {"frames_per_shard": 25_000}}
     config: Config = parse_config(overlay | {"results": str(run / "results")})
     command = ["snakemake", "-n", "-q", "--cores", "2", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(run)]
-    command += ["shards", "--config", f"corpus={{kind: {kind}, root: {corpus}}}", "plan={frames_per_shard: 25000}"]
+    command += ["data", "--config", f"corpus={{kind: {kind}, root: {corpus}}}", "plan={frames_per_shard: 25000}"]
     (run / "config.yaml").write_text((ROOT / "config.yaml").read_text())
     snakemake = lambda: subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)  # noqa: E731
     first, second = seconds(snakemake), seconds(snakemake)

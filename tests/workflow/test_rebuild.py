@@ -14,27 +14,27 @@ from tests.workflow.conftest import ROOT, TINY, Snakemake
 
 pytestmark = pytest.mark.slow
 
-MODELS = {"autoencoder", "latents", "encoded", "train", "baseline", "sample", "score", "table", "report"}
-SHARDS = {"shard", "ledger", "syncnet", *MODELS}
+MODELS = {"autoencoder", "latents", "latents_ledger", "train", "baseline", "sample", "evaluate", "table", "report"}
+SHARDS = {"shards", "ledger", "syncnet", *MODELS}
 FEATURES = {"faces", "priors", "speech", *SHARDS}
-ALL = {"demo_corpus", "plan", *FEATURES}
-SAMPLES = {"sample", "score", "table", "report"}
+ALL = {"corpus", "plan", *FEATURES}
+SAMPLES = {"sample", "evaluate", "table", "report"}
 
 # The rebuild matrix: a changed key, and the rules that run again for it.
 KEYS = {
     "corpus={demo: {seconds: 2.4}}": ALL,
-    "plan={max_seconds: 50}": ALL - {"demo_corpus"},
+    "plan={max_seconds: 50}": ALL - {"corpus"},
     "faces={smoothing_frames: 3}": FEATURES,
     "priors={pose_size: 4}": FEATURES - {"faces", "speech"},
     "speech={encoder: mel}": {"speech", *SHARDS},
     "speech={window_frames: 5}": {"train", *SAMPLES},
     "autoencoder={steps: 21}": MODELS,
-    "syncnet={steps: 11}": {"syncnet", "score", "table", "report"},
+    "syncnet={steps: 11}": {"syncnet", "evaluate", "table", "report"},
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
     "pretraining={steps: 11}": {"train", *SAMPLES},
     "train={steps: 21}": {"train", *SAMPLES},
     "sample={steps: 4}": SAMPLES,
-    "evaluate={bootstrap: 21}": {"score", "table", "report"},
+    "evaluate={bootstrap: 21}": {"evaluate", "table", "report"},
     "max_failed_fraction=0.5": {"ledger", "report"},
     "seed=1": ALL,
     "mixed_precision=bf16": {"syncnet", *MODELS},
@@ -43,7 +43,7 @@ KEYS = {
 # The same for a raised version of a stage's code.
 VERSIONS = {
     "corpus": ALL,
-    "plan": ALL - {"demo_corpus"},
+    "plan": ALL - {"corpus"},
     "faces": FEATURES,
     "priors": FEATURES - {"faces", "speech"},
     "speech": FEATURES - {"faces", "priors"},
@@ -51,11 +51,11 @@ VERSIONS = {
     "ledger": {"ledger", "report"},
     "autoencoder": MODELS,
     "latents": MODELS - {"autoencoder", "baseline"},
-    "syncnet": {"syncnet", "score", "table", "report"},
+    "syncnet": {"syncnet", "evaluate", "table", "report"},
     "train": {"train", *SAMPLES},
     "sample": SAMPLES,
-    "baseline": {"baseline", "score", "table", "report"},
-    "evaluate": {"score", "table", "report"},
+    "baseline": {"baseline", "evaluate", "table", "report"},
+    "evaluate": {"evaluate", "table", "report"},
     "table": {"table", "report"},
     "ablation": set(),  # `eval` does not ask for it
     "report": {"report"},
@@ -115,7 +115,7 @@ def _digests(results: Path) -> dict[str, str]:
 
 
 def test_another_folder_and_one_core_give_the_same_bytes(finished: Path, snakemake: Snakemake, tmp_path: Path) -> None:
-    done = snakemake("shards", "--configfile", TINY, "--cores", "1", folder=tmp_path)
+    done = snakemake("data", "--configfile", TINY, "--cores", "1", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     alone, beside = _digests(tmp_path / "results/demo"), _digests(finished / "results/demo")
     assert any(name.endswith("shards/00000.tar") for name in alone)
@@ -140,7 +140,7 @@ def test_a_sync_loss_has_a_syncnet_of_its_own_and_another_one_scores(snakemake: 
     for name in ("sync_expert/syncnet.safetensors", "autoencoder/config.json", "train/speech/mfcc/00000.tar"):
         assert f"results/demo/{name}" in inputs
     assert "--expert results/demo/sync_expert/syncnet.safetensors" in train
-    scores = [job for job in jobs if job.startswith("rule score:")]
+    scores = [job for job in jobs if job.startswith("rule evaluate:")]
     assert scores
     assert "sync_expert" not in "".join(scores)
 

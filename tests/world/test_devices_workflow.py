@@ -29,9 +29,9 @@ def test_an_experiment_with_another_checkpoint_has_features_of_its_own(snakemake
     [train] = [job for job in jobs if job.startswith("rule train:")]
     folder = re.search(r"train/speech/(avhubert3-[0-9a-f]{8})/", train)
     assert folder, train
-    [own] = [job for job in jobs if job.startswith("rule hidden_states:") and folder[1] in job]
+    [own] = [job for job in jobs if job.startswith("rule speech_network:") and folder[1] in job]
     assert '"checkpoint": "other.pt"' in own
     assert "gpu=1" in own
     assert "syncdiff speech avhubert3 " in own
-    [score] = [job for job in jobs if job.startswith("rule score:")]
+    [score] = [job for job in jobs if job.startswith("rule evaluate:")]
     assert "wav2lip" not in score

@@ -292,8 +292,9 @@ def test_where_the_corpus_lies_is_no_parameter_of_a_stage(monkeypatch: pytest.Mo
 
 
 def test_check_counts_what_the_plan_then_has_and_names_the_fix(
-    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     root = tmp_path / "corpus"
     for index in range(4):
         (root / f"p{index}").mkdir(parents=True)
@@ -303,7 +304,7 @@ def test_check_counts_what_the_plan_then_has_and_names_the_fix(
     touch(root, ".Trash/1.mp4")
     report = check_corpus(root, config='{"plan": {"min_seconds": 0.2}}')
     plan_corpus(folder(root), tmp_path / "plan.parquet")
-    printed = capsys.readouterr().out
+    printed = caplog.text
     for split, n_good in report.good.items():
         assert f"  {split}: {n_good} clips, {report.seconds[split] / 3600:.3f} h" in printed
     assert sum(report.good.values()) == 4
