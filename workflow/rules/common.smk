@@ -71,7 +71,7 @@ os.environ["SYNCDIFF_CORPUS_ROOT"] = str(
 )  # not a parameter either: a corpus that moved is the same
 TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
 PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS]
-# The table needs clips to learn from and clips to score on; `shards` does with what there is.
+# The table needs clips to learn from and clips to score on; `data` does with what there is.
 ASKED = set(workflow.dag_settings and workflow.dag_settings.targets or ["eval"])
 for split, there in {"train": TRAIN_SPLITS, "test": SHARDS.get("test")}.items():
     if not there and ASKED & {"eval", "ablation"}:
