@@ -43,7 +43,7 @@ from syncdiff.synthesis.generate import Networks, Target, generate
 from syncdiff.training.denoiser import muon
 from syncdiff.training.loop import Run, Trainer
 from syncdiff.training.source import Source
-from syncdiff.training.windows import held_on, windows
+from syncdiff.training.windows import Windows, held_on
 
 ROOT = Path(__file__).resolve().parents[1]
 PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "L4": 121, "4090": 165}  # dense bf16, published
@@ -180,7 +180,7 @@ def training(config: Config, device: torch.device, sizes: Sizes) -> dict[str, An
 
 
 def random_batch(config: Config, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return a batch as `training.windows` yields it."""
+    """Return a batch as `Windows.batches` yields it."""
     n, width, r = config.train.batch_size, config.speech.window_frames, config.priors.pose_size
     planes = {
         name: torch.randn(n, *NetworkCosts(config).latent_shape)
@@ -205,7 +205,9 @@ def loading(config: Config, device: torch.device, sizes: Sizes) -> dict[str, Any
     """Take batches out of a synthetic shard as training does: how many samples a second there could be at most."""
     with tempfile.TemporaryDirectory() as folder:
         source = Source([synthetic_shard(config, Path(folder), sizes.loaded)], config.speech.feature_set, device)
-        stream = windows(source, config.speech.window_frames, config.train.batch_size, seed=0, with_mean=False)
+        stream = Windows(
+            source, config.speech.window_frames, config.train.batch_size, seed=0, with_mean=False
+        ).batches()
         first = seconds(lambda: next(stream), device)
         batch = seconds(lambda: [next(stream) for _ in range(3 * sizes.steps)], device) / (3 * sizes.steps)
     return {

@@ -116,7 +116,7 @@ def resident_mb() -> float:
 
 def from_shards(shards: list[Shard]) -> Iterator[Any]:
     """Batches as for a GPU that does not hold the frames itself; their copy to it is not in it."""
-    stream = present.stored_windows(Source(shards, "fbank"), WINDOW, BATCH, seed=0, with_mean=False)
+    stream = present.Windows(Source(shards, "fbank"), WINDOW, BATCH, seed=0, with_mean=False).stored()
     return next_ahead(stream, present.BATCHES_AHEAD)
 
 

@@ -26,7 +26,7 @@ from syncdiff.pipeline.provenance import config_of
 from syncdiff.priors import lip_region
 from syncdiff.training.latents import latents_shard
 from syncdiff.training.source import Shard, Source
-from syncdiff.training.windows import windows
+from syncdiff.training.windows import Windows
 
 CPU = torch.device("cpu")
 BATCH, BATCHES = 64, 24
@@ -73,7 +73,7 @@ def errors(config: Config, denoiser: Denoiser, shards: Sequence[Shard]) -> dict[
     last = torch.full((BATCH,), config.diffusion.train_timesteps - 1)
     sums = torch.zeros(2)
     source = Source(shards, config.speech.feature_set)
-    stream = windows(source, config.speech.window_frames, BATCH, config.seed)
+    stream = Windows(source, config.speech.window_frames, BATCH, config.seed).batches()
     for batch in islice(stream, BATCHES):
         latents = batch["latents"]
         predicted = denoise(denoiser, batch, torch.randn(latents.shape, generator=noise), last)

@@ -97,7 +97,6 @@ def fidelity(real: AnyPath, fake: AnyPath, *, inception: AnyPath | None = None, 
 
 def _frame(scores: dict[str, Any], paths: list[Path]) -> pd.DataFrame:
     """Return what `score_videos` says of each video, in the order of `paths`."""
-    rows = [{**row, "failed": row.get("reason", "")} for row in (*scores["videos"], *scores["failed"])]
-    by_video = pd.DataFrame(rows).set_index("video")
-    columns = ["offset", "lse_d", "lse_c", "n_windows", "failed"]
-    return by_video.reindex(list(map(str, paths)))[columns].rename_axis("video").reset_index()
+    rows = {row["video"]: {**row, "failed": row.get("reason", "")} for row in (*scores["videos"], *scores["failed"])}
+    columns = ["video", "offset", "lse_d", "lse_c", "n_windows", "failed"]
+    return pd.DataFrame([rows[str(path)] for path in paths], columns=columns)

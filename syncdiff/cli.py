@@ -20,7 +20,7 @@ from syncdiff.errors import ClipRejected, UserError
 from syncdiff.pipeline.files import disk_error
 from syncdiff.pipeline.logs import log_to_stderr
 from syncdiff.pipeline.parallel import prepare_workers
-from syncdiff.pipeline.provenance import provenance, refuse_own_teacher
+from syncdiff.pipeline.provenance import provenance, refuse_own_expert
 from syncdiff.registry.corpora import CORPORA
 
 app = typer.Typer(
@@ -167,8 +167,7 @@ def faces(
 
     run = load_config(config)
     with provenance("faces", config, [plan], [out, ledger]):
-        done = faces_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
-    print(done.summary())
+        faces_shard(run, plan, split, shard, out, ledger, workers, device or run.device)
 
 
 @app.command()
@@ -177,8 +176,7 @@ def priors(faces: Path, out: Path, ledger: Path, config: ConfigOption = "{}") ->
     from syncdiff.priors import priors_shard
 
     with provenance("priors", config, [faces], [out, ledger]):
-        done = priors_shard(load_config(config), faces, out, ledger)
-    print(done.summary())
+        priors_shard(load_config(config), faces, out, ledger)
 
 
 @app.command()
@@ -195,8 +193,7 @@ def speech(
 
     run = load_config(config)
     with provenance("speech", config, [faces], [out, ledger]):
-        done = speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
-    print(done.summary())
+        speech_shard(run, [feature_set], faces, out, ledger, device or run.device)
 
 
 @app.command()
@@ -354,15 +351,14 @@ def evaluate(
 ) -> None:
     """Score the videos of one method, clip by clip."""
     from syncdiff.device import choose_device
-    from syncdiff.evaluation.score import score_method, summary
+    from syncdiff.evaluation.score import score_method
     from syncdiff.shards.tar import expand_shards
 
     if videos:
-        refuse_own_teacher(syncnet, videos.parent / "denoiser.safetensors")
+        refuse_own_expert(syncnet, videos.parent / "denoiser.safetensors")
     tars, run = expand_shards(shards), load_config(config)
     with provenance("evaluate", config, [*tars, syncnet], [out]):
-        scores = score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
-    print(summary(method, scores))
+        score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
 
 
 @app.command()

@@ -9,6 +9,7 @@ The target is frame I_t of a clip of aligned crops.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from syncdiff.media.video import decode_crops
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import attempt
 from syncdiff.shards.tar import Sample, decode_npy, encode_npy, metadata, read_shard, to_json, write_shard
+
+log = logging.getLogger(__name__)
 
 HIDDEN_GREY = 128  # zero, once pixels are scaled to [-1, 1]
 
@@ -79,8 +82,8 @@ def reduce_pose(frames: np.ndarray, r: int) -> np.ndarray:
     return np.stack([cv2.resize(frame, (r, r), interpolation=cv2.INTER_AREA) for frame in frames])
 
 
-def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Path) -> Ledger:
-    """Write, for each clip of a faces shard, its identity frame's index and its reduced pose frames; return the ledger.
+def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Path) -> None:
+    """Write, for each clip of a faces shard, its identity frame's index and its reduced pose frames.
 
     Raises:
         UserError: the faces shard is missing or damaged.
@@ -88,7 +91,7 @@ def priors_shard(config: Config, faces_tar: Path, out_tar: Path, out_ledger: Pat
     ledger = Ledger("priors")
     write_shard(out_tar, _samples(config, faces_tar, ledger))
     ledger.write(out_ledger)
-    return ledger
+    log.info(ledger.summary())
 
 
 def _samples(config: Config, faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:

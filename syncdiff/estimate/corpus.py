@@ -47,12 +47,14 @@ def corpus_size(config: Config) -> CorpusSize:
     Raises:
         UserError: the corpus is not where `corpus.root` says, or a folder corpus has no root.
     """
-    kind, known = kind_of(config), kind_of(config).clip_counts(config)
+    kind = kind_of(config)
+    known, mean_frames = kind.clip_counts(config), kind.mean_frames(config)
     if CORPORA[config.corpus.kind].rendered and known:
         clips, grade, basis = known, "computed", "the config"
     elif config.corpus.root:
         clips, grade = clip_counts(config), "published" if known else "assumed"
-        basis = f"its lists, {grade} mean length"
+        length = "published mean length" if known else f"{max(mean_frames.values()) / FPS:g} s a clip"
+        basis = f"its lists, {length}"
     elif known:
         clips, grade, basis = known, "published", "totals and mean length"
     else:
@@ -60,7 +62,6 @@ def corpus_size(config: Config) -> CorpusSize:
             f"config: corpus.root: missing; a corpus of kind {config.corpus.kind} has no published totals, "
             "name the one to count in"
         )
-    mean_frames = kind.mean_frames(config)
     return CorpusSize(clips, {split: n * mean_frames[split] for split, n in clips.items()}, grade, basis)
 
 

@@ -39,7 +39,7 @@ TRACKED = Faces(min_track_frames=SYNCNET_FRAMES)
 def scored_pictures(
     video: Path, size: int, crop: Crop, jpeg: bool, face: Segment | None = None, faces: Faces = TRACKED
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Open a video for `sync.score`: its sound (n,) int16, and a stream of (size, size, 3) uint8 RGB at 25 fps.
+    """Open a video for `lse.score`: its sound (n,) int16, and a stream of (size, size, 3) uint8 RGB at 25 fps.
 
     `none` resizes the whole frame, as calculate_scores_LRS.py. `face` crops around a face, as run_pipeline.py before
     calculate_scores_real_videos.py, with this project's tracker instead of S3FD and with tracks from 6 frames on

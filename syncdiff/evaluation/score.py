@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from syncdiff.config import Config
 from syncdiff.errors import UserError
-from syncdiff.evaluation.clip_scorer import ClipScorer, Job, Settings, load_scorer, rows_of, score_clip
+from syncdiff.evaluation.clip_scorer import ClipScorer, ClipScores, Job, Settings, load_scorer, rows_of, score_clip
 from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
 from syncdiff.pipeline.files import read_parquet, write_parquet
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, note_failures, stop_if_nothing_came_out
@@ -40,7 +41,7 @@ def score_method(
     out: Path,
     device: torch.device,
     workers: int = 1,
-) -> pd.DataFrame:
+) -> None:
     """Write the scores of one method as tidy parquet: a row per protocol, clip and metric, clip "" for the whole set.
 
     LSE hears the sound that drives the protocol, decoded from the shard, and under `silent` the clip's own sound:
@@ -60,38 +61,49 @@ def score_method(
         device: of the networks.
         workers: processes, over clips.
 
-    Returns:
-        what is written
-
     Raises:
         UserError: a shard, the weights or the folder of an external method is not there; no clip could be scored.
     """
     settings = Settings(syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1)
     scorer = load_scorer(settings)
     folders = video_folders(config, method, videos)
-    rows: list[dict[str, Any]] = []
-    failures: list[str] = []
-    features: dict[str, Pairs] = {protocol: [] for protocol in folders}
+    clips = Clips(features={protocol: [] for protocol in folders})
     for shard, jobs in _jobs(config, method, shards, folders):
         for job, outcome in each_clip(partial(score_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
-            if outcome.value is None:
-                failures += [outcome.file] * (outcome.status == "failed")
-                rows += _lost(scorer, job.clip, folders, outcome)
-                continue
-            failures += outcome.value.failures
-            rows += outcome.value.rows
-            for protocol, generated in outcome.value.generated.items():
-                features[protocol].append((outcome.value.real, generated))
+            clips.add(outcome, _lost(scorer, job.clip, folders, outcome))
         for clip, outcome in _lost_in_packing(shard):
-            rows += _lost(scorer, clip, folders, outcome)
-    n_clips = len({row["clip"] for row in rows})
-    rows += [{"clip": "", "n_expected": n_clips} | row for row in _set_rows(config, scorer, folders, features)]
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *SET_COLUMNS, "series"]).assign(method=method)
-    _stop_if_nothing_was_scored(method, frame)
-    scores = frame.astype({"n_expected": "Int64", "n_scored": "Int64"})
-    write_parquet(out, scores)
-    note_failures(out, failures)
-    return scores
+            clips.rows += _lost(scorer, clip, folders, outcome)
+    n_clips = len({row["clip"] for row in clips.rows})
+    of_set = ({"clip": "", "n_expected": n_clips} | row for row in _set_rows(config, scorer, folders, clips.features))
+    scores = pd.DataFrame([*clips.rows, *of_set], columns=[*COLUMNS, *SET_COLUMNS, "series"]).assign(method=method)
+    log.info(summary(method, scores))
+    _stop_if_nothing_was_scored(method, scores)
+    write_parquet(out, scores.astype({"n_expected": "Int64", "n_scored": "Int64"}))
+    note_failures(out, clips.failures)
+
+
+@dataclass
+class Clips:
+    """What the clips of a method gave: rows, features for the metrics of the set, and what is to be tried again.
+
+    features: by protocol.
+    failures: of each clip or metric that failed, the file that could not be read, or "".
+    """
+
+    features: dict[str, Pairs]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome[ClipScores], lost: Iterable[dict[str, Any]]) -> None:
+        """Take in a clip; where it could not be scored, `lost` are its rows."""
+        if outcome.value is None:
+            self.failures += [outcome.file] * (outcome.status == "failed")
+            self.rows += lost
+            return
+        self.failures += outcome.value.failures
+        self.rows += outcome.value.rows
+        for protocol, generated in outcome.value.generated.items():
+            self.features[protocol].append((outcome.value.real, generated))
 
 
 def _set_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import each_clip
 from syncdiff.shards.tar import Sample, clip_key, metadata, to_json, write_npy, write_shard
 
+log = logging.getLogger(__name__)
+
 KEPT = ("clip", "video", "width", "height", "text", "split")  # columns of the plan that go into a sample's JSON
 
 
@@ -34,16 +37,13 @@ def faces_shard(
     out_ledger: Path,
     workers: int = 1,
     device: str = "cpu",
-) -> Ledger:
+) -> None:
     """Write the samples of one planned shard, and a ledger row for each of its clips.
 
     Args:
         plan: plan/clips.parquet; its rows with status `ok`, this split and this shard are the clips.
         workers: processes, over clips.
         device: of a landmarker that can use one, as `choose_device` takes it.
-
-    Returns:
-        The ledger, as it was written.
 
     Raises:
         UserError: no such landmarker's weights or device; the disk is full.
@@ -66,7 +66,7 @@ def faces_shard(
 
     write_shard(out_tar, samples())
     ledger.write(out_ledger)
-    return ledger
+    log.info(ledger.summary())
 
 
 def clip_faces(

@@ -1,4 +1,4 @@
-"""SyncNet (Chung & Zisserman 2016), the network that judges lip-sync: layers, inputs, checkpoints, a fast copy.
+"""SyncNet (Chung & Zisserman 2016), the network that scores lip sync: layers, inputs, checkpoints, a fast copy.
 
 Layers and state-dict names follow joonson/syncnet_python (SyncNetModel.py), so that `syncnet_v2.model` loads strictly.
 """

@@ -77,6 +77,6 @@ def warp(pixels: Tensor, flows: Tensor) -> Tensor:
 def upsampling(n: int, size: int) -> Tensor:
     """Return bilinear interpolation of a line of n values to `size` as a matrix (size, n).
 
-    Two products took 2.5 ms of a core, forward and back, where torch's interpolation took 15 (a demo's batch, bf16).
+    On a CPU two products with it are faster than torch's interpolation, forward and back (docs/decisions.md).
     """
     return F.interpolate(torch.eye(n)[None], size=size, mode="linear")[0].T

@@ -92,7 +92,7 @@ def config_of(artifact: Path) -> dict[str, Any]:
     return _read(beside)["config"]
 
 
-def refuse_own_teacher(scorer: Path, denoiser: Path) -> None:
+def refuse_own_expert(scorer: Path, denoiser: Path) -> None:
     """Let no network score what was trained with it: by its bytes, wherever it lies.
 
     A denoiser that is not there, as that of an external method, or that has no provenance, is let pass.
@@ -154,9 +154,9 @@ def verify(folder: Path) -> Verification:
         told_of = {file for file in recorded if digest(file) != own.get(file, digest(file))}
         faults |= _changed_inputs(path, {file: recorded[file] for file in recorded.keys() - told_of}, digest)
     if len(records) == len(paths):  # else nobody knows what stood in the others
-        told = own.keys() | {file for recorded in inputs.values() for file in recorded}
+        known = own.keys() | {file for recorded in inputs.values() for file in recorded}
         for file in files:
-            if file.suffix in RECORDED and file not in told:
+            if file.suffix in RECORDED and file not in known:
                 faults[file] = f"{file}: no provenance says what it was made from; run the workflow again"
     return Verification(sum(map(len, outputs.values())), [faults[file] for file in sorted(faults)])
 

@@ -1,1 +1,1 @@
-"""What config keys can name, a line each: speech encoders (`speech.encoder`) and landmarkers (`faces.backend`)."""
+"""What can be added to, a line each: speech encoders, landmarkers, kinds of corpus, metrics; docs/extending.md."""

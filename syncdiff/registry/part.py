@@ -1,4 +1,4 @@
-"""An entry of a registry: the place of a class, whose module is imported when it is used."""
+"""An entry of a registry: the place of a class or function, whose module is imported when it is used."""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ def count_clips(ledger: pd.DataFrame) -> pd.DataFrame:
 
 def reasons(ledger: pd.DataFrame) -> pd.DataFrame:
     """Return why clips were refused or cut, most frequent first: rows with stage, status, reason, n."""
-    told = ledger[ledger["reason"].fillna("") != ""]
-    counted = told.groupby(["stage", "status", "reason"], sort=False).size().reset_index(name="n")
+    with_reason = ledger[ledger["reason"].fillna("") != ""]
+    counted = with_reason.groupby(["stage", "status", "reason"], sort=False).size().reset_index(name="n")
     return counted.sort_values("n", ascending=False, kind="stable").head(MAX_REASONS)
 
 

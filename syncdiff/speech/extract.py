@@ -106,7 +106,7 @@ def extract_features(
     Raises:
         UserError: no sound, no checkpoint where a layer needs one, no such layer, or `frames` < 1.
     """
-    layer = str(layer or ("last" if checkpoint else "none"))
+    layer = str(layer) if layer not in (None, "") else "last" if checkpoint else "none"
     if layer != "none" and checkpoint is None:
         raise UserError(f"--layer {layer}: needs --checkpoint, an AV-HuBERT file; without one, say --layer none")
     rows = _filterbank_rows(source, frames)

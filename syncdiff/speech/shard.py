@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -18,6 +19,8 @@ from syncdiff.pipeline.progress import progress
 from syncdiff.shards.tar import Sample, encode_npy, metadata, read_shard, to_json, write_shard
 from syncdiff.speech.encoders import FrozenEncoder, open_encoder
 
+log = logging.getLogger(__name__)
+
 CLIPS_AT_ONCE = 64  # of a shard, which an encoder may batch
 
 
@@ -28,17 +31,14 @@ def speech_shard(
     out_tar: Path,
     out_ledger: Path,
     device: str = "cpu",
-) -> Ledger:
+) -> None:
     """Write the speech features of a shard's clips: one member `<feature set>.npy`, (T, D) float32, for each set.
 
-    A clip whose samples are all zero is rejected: audio track without sound teaches the mouth nothing.
+    A clip whose samples are all zero is rejected: an audio track without sound teaches the mouth nothing.
 
     Args:
         feature_sets: names as `open_encoder` takes them.
         device: of a network, as `choose_device` takes it.
-
-    Returns:
-        The ledger, as it was written.
 
     Raises:
         UserError: the faces shard is missing or damaged; or see `open_encoder`.
@@ -47,7 +47,7 @@ def speech_shard(
     encoders = {f"{name}.npy": open_encoder(name, config.speech.checkpoint, device) for name in feature_sets}
     write_shard(out_tar, _samples(encoders, faces_tar, ledger))
     ledger.write(out_ledger)
-    return ledger
+    log.info(ledger.summary())
 
 
 def _samples(encoders: Mapping[str, FrozenEncoder], faces_tar: Path, ledger: Ledger) -> Iterator[Sample]:

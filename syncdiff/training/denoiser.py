@@ -29,7 +29,7 @@ from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
 from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.source import Shard, Source
-from syncdiff.training.windows import windows
+from syncdiff.training.windows import Windows
 
 
 def train_denoiser(
@@ -46,7 +46,7 @@ def train_denoiser(
 
     Args:
         config: with `train.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
-        shards: as for `windows`: of latents, or with `latents.stored` false joined ones.
+        shards: as for `Source`: of latents, or with `latents.stored` false joined ones.
         autoencoder: folder of the autoencoder whose latents these are.
         out: folder.
         device: of training.
@@ -151,13 +151,12 @@ def _batches(
             f"config: {section}.batch_size: {batch_size} cannot be shared by {state.num_processes} processes;"
             f" set a multiple of {state.num_processes}"
         )
-    return windows(
+    return Windows(
         source,
         config.speech.window_frames,
         batch_size,
         config.seed,
-        start_step=done,
         rank=state.process_index,
         world=state.num_processes,
         with_mean=section == "pretraining",  # what the lips are predicted against
-    )
+    ).batches(done)

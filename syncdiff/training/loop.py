@@ -12,9 +12,9 @@ What is the same to the bit, and what is not:
 - Processes that share a step see together what one would, at the same random numbers, but add up gradients in another
   order: weights agree to rounding, and drift apart with the steps as rounding grows. So does another number of threads.
   That order is all there is: one process that adds up the gradients of each half of a step's samples by itself ends
-  with the bits of two (tests/stress/change_processes.py). A step took a tenth longer so, on one core: not done.
+  with the bits of two (benchmarks/results/processes.json); docs/decisions.md says what that costs.
 - On CUDA a checkpoint restores the same bits, but the steps after it need not be the same ones: the backward passes of
-  `grid_sample` (the identity warp), of bilinear interpolation (this and the bottleneck) and of adaptive pools add
+  `grid_sample` (the identity warp), of bilinear interpolation (the bottleneck) and of adaptive pools add
   up atomically, in an order that changes from run to run; cuDNN may choose otherwise too. Two runs agree to rounding.
 - Between devices, and between fp32 and bf16, only to rounding.
 """
@@ -113,7 +113,7 @@ def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) 
 def keep_memory() -> None:
     """Let a step's arrays lie where those of the step before lay; arrays above 256 MB come and go as ever.
 
-    glibc hands memory back as it is freed, and a step of the demo asks anew for 30,000 pages, in a tenth of its time.
+    glibc hands memory back as it is freed, and the next step's first touch of each page costs time (docs/decisions.md).
     Other C libraries have no such settings.
     """
     libc = ctypes.CDLL(None)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -38,84 +39,81 @@ LATENTS = ("latents", "masked", "identity", "previous")  # of a batch
 Batch = dict[str, Tensor]
 
 
-def windows(
-    source: Source,
-    window_frames: int,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    with_mean: bool = True,
-) -> Iterator[Batch]:
-    """Yield batches without end, from step `start_step` on.
+@dataclass(frozen=True)
+class Windows:
+    """An endless stream of batches, a function of (shards, seed, step) for any number of processes.
 
-    Args:
+    Attributes:
         source: where frames are not held on its device, a thread gathers the next batches and sends them there.
         window_frames: W, rows of speech: the target frame's is row W // 2.
         batch_size: B over all processes; process `rank` of `world` gets every world-th sample, so that the samples
             of a step do not depend on the number of processes.
+        seed: of all that is drawn.
         with_mean: whether the clips' mean latents are wanted.
-
-    Yields:
-        latents, masked, identity, previous, mean (B, C, h, w): latents of frame t, of the same with the mouth hidden,
-        of a random other frame of the clip, of frame t - 1, and the mean over all frames of the clip; pose
-        (B, r, r, 3) in [-1, 1]: frame t - 1 reduced; speech (B, W, D), zero where valid (B, W) is false: beyond the
-        clip's ends. float32 all, but `valid`. The first frame of a clip has the identity frame for its previous one,
-        as in sampling.
-        With MFCC, the frames of this process's share of the step's ⌈B / 16⌉ sync windows (`shared_sync_windows`),
-        G of them, follow the samples, window by window, and there are mfcc
-        (G, K, 13, 20), from each of `SYNC_SHIFTS` after the window's first frame on, and mfcc_valid (G, K),
-        false beyond the clip's ends.
-
-    Raises:
-        UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
-            enough.
     """
-    stream = stored_windows(source, window_frames, batch_size, seed, start_step, rank, world, with_mean)
-    if held_on(source.device) != source.device:
-        stream = next_ahead(map(partial(moved, device=source.device), stream), BATCHES_AHEAD)
-    yield from map(as_floats, stream)
 
+    source: Source
+    window_frames: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world: int = 1
+    with_mean: bool = True
 
-def stored_windows(
-    source: Source,
-    window_frames: int,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    with_mean: bool = True,
-) -> Iterator[Batch]:
-    """Yield the batches of `windows` where the frames are held and as they are stored: float16 latents, uint8 poses."""
-    plan = _plan(source, batch_size, seed)
+    def batches(self, start_step: int = 0) -> Iterator[Batch]:
+        """Yield batches without end, from step `start_step` on.
 
-    def read(part: Round) -> Pool:
-        return Pool(source, part.shards, sum(plan.units[shard] for shard in part.shards), with_mean)
+        Yields:
+            latents, masked, identity, previous, mean (B, C, h, w): latents of frame t, of the same with the mouth
+            hidden, of a random other frame of the clip, of frame t - 1, and the mean over all frames of the clip; pose
+            (B, r, r, 3) in [-1, 1]: frame t - 1 reduced; speech (B, W, D), zero where valid (B, W) is false: beyond
+            the clip's ends. float32 all, but `valid`. The first frame of a clip has the identity frame for its
+            previous one, as in sampling.
+            With MFCC, the frames of this process's share of the step's ⌈B / 16⌉ sync windows (`shared_sync_windows`),
+            G of them, follow the samples, window by window, and there are mfcc (G, K, 13, 20), from each of
+            `SYNC_SHIFTS` after the window's first frame on, and mfcc_valid (G, K), false beyond the clip's ends.
 
-    for part, step, pool in held_in_turn(plan, read, start_step):
-        random = np.random.default_rng([seed, step])
-        frame = part.drawn(len(pool), step, plan)
-        identity = random.random(batch_size)
-        drawn = torch.from_numpy(frame[rank::world]), torch.from_numpy(identity[rank::world])
-        if pool.mfcc is None:
-            batch = pool.gather(*drawn, window_frames)
-        else:
-            own, _ = shared_sync_windows(batch_size, rank, world)
-            for_sync = random.random((2, sync_windows(batch_size)))[:, own]
-            batch = pool.gather_with_sync(*drawn, window_frames, *torch.from_numpy(for_sync))
-        del pool  # the last one of a round goes before another is read
-        yield batch
+        Raises:
+            UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
+                enough.
+        """
+        stream, device = self.stored(start_step), self.source.device
+        if held_on(device) != device:
+            stream = next_ahead(map(partial(moved, device=device), stream), BATCHES_AHEAD)
+        yield from map(as_floats, stream)
 
+    def stored(self, start_step: int = 0) -> Iterator[Batch]:
+        """Yield the same where the frames are held and as they are stored: float16 latents, uint8 poses."""
+        plan = self._plan()
 
-def _plan(source: Source, batch_size: int, seed: int) -> RoundPlan:
-    """Look at the shards' headers, and at one clip."""
-    bytes_a_frame = sum(array[0].nbytes for array in source.first_clip())
-    frames = source.frames
-    plan = RoundPlan([bytes_a_frame * n for n in frames], frames, ROUND_BYTES, batch_size, ROUND_STEPS, seed)
-    plan.warn([shard[0] for shard in source.tars])
-    return plan
+        def read(part: Round) -> Pool:
+            room = sum(plan.units[shard] for shard in part.shards)
+            return Pool(self.source, part.shards, room, self.with_mean)
+
+        for part, step, pool in held_in_turn(plan, read, start_step):
+            random = np.random.default_rng([self.seed, step])
+            frame = part.drawn(len(pool), step, plan)
+            identity = random.random(self.batch_size)
+            drawn = (
+                torch.from_numpy(frame[self.rank :: self.world]),
+                torch.from_numpy(identity[self.rank :: self.world]),
+            )
+            if pool.mfcc is None:
+                batch = pool.gather(*drawn, self.window_frames)
+            else:
+                own, _ = shared_sync_windows(self.batch_size, self.rank, self.world)
+                for_sync = random.random((2, sync_windows(self.batch_size)))[:, own]
+                batch = pool.gather_with_sync(*drawn, self.window_frames, *torch.from_numpy(for_sync))
+            del pool  # the last one of a round goes before another is read
+            yield batch
+
+    def _plan(self) -> RoundPlan:
+        """Look at the shards' headers, and at one clip."""
+        bytes_a_frame, frames = sum(array[0].nbytes for array in self.source.first_clip()), self.source.frames
+        sizes = [bytes_a_frame * n for n in frames]
+        plan = RoundPlan(sizes, frames, ROUND_BYTES, self.batch_size, ROUND_STEPS, self.seed)
+        plan.warn([shard[0] for shard in self.source.tars])
+        return plan
 
 
 class Pool:

@@ -30,6 +30,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_score_takes_the_same_video_twice_and_none(files: Path) -> None:
+    videos = [files / "videos/a.mp4"] * 2
+    twice = syncdiff.score(videos, syncnet=files / "syncnet.model", device="cpu")
+    assert twice["video"].tolist() == list(map(str, videos))
+    assert twice["lse_d"].nunique() == 1
+    assert syncdiff.score([], syncnet=files / "syncnet.model", device="cpu").columns.tolist() == COLUMNS
+
+
 def test_score_has_a_row_for_every_video_in_the_order_asked_for(files: Path) -> None:
     videos = [files / "videos/b.mp4", str(files / "damaged.mp4"), files / "videos/a.mp4"]
     table = syncdiff.score(videos, syncnet=files / "syncnet.model", device="cpu")

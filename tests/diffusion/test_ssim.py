@@ -1,4 +1,4 @@
-"""The structure loss: scikit-image's SSIM, under the mask, of what latents stand for."""
+"""The SSIM loss: scikit-image's SSIM, under the mask, of what latents stand for."""
 
 import numpy as np
 import pytest

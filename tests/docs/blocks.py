@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,3 +26,18 @@ def blocks(document: str, heading: str, language: str = "python") -> list[str]:
     if not found:
         raise LookupError(f"{document}: no block of {language} below {heading!r}")
     return found
+
+
+def install(
+    heading: str, module: str, registry: MutableMapping[str, Any], part: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Do what docs/extending.md says below a heading: its first block is `module`, its second a line of `registry`.
+
+    `part` is what the line makes an entry with.
+    """
+    code, line = blocks("docs/extending.md", heading)
+    shown = types.ModuleType(module)
+    exec(code, shown.__dict__)
+    monkeypatch.setitem(sys.modules, module, shown)
+    for name, entry in eval(line, {part.__name__: part}).items():
+        monkeypatch.setitem(registry, name, entry)

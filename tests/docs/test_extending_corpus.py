@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +15,15 @@ from syncdiff.errors import UserError
 from syncdiff.media.video import write_video
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.registry.corpora import CORPORA, Kind
-from tests.docs.blocks import blocks
+from tests.docs.blocks import install
 
 
 def test_the_corpus_shown_is_listed_and_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, line = blocks("docs/extending.md", "A corpus")
     root = tmp_path / "corpus"
     values = {"corpus": {"kind": "table", "root": str(root)}, "plan": {"min_seconds": 0.5}}
     with pytest.raises(UserError, match=r"corpus\.kind: not known; say demo"):
         parse_config(values)
-    table = types.ModuleType("syncdiff.corpus.table")
-    exec(module, table.__dict__)
-    monkeypatch.setitem(sys.modules, table.__name__, table)
-    for name, kind in eval(line, {"Kind": Kind}).items():
-        monkeypatch.setitem(CORPORA, name, kind)
+    install("A corpus", "syncdiff.corpus.table", CORPORA, Kind, monkeypatch)
     config = parse_config(values)
     frames = np.random.default_rng(0).integers(0, 255, (20, 64, 64, 3), np.uint8)
     sound = np.random.default_rng(0).normal(0, 3000, 20 * 640).astype(np.int16)

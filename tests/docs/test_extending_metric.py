@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from syncdiff.evaluation.table import write_table
 from syncdiff.priors import mouth_mask
 from syncdiff.registry.metrics import METRICS, Metric
 from syncdiff.report.page import write_report
-from tests.docs.blocks import blocks
+from tests.docs.blocks import install
 from tests.evaluation.drawn import CLIPS, N_FRAMES, SIZE, DrawnLandmarker, make
 
 BRIGHTER = 20  # grey levels under the mouth mask, and twice that outside it
@@ -30,12 +28,7 @@ def changed(frames: np.ndarray) -> np.ndarray:
 def test_the_metric_shown_is_scored_printed_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module, line = blocks("docs/extending.md", "A metric")
-    shown = types.ModuleType("syncdiff.evaluation.metrics.mouth_error")
-    exec(module, shown.__dict__)
-    monkeypatch.setitem(sys.modules, shown.__name__, shown)
-    for name, metric in eval(line, {"Metric": Metric}).items():
-        monkeypatch.setitem(METRICS, name, metric)
+    install("A metric", "syncdiff.evaluation.metrics.mouth_error", METRICS, Metric, monkeypatch)
     monkeypatch.setattr("syncdiff.evaluation.clip_scorer.open_landmarker", lambda faces, device: DrawnLandmarker())
     drawn = make(tmp_path)
     drawn.generate("frozen", "paired", changed)

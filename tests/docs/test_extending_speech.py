@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +14,14 @@ from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.registry.speech_encoders import SPEECH_ENCODERS, Encoder, feature_pattern
 from syncdiff.shards.tar import decode_npy, read_shard, to_json, write_shard
 from syncdiff.speech.shard import speech_shard
-from tests.docs.blocks import blocks
+from tests.docs.blocks import install
 from tests.members import wav_bytes
 
 
 def test_the_speech_encoder_shown_goes_through_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, line = blocks("docs/extending.md", "A speech encoder")
     with pytest.raises(UserError, match=r"speech\.encoder: not known"):
         parse_config({"speech": {"encoder": "energy"}})
-    energy = types.ModuleType("syncdiff.speech.energy")
-    exec(module, energy.__dict__)
-    monkeypatch.setitem(sys.modules, energy.__name__, energy)
-    for name, part in eval(line, {"Encoder": Encoder}).items():
-        monkeypatch.setitem(SPEECH_ENCODERS, name, part)
+    install("A speech encoder", "syncdiff.speech.energy", SPEECH_ENCODERS, Encoder, monkeypatch)
     config = parse_config({"speech": {"encoder": "energy", "dim": 16}})
     assert "energy" in feature_pattern(on_gpu=False).split("|")
     audio = np.repeat(np.array([16384, 0], np.int16), 10 * 640)

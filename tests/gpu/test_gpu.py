@@ -66,7 +66,7 @@ def test_a_device_is_found_by_each_of_its_names(place: torch.device) -> None:
 
 
 def test_the_denoiser_forward_and_backward(place: torch.device, tmp_path: Path) -> None:
-    """With the structure loss, in the precision that is chosen there, and as on the CPU where that is fp32."""
+    """With the SSIM loss, in the precision that is chosen there, and as on the CPU where that is fp32."""
     linear = linear_part(load_autoencoder(write_autoencoder(tmp_path), CPU))
     loss = DiffusionLoss(SMALL, training_schedule(SMALL.diffusion), SSIMLoss(*linear, SMALL.faces.size))
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ import pytest
 from syncdiff.errors import UserError
 from syncdiff.pipeline import provenance as module
 from syncdiff.pipeline.files import sha256
-from syncdiff.pipeline.provenance import SUFFIX, config_of, known_digest, provenance, refuse_own_teacher, verify
+from syncdiff.pipeline.provenance import SUFFIX, config_of, known_digest, provenance, refuse_own_expert, verify
 
 pytestmark = pytest.mark.quick
 
@@ -188,7 +188,7 @@ def test_the_same_bytes_are_refused_as_scorer_after_a_move(chain: Path, tmp_path
     moved = chain.rename(tmp_path / "moved")
     shutil.copy(tmp_path / "weights.pt", tmp_path / "other name.pt")
     with pytest.raises(UserError, match="was trained with this SyncNet"):
-        refuse_own_teacher(tmp_path / "other name.pt", moved / "priors/0.tar")
+        refuse_own_expert(tmp_path / "other name.pt", moved / "priors/0.tar")
     assert known_digest(moved / "priors/0.parquet") == hashlib.sha256(b"rows").hexdigest()
 
 

@@ -130,6 +130,8 @@ def test_video_gives_a_row_per_picture(tmp_path: Path) -> None:
         ({"layer": "9"}, "needs --checkpoint"),
         ({"frames": 0}, "--frames 0"),
         ({"layer": "4", "checkpoint": True}, "1 to 3"),
+        ({"layer": 0, "checkpoint": True}, "1 to 3"),
+        ({"layer": 0}, "needs --checkpoint"),
         ({"layer": "first", "checkpoint": True}, "say none, last"),
     ],
 )

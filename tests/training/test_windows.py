@@ -17,7 +17,7 @@ from syncdiff.media.video import decode_crops
 from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training import windows as module
 from syncdiff.training.source import Shard, Source
-from syncdiff.training.windows import SYNC_FRAMES, Pool, as_floats, stored_windows, windows
+from syncdiff.training.windows import SYNC_FRAMES, Pool, Windows, as_floats
 from tests.members import crop_bytes
 
 pytestmark = pytest.mark.quick
@@ -69,7 +69,7 @@ def with_mfcc(tars: list[Shard], tmp_path: Path) -> list[Shard]:
 
 
 def batches(tars: list[Shard], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
-    return list(islice(windows(Source(tars, "fbank"), W, 64, seed, start, **process), n))
+    return list(islice(Windows(Source(tars, "fbank"), W, 64, seed, **process).batches(start), n))
 
 
 def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,7 +164,7 @@ def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_mfc
     for tar in with_mfcc[0]:
         write_shard(tar, [sample for sample in read_shard(tar) if sample["__key__"] in ("c0", "c1")])
     with pytest.raises(UserError, match="no clip of 6 frames or more"):
-        next(windows(Source(with_mfcc[:1], "fbank"), W, 16, 0))
+        next(Windows(Source(with_mfcc[:1], "fbank"), W, 16, 0).batches())
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -212,18 +212,18 @@ def test_speech_of_another_length_is_an_error(tars: list[Shard]) -> None:
     ]
     write_shard(tars[0][1], cut)
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has other frames than in"):
-        next(windows(Source(tars, "fbank"), W, 4, 0))
+        next(Windows(Source(tars, "fbank"), W, 4, 0).batches())
 
 
 def test_a_missing_feature_set_names_the_shard(tars: list[Shard]) -> None:
     with pytest.raises(UserError, match=r"0\.speech\.tar: c0 has no mel\.npy"):
-        next(windows(Source(tars, "mel"), W, 4, 0))
+        next(Windows(Source(tars, "mel"), W, 4, 0).batches())
 
 
 def test_shards_without_clips_are_an_error(tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", [])
     with pytest.raises(UserError, match="no clip to train on"):
-        next(windows(Source([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank"), W, 4, 0))
+        next(Windows(Source([(tmp_path / "0.tar", tmp_path / "0.tar")], "fbank"), W, 4, 0).batches())
 
 
 def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +238,7 @@ def test_memory_is_flat_over_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write_shard(pairs[-1][1], [about | {"fbank.npy": encode_npy(np.zeros((300, 7), np.float32))}])
     monkeypatch.setattr(module, "ROUND_BYTES", 1)
     monkeypatch.setattr(module, "ROUND_STEPS", 2)
-    stream = windows(Source(pairs, "fbank"), W, 4, 0)
+    stream = Windows(Source(pairs, "fbank"), W, 4, 0).batches()
 
     def resident_mb_after(steps: int) -> float:
         for _ in range(steps):
@@ -258,7 +258,7 @@ def test_each_frame_comes_as_often_as_the_others_where_not_all_shards_fit(
     monkeypatch.setattr(module, "ROUND_STEPS", 20)
     n_frames, draws = int(N_FRAMES.sum()), round(20 * 8 * 2 / int(N_FRAMES.sum()))
     steps = round(draws * n_frames / 8)
-    stream = windows(Source(tars, "fbank"), W, 8, 3)
+    stream = Windows(Source(tars, "fbank"), W, 8, 3).batches()
     epochs = [torch.cat([next(stream)["latents"][:, 0, 0, 0] for _ in range(steps)]) for _ in range(6)]
     for epoch in epochs:
         counts = epoch.unique(return_counts=True)[1]
@@ -282,12 +282,12 @@ def test_any_number_of_processes_that_resumes_anywhere_draws_the_same(
 
 def test_frames_stay_small_until_they_are_on_the_device(tars: list[Shard]) -> None:
     source = Source(tars, "fbank")
-    stored, floats = next(stored_windows(source, W, 8, 3)), next(windows(source, W, 8, 3))
+    stored, floats = next(Windows(source, W, 8, 3).stored()), next(Windows(source, W, 8, 3).batches())
     assert {stored[name].dtype for name in ("latents", "masked", "identity", "previous")} == {torch.float16}
     assert stored["pose"].dtype == torch.uint8
     assert torch.equal(as_floats(stored)["previous"], floats["previous"])
     assert torch.equal(as_floats(stored)["pose"], floats["pose"])
-    assert "mean" not in next(windows(source, W, 8, 3, with_mean=False))
+    assert "mean" not in next(Windows(source, W, 8, 3, with_mean=False).batches())
 
 
 def test_a_device_without_room_gets_the_same_batches_from_a_thread(
@@ -305,7 +305,7 @@ def test_a_device_without_room_gets_the_same_batches_from_a_thread(
     monkeypatch.setattr(module, "moved", noting)
     monkeypatch.setattr(module, "has_room", lambda device: device.type == "cpu")
     monkeypatch.setattr(Pool, "pinned", property(lambda _: False, lambda *_: None), raising=False)
-    received = list(islice(windows(Source(tars, "fbank", torch.device("meta")), W, 64, 3), 5))
+    received = list(islice(Windows(Source(tars, "fbank", torch.device("meta")), W, 64, 3).batches(), 5))
     assert {value.device.type for batch in received for value in batch.values()} == {"meta"}
     assert threading.current_thread() not in threads
     for batch, expected in zip(sent, batches(tars, 5), strict=False):
@@ -326,7 +326,7 @@ def test_the_next_round_is_read_while_one_is_used(tars: list[Shard], monkeypatch
         init(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Pool, "__init__", noting)
-    stream = windows(Source(tars, "fbank"), W, 64, 3)
+    stream = Windows(Source(tars, "fbank"), W, 64, 3).batches()
     next(stream)
     deadline = time.monotonic() + 5
     while len(made) < 2 and time.monotonic() < deadline:
@@ -395,8 +395,8 @@ def test_crops_encoded_when_they_are_read_give_the_batches_of_stored_latents(
     monkeypatch.setattr(module, "ROUND_STEPS", 3)
     joined, latents = joined_from(tars, tmp_path)
     streams = [
-        windows(Source(joined, "fbank", encoder=quarters), W, 64, 3),
-        windows(Source(latents, "fbank"), W, 64, 3),
+        Windows(Source(joined, "fbank", encoder=quarters), W, 64, 3).batches(),
+        Windows(Source(latents, "fbank"), W, 64, 3).batches(),
     ]
     for made, stored in islice(zip(*streams, strict=True), 20):
         assert all(torch.equal(made[name], value) for name, value in stored.items())
@@ -405,6 +405,6 @@ def test_crops_encoded_when_they_are_read_give_the_batches_of_stored_latents(
 def test_shards_of_the_other_kind_are_named(tars: list[Shard], tmp_path: Path) -> None:
     joined, _ = joined_from(tars, tmp_path)
     with pytest.raises(UserError, match=r"0\.latents\.tar: c0 has no crop\.mp4"):
-        next(windows(Source(tars, "fbank", encoder=quarters), W, 4, 0))
+        next(Windows(Source(tars, "fbank", encoder=quarters), W, 4, 0).batches())
     with pytest.raises(UserError, match=r"0\.joined\.tar: c0 has no latents\.npy"):
-        next(windows(Source(joined, "fbank"), W, 4, 0))
+        next(Windows(Source(joined, "fbank"), W, 4, 0).batches())

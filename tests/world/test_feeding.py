@@ -23,7 +23,7 @@ from syncdiff.priors import reduce_pose
 from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.training.latents import CropEncoder, latents_shard
 from syncdiff.training.source import Source
-from syncdiff.training.windows import windows
+from syncdiff.training.windows import Windows
 from tests.members import crop_bytes
 from tests.training.noise import CONFIG, write_autoencoder
 
@@ -100,7 +100,7 @@ def test_latents_made_when_they_are_read_are_those_of_the_stage(joined: Path, tm
     encoder = CropEncoder(config, load_autoencoder(joined / "autoencoder", CPU))
     made = Source([(joined / "joined.tar", joined / "speech.tar")], "fbank", encoder=encoder)
     kept = Source([(tmp_path / "l.tar", joined / "speech.tar")], "fbank")
-    for one, other in islice(zip(windows(made, 13, 8, 0), windows(kept, 13, 8, 0), strict=True), 6):
+    for one, other in islice(zip(Windows(made, 13, 8, 0).batches(), Windows(kept, 13, 8, 0).batches(), strict=True), 6):
         assert all(torch.equal(one[name], value) for name, value in other.items())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from syncdiff.pipeline.files import write_text
 from tools.docs.figures import CLAIM, claim
 from tools.docs.markers import fill
 from tools.docs.results import ROOT
@@ -35,7 +36,7 @@ def main() -> None:
     for page in stale:
         print(page.relative_to(ROOT))
         if "--check" not in sys.argv:
-            page.write_text(should_be[page])
+            write_text(page, should_be[page])
     if "--check" in sys.argv and stale:
         sys.exit("these differ from the results; run `python -m tools.docs`")
 

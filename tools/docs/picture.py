@@ -1,6 +1,6 @@
 """The README's moving picture: clips of the test split, real beside generated.
 
-python -m tools.docs.picture RESULTS [OUT]; RESULTS is the folder of a corpus, such as results/demo.
+python -m tools.docs.picture RESULTS [OUT]; RESULTS is the demo's folder, results/demo: the corpus lies in it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from syncdiff.errors import UserError
 from syncdiff.media.video import FPS, read_frames
+from syncdiff.pipeline.files import atomic
 from tools.docs.results import ROOT
 
 OUT = ROOT / "docs/images/demo.webp"
@@ -107,10 +108,13 @@ def _webp(frames: list[Image.Image], quality: int) -> bytes:
 
 def main() -> None:
     """Write the picture and say how large it is."""
+    if len(sys.argv) < 2:
+        raise UserError("python -m tools.docs.picture RESULTS [OUT]")
     results, *rest = map(Path, sys.argv[1:])
     out = rest[0] if rest else OUT
     data = picture(results)
-    out.write_bytes(data)
+    with atomic(out) as temporary:
+        temporary.write_bytes(data)
     print(f"{out}: {len(data):,} bytes")
 
 

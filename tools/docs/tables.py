@@ -11,6 +11,7 @@ from syncdiff.estimate import Gpu, estimate
 from syncdiff.estimate.rows import figure as number
 from syncdiff.evaluation.names import method_label
 from syncdiff.registry.metrics import METRICS
+from syncdiff.report.ablation import FIGURES
 from tools.docs import reference
 from tools.docs.results import ROOT, csv_of, figure, heading, json_of, listing, plain, table
 
@@ -24,15 +25,6 @@ DEMO_COLUMNS = [
     ("paired", "mouth_corr"),
     ("cross", "lse_c"),
     ("silent", "lse_c"),
-]
-ABLATION_COLUMNS = [
-    ("paired", "mouth_corr"),
-    ("paired", "lse_c"),
-    ("cross", "lse_c"),
-    ("silent", "mouth_std_ratio"),
-    ("paired", "fid"),
-    ("paired", "ssim"),
-    ("paired", "flicker_mouth"),
 ]
 DRIFT = ("mouth_corr", "ssim", "opening_error", "flicker_mouth")
 
@@ -125,11 +117,11 @@ def _bold(method: str) -> str:
 def ablation() -> str:
     """Every experiment of the ablation, and what bounds them; `differences` has the intervals."""
     names = csv_of("ablation")["experiment"].drop_duplicates()
-    headings = ["experiment", "seeds", *(f"{heading(m)}, {p}" for p, m in ABLATION_COLUMNS)]
+    headings = ["experiment", "seeds", *(f"{heading(m)}, {p}" for p, m in FIGURES)]
     rows = []
     for name in names:
-        seeds = _ablation(name, *ABLATION_COLUMNS[0])["n_seeds"]
-        rows.append([name, seeds, *(ablation_figure(name, *column) for column in ABLATION_COLUMNS)])
+        seeds = _ablation(name, *FIGURES[0])["n_seeds"]
+        rows.append([name, seeds, *(ablation_figure(name, *column) for column in FIGURES)])
     return table(headings, [*rows, *map(_beside_the_ablation, ("real video", "autoencoder round trip"))])
 
 
@@ -137,14 +129,14 @@ def _beside_the_ablation(row: str) -> list[str]:
     """Return a row of the same clips and scorer that no experiment is."""
     names = {("cross", "lse_c"): "lse_c_cross"}
     found = csv_of("trials").set_index(["group", "trial", "metric"])["value"]
-    keys = [("ablation_rows", row, names.get(column, column[1])) for column in ABLATION_COLUMNS]
+    keys = [("ablation_rows", row, names.get(column, column[1])) for column in FIGURES]
     return [row, "–", *(found.get(key, "–") for key in keys)]
 
 
 def differences() -> str:
     """The differences of every experiment to `syncdiff`, with intervals."""
     # FID is a set's figure, with nothing clip by clip
-    columns = [column for column in ABLATION_COLUMNS if column[1] != "fid" and column[0] != "cross"]
+    columns = [column for column in FIGURES if column[1] != "fid" and column[0] != "cross"]
     headings = ["experiment", *(f"{heading(m)}, {p}" for p, m in columns)]
     names = csv_of("ablation")["experiment"].drop_duplicates()
     return table(headings, [[n, *(difference(n, *column) for column in columns)] for n in names if n != "syncdiff"])

@@ -144,7 +144,7 @@ wildcard_constraints:
     split="pretrain|train|val|test",
     shard=r"\d{5}",
     features=f"{PLAIN_FEATURES}|{HIDDEN_STATES}",
-    judge="syncnet|sync_expert",
+    network="syncnet|sync_expert",
     method=any_of(
         "real",
         *BASELINES,

@@ -13,16 +13,16 @@ rule syncnet:
         train_files("shards"),
         ledger=ancient(f"{OUT}/ledger.parquet"),  # must have passed; made anew, it changes nothing here
     output:
-        f"{OUT}/{{judge}}/syncnet.safetensors",
+        f"{OUT}/{{network}}/syncnet.safetensors",
         report(
-            f"{OUT}/{{judge}}/loss.csv",
+            f"{OUT}/{{network}}/loss.csv",
             caption="../report/curve.rst",
             category="Training",
         ),
     log:
-        f"{OUT}/logs/{{judge}}.log",
+        f"{OUT}/logs/{{network}}.log",
     benchmark:
-        f"{OUT}/benchmarks/{{judge}}.tsv"
+        f"{OUT}/benchmarks/{{network}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
     threads: FEEDERS  # as the autoencoder
@@ -32,7 +32,7 @@ rule syncnet:
         gpu=GPU,
     params:
         config=lambda wildcards: config_slice(
-            CONFIG if wildcards.judge == "syncnet" else EXPERT_CONFIG, "syncnet"
+            CONFIG if wildcards.network == "syncnet" else EXPERT_CONFIG, "syncnet"
         ),
         version=version("syncnet"),
         folder=lambda wildcards, output: folder_of(output[0]),
