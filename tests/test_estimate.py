@@ -107,7 +107,17 @@ def test_clips_come_from_the_lists_where_a_root_is_named(tmp_path: Path) -> None
     assert corpus.clips == {"pretrain": 0, "train": 7, "val": 1, "test": 2}
     assert corpus.frames == {"pretrain": 0, "train": 7 * 55, "val": 50, "test": 2 * 36}
     assert (corpus.trained, corpus.prepared, corpus.prepared_clips) == (385, 457, 9)
-    assert "its lists" in corpus.basis
+    assert corpus.basis == "its lists, published mean length"
+
+
+@pytest.mark.quick
+def test_a_folders_clips_are_counted_and_their_length_is_a_guess(tmp_path: Path) -> None:
+    for person in range(4):
+        (tmp_path / f"{person}").mkdir()
+        (tmp_path / f"{person}/a.mp4").touch()
+    corpus = corpus_size(parse_config({"corpus": {"kind": "folder", "root": str(tmp_path), "test_fraction": 0.25}}))
+    assert (sum(corpus.clips.values()), corpus.clips["test"], corpus.frames["test"]) == (4, 1, 250)
+    assert (corpus.grade, corpus.basis) == ("assumed", "its lists, 10 s a clip")
 
 
 @pytest.mark.quick

@@ -73,7 +73,8 @@ def test_the_reduction_averages_areas() -> None:
     assert np.abs(reduced - expected).max() <= 0.5 + 1e-6
 
 
-def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     config = parse_config({"priors": {"pose_size": 4}})
     random = np.random.default_rng(0)
     crops = random.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
@@ -90,6 +91,7 @@ def test_a_damaged_clip_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     assert np.array_equal(decode_npy(sample["pose.npy"]), reduce_pose(decode_crops(faces[1]["crop.mp4"]), 4))
     rows = read_parquet(tmp_path / "priors.parquet").set_index("clip")
     assert rows["status"].to_dict() == {"a": "rejected", "b": "ok"}
+    assert "priors: 2 in, 1 ok, 1 rejected, 0 failed" in caplog.text
 
 
 def test_the_mask_hides_lips_and_jaw_of_real_speakers(shared: Path, tmp_path: Path) -> None:

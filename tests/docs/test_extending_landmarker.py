@@ -18,7 +18,10 @@ from syncdiff.shards.tar import decode_npy, read_shard
 from tests.docs.blocks import install
 
 
-def test_the_landmarker_shown_goes_through_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_landmarker_shown_goes_through_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     install("A landmarker", "syncdiff.faces.fixed", LANDMARKERS, Part, monkeypatch)
     write_video(tmp_path / "a.mp4", [np.full((96, 96, 3), 90, np.uint8)] * 30, [np.full(30 * 640, 900, np.int16)])
     row = {"clip": "a", "video": str(tmp_path / "a.mp4"), "width": 96, "height": 96, "text": ""}
@@ -26,5 +29,6 @@ def test_the_landmarker_shown_goes_through_the_stage(tmp_path: Path, monkeypatch
     config = parse_config({"faces": {"backend": "fixed"}})
     faces_shard(config, tmp_path / "plan.parquet", "test", "00000", tmp_path / "f.tar", tmp_path / "l.parquet")
     assert read_parquet(tmp_path / "l.parquet")["status"].tolist() == ["ok"]
+    assert "faces: 1 in, 1 ok, 0 rejected, 0 failed" in caplog.text
     [sample] = read_shard(tmp_path / "f.tar")
     assert decode_npy(sample["landmarks.npy"]).shape == (30, 68, 2)

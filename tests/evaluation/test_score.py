@@ -15,8 +15,9 @@ from syncdiff.evaluation.metrics.fidelity import fid_of_set
 from syncdiff.evaluation.metrics.mouth import match_faces
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.videos import video_folders, video_of
+from syncdiff.pipeline.retries import read_note, retry_note
 from syncdiff.priors import mouth_mask
-from syncdiff.registry.metrics import DRIFT
+from syncdiff.registry.metrics import DRIFT, clip_metrics
 from tests.evaluation.drawn import CLIPS, N_FRAMES, SIZE, Faked, landmarks_of
 
 Change = Callable[[np.ndarray], np.ndarray]  # of frames (T, S, S, 3)
@@ -154,6 +155,29 @@ def test_other_numbers_and_sizes_of_frames(
     assert rows["value"].notna().tolist() == [reason == "28 of 30 frames"]
 
 
+def test_what_failed_is_noted_to_be_tried_again_and_said(faked: Faked, caplog: pytest.LogCaptureFixture) -> None:
+    """The video of one clip and the source of another are not there."""
+    caplog.set_level("INFO")
+    faked.generate("frozen", "paired", lambda frames: frames)
+    gone = [faked.videos("frozen") / "paired/a/1.mp4", faked.root / "source/b/1.mp4"]
+    for file in gone:
+        file.unlink()
+    score(faked, "frozen", faked.videos("frozen"))
+    assert set(read_note(retry_note(faked.root / "frozen.parquet")).files) == set(map(str, gone))
+    assert "score frozen: 4 clips, 3 with a figure missing" in caplog.text
+    assert "paired: 1 x No such file or directory" in caplog.text
+
+
+@pytest.mark.quick
+def test_why_no_clip_was_scored_is_said_before_the_run_stops(faked: Faked, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for file in faked.root.glob("source/*/*.mp4"):
+        file.unlink()
+    with pytest.raises(UserError, match="score real: none of 4 clips came out"):
+        score(faked, "real")
+    assert "paired: 3 x No such file or directory" in caplog.text
+
+
 def test_two_workers_write_the_same_bytes_as_one(faked: Faked) -> None:
     files = []
     for workers in (1, 2):
@@ -161,6 +185,18 @@ def test_two_workers_write_the_same_bytes_as_one(faked: Faked) -> None:
         score_method(faked.config, "real", [faked.shard], None, faked.syncnet, out, torch.device("cpu"), workers)
         files.append(pd.read_parquet(out))
     pd.testing.assert_frame_equal(*files, rtol=1e-4)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("paired", "silent", "taken"),
+    [(None, None, False), (Path("p.mp4"), Path("p.mp4"), False), (Path("p.mp4"), Path("s.mp4"), True)],
+    ids=["real video", "one video for all protocols", "a video of its own"],
+)
+def test_motion_in_silence_is_of_methods_that_made_a_video_from_silence(
+    paired: Path | None, silent: Path | None, taken: bool
+) -> None:
+    assert ("mouth_std_ratio" in clip_metrics("silent", {"paired": paired, "silent": silent})) == taken
 
 
 @pytest.mark.quick

@@ -172,7 +172,14 @@ def settings(checkpoint: Path) -> Config:
     return parse_config({"speech": {"checkpoint": str(checkpoint), "frozen_layers": 2}, "device": "cpu"})
 
 
-def test_shard(faces_tar: Path, tmp_path: Path, save_official: Callable[..., Path], encoder: AVHubertEncoder) -> None:
+def test_a_clip_of_silence_is_a_row_and_the_others_have_every_feature_set(
+    faces_tar: Path,
+    tmp_path: Path,
+    save_official: Callable[..., Path],
+    encoder: AVHubertEncoder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     config = settings(save_official())
     speech_shard(config, ["fbank", "mel", "avhubert2"], faces_tar, tmp_path / "s.tar", tmp_path / "s.parquet")
     samples = {json.loads(sample["json"])["clip"]: sample for sample in read_shard(tmp_path / "s.tar")}
@@ -184,6 +191,7 @@ def test_shard(faces_tar: Path, tmp_path: Path, save_official: Callable[..., Pat
     ledger = pd.read_parquet(tmp_path / "s.parquet")
     assert ledger["status"].tolist() == ["ok", "rejected", "ok"]
     assert ledger["reason"][1] == "digital silence: the audio track has no sound"
+    assert "speech: 3 in, 2 ok, 1 rejected, 0 failed" in caplog.text
 
 
 def test_shard_is_the_same_bytes_again(faces_tar: Path, tmp_path: Path, save_official: Callable[..., Path]) -> None:
