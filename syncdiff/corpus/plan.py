@@ -178,7 +178,8 @@ def _long_files(ledger: Ledger, frames_per_shard: int) -> list[str]:
     longest = max(long, key=lambda row: row["n_frames"])
     return [
         f"{len(long)} files have more frames than plan.frames_per_shard {frames_per_shard} (longest: "
-        f"{longest['clip']}, {longest['n_frames']}); all clips of a file go into one shard: cut such files to spread the work"
+        f"{longest['clip']}, {longest['n_frames']}); all clips of a file "
+        "go into one shard: cut such files to spread the work"
     ]
 
 
