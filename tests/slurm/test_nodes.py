@@ -5,6 +5,7 @@ both tasks, each with its own torch.distributed.run, are put on one node.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,9 +91,7 @@ def test_two_tasks_of_a_job_train_like_one_process(folder: Path, start: Start, m
     job = jobs_of("train", folder)[-1]
     assert (job["JobState"], job["Restarts"], job["NumTasks"]) == ("COMPLETED", "1", "2")
     log = (folder / "results/demo/logs/train-syncdiff.log").read_text()
-    resumed = [line for line in log.splitlines() if "train: resumed at step" in line]
-    assert len(resumed) == 2
-    assert len(set(resumed)) == 1
+    assert re.search(r"train: resumed at step \d+ in all 2 processes", log)
 
     one = _train_alone(folder)
     curves = [pd.read_csv(run / "loss.csv") for run in (one, folder / RUN)]
