@@ -113,13 +113,13 @@ def score(  # noqa: PLR0913, PLR0917 - an option each
     Of the config only `device` and, for the landmarker, `faces` are read.
     """
     from syncdiff.device import choose_device
-    from syncdiff.evaluation.metrics.lse import print_scores, score_videos
+    from syncdiff.evaluation.metrics.lse import in_words, score_videos
     from syncdiff.weights.registry import get
 
     run, weights = load_config(config, need_root=False), syncnet or get("syncnet")[0]
     card = choose_device(device or run.device)
     scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, card, face.value, run.faces)
-    print(json.dumps(scores, indent=2)) if as_json else print_scores(scores)
+    print(json.dumps(scores, indent=2) if as_json else "\n".join(in_words(scores)))
     raise typer.Exit(0 if scores["videos"] else 1)
 
 

@@ -46,7 +46,7 @@ def test_every_stage_is_a_rule_and_a_subcommand_of_its_name() -> None:
 
 def test_help_shows_the_tools_apart_from_the_stages() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    panels = {name: command.rich_help_panel.split()[0] for name, command in commands.items()}
+    panels = {name: command.rich_help_panel.split(",")[0] for name, command in commands.items()}
     assert panels == {name: "Stages" if name in STAGES else "Tools" for name in commands}
 
 

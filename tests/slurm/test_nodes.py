@@ -85,9 +85,9 @@ def test_two_tasks_of_a_job_train_like_one_process(folder: Path, start: Start, m
     rows = ["nodes=1", "slurm_partition=gpu", "mem_mb=2000", "runtime=10"]
     resources = ["--set-resources", *(f"train:{row}" for row in rows)]
     process = start(*TARGET, *resources, *_config(), "device=cpu", folder=folder)
-    until(lambda: (folder / RUN / "resume.pt").exists() or process.poll() is not None, 120)
+    until(lambda: (folder / RUN / "resume.pt").exists() or process.poll() is not None, 300)
     slurm("scontrol", "requeue", jobs_of("train", folder)[-1]["JobId"])
-    assert process.wait(240) == 0, (folder / "said.txt").read_text()[-6000:]
+    assert process.wait(600) == 0, (folder / "said.txt").read_text()[-6000:]
     job = jobs_of("train", folder)[-1]
     assert (job["JobState"], job["Restarts"], job["NumTasks"]) == ("COMPLETED", "1", "2")
     log = (folder / "results/demo/logs/train-syncdiff.log").read_text()
