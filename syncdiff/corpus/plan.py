@@ -83,8 +83,8 @@ def verdict(outcome: Outcome[Facts], limits: Plan) -> Outcome[Facts]:
     """Return what becomes of a clip in the plan after a first look; what is unusual about a good one is its reason."""
     if outcome.value is None:
         return outcome
-    if refused := refusal(outcome.value.probe, limits):
-        return Outcome("rejected", refused)
+    if reason := rejection_reason(outcome.value.probe, limits):
+        return Outcome("rejected", reason)
     return replace(outcome, reason="; ".join(outcome.value.probe.notes))
 
 
@@ -100,7 +100,7 @@ def inspect(listed: ListedClip) -> Facts:
     """Look at one clip's file and transcript.
 
     Raises:
-        ClipRejected: the listing refused it, no file can have its name, or it has no readable picture.
+        ClipRejected: the listing rejected it, no file can have its name, or it has no readable picture.
         OSError: the file is missing, or cannot be read.
     """
     if listed.reason:
@@ -116,10 +116,10 @@ def inspect(listed: ListedClip) -> Facts:
     return Facts(probe(listed.video), read_text(listed.transcript))
 
 
-def refusal(found: Probe, limits: Plan) -> str:
-    """Return why the config's filters refuse a clip, or "" where they do not.
+def rejection_reason(found: Probe, limits: Plan) -> str:
+    """Return why the config's filters reject a clip, or "" where they do not.
 
-    Digital silence does not show in a file's headers: the speech stage, which decodes the sound, refuses it.
+    Digital silence does not show in a file's headers: the speech stage, which decodes the sound, rejects it.
     """
     if found.audio_rate is None:
         return "no audio stream"

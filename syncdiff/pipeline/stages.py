@@ -47,10 +47,10 @@ STAGES = {
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(7, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
-    "report": Stage(3, ()),  # shows the whole config
+    "report": Stage(4, ()),  # shows the whole config
 }
 
 
