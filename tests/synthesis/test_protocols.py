@@ -47,7 +47,7 @@ def test_a_clip_of_another_file_is_preferred() -> None:
         return str(other["__key__"])
 
     samples = [_sample(key, 1, 0) for key in ("a@000000", "a@000500", "a@001000", "a@001500", "b", "c")]
-    assert [partner(i, samples) for i in range(6)] == ["b", "b", "b", "b", "a@000500", "a@001000"]
+    assert [partner(i, samples) for i in range(6)] == ["b", "b", "c", "b", "a@000500", "a@001000"]
     assert [partner(i, samples[:3]) for i in range(3)] == ["a@000500", "a@001000", "a@000000"]
 
 
