@@ -117,6 +117,9 @@ class DemoCorpus(Section):
     clips_per_identity: int = Field(1, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
+    faults: float = Field(
+        0.0, ge=0, le=1, description="share of train's clips with a known fault, see truth/faults.csv; val, test: none"
+    )
 
 
 class Corpus(Section):
