@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +27,7 @@ FIRST_PROGRAMME = 7_000_000_000_000_000_001  # LRS2 names its programmes by numb
 class Demo(CorpusKind):
     """The rendered corpus: LRS2's layout, and as many clips as the config says, rendered or not."""
 
-    uniform = True
+    uniform = partitioned = True
 
     def clips(self, config: Config) -> Listing:
         """Return the clips that its lists name; see `lrs2_clips`."""
@@ -70,6 +67,7 @@ def render_corpus(config: Config, root: Path, workers: int) -> None:
         workers: processes.
     """
     from syncdiff.corpus.demo.clip import render_identity  # MediaPipe and numba take a second to import
+    from syncdiff.corpus.demo.faults import write_faults
 
     demo, scripts = config.corpus.demo, _scripts(config)
     truth = root / "truth" / "faults.csv"
@@ -81,7 +79,7 @@ def render_corpus(config: Config, root: Path, workers: int) -> None:
             raise RuntimeError(f"demo corpus, person {script.identity}: {outcome.reason}")
         rows += outcome.value
     if rows:
-        _write_faults(truth, rows)
+        write_faults(truth, rows)
     for split in ("train", "val", "test"):
         split_scripts = (script for script in scripts if identity_split(script.identity, demo.identities) == split)
         clips = (clip for script in split_scripts for clip in script.texts)
@@ -104,17 +102,6 @@ def _scripts(config: Config) -> list[Script]:
     faults = assign(train, config.corpus.demo.faults, config.seed)
     said = [lines[i * n_clips : (i + 1) * n_clips] for i in range(n)]
     return [Script(i, {line.clip: line.text for line in said[i]}, faults) for i in range(n)]
-
-
-def _write_faults(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the truth about the faults, a row for each, as CSV."""
-    from syncdiff.corpus.demo.faults import COLUMNS
-
-    text = StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(sorted(rows, key=lambda row: row["clip"]))
-    write_text(path, text.getvalue())
 
 
 def identity_split(i: int, n: int) -> str:

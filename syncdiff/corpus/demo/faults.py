@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from itertools import chain, cycle, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -17,6 +20,7 @@ from syncdiff.corpus.demo.render import SUPERSAMPLING
 from syncdiff.corpus.demo.take import QUIET_S, Take, listen, play
 from syncdiff.corpus.demo.texture import paint_wall
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncdiff.pipeline.files import write_text
 
 # Of truth/faults.csv: a row for each clip with a fault, and what does not concern its fault is empty.
 COLUMNS = (
@@ -75,6 +79,15 @@ def assign(lines: Sequence[Line], share: float, seed: int) -> dict[str, Fault]:
     return faults
 
 
+def write_faults(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the truth about faults as CSV: a row each of what of COLUMNS concerns it, by clip."""
+    text = StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(sorted(rows, key=lambda row: str(row["clip"])))
+    write_text(path, text.getvalue())
+
+
 class Shot(NamedTuple):
     """A clip as it would be without its fault."""
 
@@ -104,18 +117,15 @@ class Scene:
 def shifted(shot: Shot, rng: np.random.Generator) -> Scene:
     """The sound comes 2 to 12 frames before the lips, or after them."""
     offset = int(rng.choice(OFFSETS))
-    audio, moved = shot.take.audio, _room(shot.take.audio, abs(offset) * SAMPLES_PER_FRAME)
-    joined = [audio[len(moved) :], moved] if offset > 0 else [moved, audio[: -len(moved)]]
-    return Scene(np.concatenate(joined), shot.frames(), {"offset": offset})
+    return Scene(move(shot.take.audio, offset), shot.frames(), {"offset": offset})
 
 
 def swapped(shot: Shot, rng: np.random.Generator) -> Scene:
     """The sound is that of another person's clip."""
     clip, *where, text = shot.other
     person = random_person(np.random.default_rng([shot.seed, where[0]]))
-    foreign, n = play(person, text, np.random.default_rng([shot.seed, *where])).audio, len(shot.take.audio)
-    audio = np.concatenate([foreign, _room(foreign, max(0, n - len(foreign)))])[:n]
-    return Scene(audio, shot.frames(), {"sound_of": f"main/{clip}"})
+    foreign = play(person, text, np.random.default_rng([shot.seed, *where])).audio
+    return Scene(fit(foreign, len(shot.take.audio)), shot.frames(), {"sound_of": f"main/{clip}"})
 
 
 def muted(shot: Shot, rng: np.random.Generator) -> Scene:
@@ -125,6 +135,18 @@ def muted(shot: Shot, rng: np.random.Generator) -> Scene:
     audio = shot.take.audio.copy()
     audio[first * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME] = 0
     return Scene(audio, shot.frames(), {"first_frame": first, "last_frame": end - 1})
+
+
+def move(audio: np.ndarray, offset: int) -> np.ndarray:
+    """Let a sound (n,) come `offset` frames earlier; what then lacks at an end is filled with the room's quiet."""
+    quiet = _room(audio, abs(offset) * SAMPLES_PER_FRAME)
+    joined = [audio[len(quiet) :], quiet] if offset > 0 else [quiet, audio[: len(audio) - len(quiet)]]
+    return np.concatenate(joined)
+
+
+def fit(audio: np.ndarray, n: int) -> np.ndarray:
+    """Make a sound (n,) long: cut off, or followed by the room's quiet."""
+    return np.concatenate([audio, _room(audio, max(0, n - len(audio)))])[:n]
 
 
 def _room(audio: np.ndarray, n: int) -> np.ndarray:
