@@ -24,8 +24,8 @@ Rows = dict[str, dict[str, str]]  # kind of fault: its row of the truth
 
 
 def demo(faults: float) -> Config:
-    """Nine people in train, two in val, one in test, with a clip each."""
-    return parse_config({"corpus": {"demo": {"identities": 12, "seconds": 1.5, "size": 144, "faults": faults}}})
+    """Nine people in train, one in val, one in test, with a clip each."""
+    return parse_config({"corpus": {"demo": {"identities": 11, "seconds": 1.5, "size": 144, "faults": faults}}})
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("faulty")
-    render_corpus(demo(0.9), root, workers=2)
+    render_corpus(demo(0.9), root, workers=1)
     return root
 
 
