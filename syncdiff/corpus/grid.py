@@ -47,8 +47,7 @@ class Grid(CorpusKind):
     def lies_at(cls, path: Path) -> bool:
         """Say whether a speaker's folder, here or one below, has a video that is named by a sentence."""
         speakers = [folder for base in [path, *_folders(path)] for folder in _folders(base)]
-        trees = (walk(folder, VIDEO_SUFFIXES) for folder in speakers if SPEAKER.fullmatch(folder.name))
-        return any(sentence(video) for tree in trees for video in tree.files)
+        return any(_has_sentence(folder) for folder in speakers if SPEAKER.fullmatch(folder.name))
 
     def clips(self, config: Config) -> Listing:
         """Return the videos of the speakers' folders; see `grid_clips`."""
@@ -180,6 +179,13 @@ def _why_none(archives: Sequence[str], videos: Sequence[str]) -> str:
     if videos:
         return f"{videos[0]} and all other videos lie {NO_SPEAKER}; or name the folder above"
     return f"archives alone, such as {archives[0]}; unpack them" if archives else "no video below it"
+
+
+def _has_sentence(folder: Path) -> bool:
+    try:
+        return any(sentence(video) for video in walk(folder, VIDEO_SUFFIXES).files)
+    except UserError:  # it cannot be read
+        return False
 
 
 def _folders(path: Path) -> list[Path]:
