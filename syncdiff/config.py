@@ -118,6 +118,9 @@ class DemoCorpus(Section):
     clips_per_identity: int = Field(1, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
+    faults: float = Field(
+        0.0, ge=0, le=1, description="share of train's clips with a known fault, see truth/faults.csv; val, test: none"
+    )
 
 
 class Corpus(Section):
@@ -127,10 +130,19 @@ class Corpus(Section):
     name: str | None = Field(
         None, pattern=r"^[\w-][\w.-]*$", description="folder name under results; default: the kind"
     )
-    root: Place | None = Field(None, description="folder that holds mvlrs_v1/, lrs3_v0.4/ or the videos (not for demo)")
+    root: Place | None = Field(
+        None, description="folder that holds mvlrs_v1/, lrs3_v0.4/, s1/ to s34/ or the videos (not for demo)"
+    )
     pretrain: bool = Field(True, description="lrs2, lrs3: train on the pretrain split too, where it is there")
-    val_fraction: float = Field(0.05, ge=0, lt=1, description="lrs3, folder: share of speakers (top folders) in val")
-    test_fraction: float = Field(0.1, ge=0, lt=1, description="folder: share of top folders in test")
+    val_fraction: float = Field(
+        0.05, ge=0, lt=1, description="lrs3, grid, folder: share of speakers (top folders) in val"
+    )
+    test_fraction: float = Field(
+        0.1, ge=0, lt=1, description="folder: share of top folders in test; grid without test_speakers: of sentences"
+    )
+    test_speakers: list[int] = Field(
+        [1, 2, 20, 22], description="grid: numbers of the speakers in test; []: sentences of each are held out instead"
+    )
     demo: DemoCorpus = DemoCorpus()
 
 

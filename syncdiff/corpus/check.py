@@ -39,9 +39,10 @@ FIXES = {
     "no video stream": "it is sound only: delete it",
     "no audio stream": "get it with its sound, or delete it: silence cannot teach speech",
     "plan.": "change that key, or leave these clips out",
-    "fps instead of": "LRS has 25 fps everywhere: unpack the clip anew",
-    "unlike most": "LRS has one size everywhere: unpack the clip anew",
-    "transcript": "unpack the transcripts beside the videos",
+    "fps instead of": "this corpus has 25 fps everywhere: unpack the clip anew",
+    "unlike most": "this corpus has one size everywhere: unpack the clip anew",
+    "transcript": "unpack the transcripts beside the videos; GRID's are the names: give them back",
+    "speaker's folder": "put it below its speaker's number, or delete it",
     "more than one list": "leave it in one list: a test clip must not be trained on",
     "in no list": "add it to a list, or delete it",
     "cannot be read": "make it readable for this user, or move it out of the corpus",
@@ -68,7 +69,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
 
     Args:
         path: what `corpus.root` would name.
-        kind: lrs2, lrs3 or folder; None: recognised by what is in it.
+        kind: a key of `registry.corpora`; None: recognised by what is in it.
         workers: processes, over clips.
         config: as of `load_config`, whose sections `plan` and `corpus` hold, but for kind and root.
 
@@ -97,7 +98,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
             kinds.setdefault(_kind(outcome.reason), []).append(clip.clip)
     _unusual(report, readable, kind_of(settings).uniform)
     _lost_splits(report, settings)
-    if kind_of(settings).uniform:
+    if kind_of(settings).partitioned:
         _compare_with_tree(report, listing)
     _faces(report, settings, good)
     return report
@@ -151,7 +152,7 @@ def _unusual(report: Report, clips: Sequence[tuple[ListedClip, Facts]], uniform:
 
 
 def _oddities(facts: Facts, usual_size: str) -> Iterator[str]:
-    """Yield what LRS clips never show: another frame rate or size, nothing said."""
+    """Yield what clips of a uniform corpus never show: another frame rate or size, nothing said."""
     if abs(facts.probe.fps - FPS) > 0.01:
         yield f"{facts.probe.fps:.4g} fps instead of {FPS}"
     if _size(facts) != usual_size:

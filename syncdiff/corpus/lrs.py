@@ -32,7 +32,7 @@ WEB_PAGE = ("<!doctype", "<html", "<head", "<?xml", "<script")
 class Lrs2(CorpusKind):
     """LRS2-BBC: mvlrs_v1/{main,pretrain}/<programme>/<clip>.mp4, and a list for each split."""
 
-    uniform = True
+    uniform = partitioned = True
 
     @classmethod
     def lies_at(cls, path: Path) -> bool:
@@ -70,7 +70,7 @@ class Lrs2(CorpusKind):
 class Lrs3(CorpusKind):
     """LRS3-TED: lrs3_v0.4/{pretrain,trainval,test}/<speaker>/<clip>.mp4; val is cut from trainval by speakers."""
 
-    uniform = True
+    uniform = partitioned = True
 
     @classmethod
     def lies_at(cls, path: Path) -> bool:

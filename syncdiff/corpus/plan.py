@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncdiff.config import Config, Plan
-from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts
-from syncdiff.corpus.lrs import read_text
+from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts, text_of
 from syncdiff.corpus.split import ListedClip, prefix_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.clock import n_shown
@@ -93,7 +92,7 @@ class Facts:
     """What `inspect` found of a clip."""
 
     probe: Probe
-    text: str  # what is said; "" where there is no transcript
+    text: str  # what is said; "" where nothing tells
 
 
 def inspect(listed: ListedClip) -> Facts:
@@ -113,7 +112,7 @@ def inspect(listed: ListedClip) -> Facts:
         raise ClipRejected(f"no file can have its name: {error}") from None
     if not stat.S_ISREG(mode):
         raise ClipRejected("not a regular file")
-    return Facts(probe(listed.video), read_text(listed.transcript))
+    return Facts(probe(listed.video), text_of(listed))
 
 
 def rejection_reason(found: Probe, limits: Plan) -> str:
