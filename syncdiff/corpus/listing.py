@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from syncdiff.config import Config
 from syncdiff.corpus.kind import kind_of
-from syncdiff.corpus.lrs import read_text
+from syncdiff.corpus.lrs import read_transcript
 from syncdiff.corpus.split import ListedClip, Listing, prefix_of
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import atomic, read_parquet, short_message
@@ -108,7 +108,7 @@ def same_as_planned(root: Path, videos: Sequence[str], plan: Path) -> set[str]:
 
     def unchanged(video: str) -> bool:
         here = root / video
-        return rows.get(video) == {"digest": digest(here), "text": read_text(here.with_suffix(".txt"))}
+        return rows.get(video) == {"digest": digest(here), "text": read_transcript(here.with_suffix(".txt")).text}
 
     log.info("corpus: %d files have another time; comparing their contents", len(videos))
     with ThreadPoolExecutor(READERS) as pool:
