@@ -301,7 +301,7 @@ def curation(folder: Path, out: Path, splits: list[str], config: ConfigOption = 
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0913, PLR0917 - an option each
     folder: Path,
     latents: Annotated[
         list[str],
@@ -375,7 +375,7 @@ def baseline(
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - an option each
     method: str,
     syncnet: Path,
     out: Path,

@@ -239,28 +239,40 @@ class Curate(Section):
 
     syncnet: Place = Field(
         "sync_expert",
-        description="which SyncNet curates: sync_expert (the corpus's own, never the scorer), syncnet (the scorer), or a file",
+        description="sync_expert: the corpus's own that never scores; syncnet: the scorer; or a file",
     )
     max_chance: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="reject clips in sync no better than with other clips' sound: largest share of those that reach as much",
+        description="share of other clips' sounds that fit as well as the clip's own; rejects sound of somebody else",
     )
     shift_chance: float | None = Field(
         None, ge=0, le=1, description="up to this chance an offset is sure: the sound is shifted by it; null: never"
     )
     max_offset: int | None = Field(None, ge=0, le=15, description="frames between sound and lips, either way")
-    min_confidence: float | None = Field(None, description="SyncNet's confidence; 3 is usual with the published network [S]")
+    min_confidence: float | None = Field(
+        None, description="SyncNet's confidence; 3 is usual with the published network [S]"
+    )
     max_lse_d: float | None = Field(None, ge=0, description="SyncNet's distance at the best shift")
-    min_in_sync: float | None = Field(None, ge=0, le=1, description="share of windows whose own best shift is the clip's")
+    min_in_sync: float | None = Field(
+        None, ge=0, le=1, description="share of windows whose own best shift is the clip's"
+    )
     min_face_px: float | None = Field(None, ge=0, description="side of what becomes the crop, in pixels of the source")
     min_sharpness: float | None = Field(None, ge=0, description="variance of the Laplacian at the mouth, in the crop")
-    max_blockiness: float | None = Field(None, ge=0, description="steps at the borders of 8 x 8 blocks over the others; 1: none")
-    max_yaw: float | None = Field(None, ge=0, le=90, description="degrees to either side, in the middle of the clip's frames")
+    max_blockiness: float | None = Field(
+        None, ge=0, description="steps at the borders of 8 x 8 blocks over the others; 1: none"
+    )
+    max_yaw: float | None = Field(
+        None, ge=0, le=90, description="degrees to either side, in the middle of the clip's frames"
+    )
     max_pitch: float | None = Field(None, ge=0, le=90, description="degrees up or down, the same")
-    max_turning: float | None = Field(None, ge=0, le=180, description="degrees of yaw or pitch that the clip goes through")
-    max_jitter: float | None = Field(None, ge=0, description="noise of still landmarks, in hundredths of the eyes' distance")
+    max_turning: float | None = Field(
+        None, ge=0, le=180, description="degrees of yaw or pitch that the clip goes through"
+    )
+    max_jitter: float | None = Field(
+        None, ge=0, description="noise of still landmarks, in hundredths of the eyes' distance"
+    )
     min_loudness: float | None = Field(None, le=0, description="level of the sound, dBFS")
     min_speech: float | None = Field(None, ge=0, le=1, description="share of frames with speech, by their level")
     min_conf: float | None = Field(None, description="lrs2, lrs3: `Conf:` of the transcript")

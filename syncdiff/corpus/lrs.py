@@ -341,7 +341,9 @@ def _mean_asd(lines: Sequence[str]) -> float | None:
     if WORD_COLUMNS not in lines:
         return None
     rows = (line.split() for line in lines[lines.index(WORD_COLUMNS) + 1 :])
-    scores = [score for row in rows if len(row) == len(WORD_COLUMNS.split()) and (score := _number(row[-1])) is not None]
+    scores = [
+        score for row in rows if len(row) == len(WORD_COLUMNS.split()) and (score := _number(row[-1])) is not None
+    ]
     return sum(scores) / len(scores) if scores else None
 
 

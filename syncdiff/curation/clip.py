@@ -56,6 +56,7 @@ class MeasuredClip(NamedTuple):
     """The measures of a clip by name, and SyncNet's embeddings of its N windows; without a SyncNet, of none."""
 
     measures: Mapping[str, float]
+    centre: tuple[float, float]  # x, y of the middle of the aligned crop in the source, median over frames
     lips: np.ndarray  # (N, 1024) float32
     sound: np.ndarray  # (N, 1024) float32
 
@@ -85,7 +86,7 @@ def measure_clip(curator: Curator, clip: FacedClip) -> MeasuredClip:
         "loudness": loudness(clip.audio),
         "speech": speech_share(clip.audio),
     }
-    return MeasuredClip(measures, lips.numpy(), sound.numpy())
+    return MeasuredClip(measures, _centre(clip.transforms, curator.crop_size), lips.numpy(), sound.numpy())
 
 
 @cache
@@ -102,6 +103,13 @@ def sync_measures(lips: Tensor, sound: Tensor) -> dict[str, float]:
     near = (own - (MAX_SHIFT - score.offset)).abs() <= IN_SYNC_FRAMES
     values = {"confidence": score.lse_c, "offset": float(score.offset), "lse_d": score.lse_d}
     return values | {"in_sync": float(near.float().mean())}
+
+
+def _centre(transforms: np.ndarray, crop_size: int) -> tuple[float, float]:
+    middle = np.full(2, (crop_size - 1) / 2)
+    places = [np.linalg.solve(transform[:, :2], middle - transform[:, 2]) for transform in transforms]
+    x, y = np.median(places, axis=0)
+    return float(x), float(y)
 
 
 def _embeddings(clip: FacedClip, curator: Curator, net: LoadedSyncNet, looks: Looks) -> tuple[Tensor, Tensor]:

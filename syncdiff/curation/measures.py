@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True)
 class Measure:
     """A measure; `curate.min_<name>` or `curate.max_<name>` is its threshold.
 
-    limit: `min`: small values are bad ones; `max`: large ones, of either sign.
+    limit: `min`: small values are bad ones; `max`: large ones; of `SIGNED` ones those far from 0, on either side.
     digits: behind the point.
     kept: a column of the parquet that the stage `measures` writes; else it follows from all clips together.
     """
@@ -32,7 +32,9 @@ MEASURES = {
     "lse_d": Measure("LSE-D", "max", "SyncNet's distance at the best shift"),
     "in_sync": Measure("In sync", "min", "share of windows whose own best shift is within 1 of the clip's"),
     "face_px": Measure("Face", "min", "side of the square that becomes the crop, in the source", "pixels", digits=0),
-    "sharpness": Measure("Sharpness", "min", "variance of the Laplacian at the mouth, in grey levels of the crop", digits=0),
+    "sharpness": Measure(
+        "Sharpness", "min", "variance of the Laplacian at the mouth, in grey levels of the crop", digits=0
+    ),
     "blockiness": Measure("Blockiness", "max", "steps between pixels at borders of 8 x 8 blocks over those elsewhere"),
     "yaw": Measure("Yaw", "max", "median; positive: towards the right of the picture", "degrees", digits=0),
     "pitch": Measure("Pitch", "max", "median; positive: upwards", "degrees", digits=0),
@@ -53,4 +55,19 @@ MEASURES = {
 }
 SYNC = ("confidence", "offset", "lse_d", "in_sync")  # NaN without a SyncNet
 KEPT = tuple(name for name, measure in MEASURES.items() if measure.kept)
+SIGNED = ("offset", "yaw", "pitch")  # whose thresholds hold on both sides of 0
 COMPARED = {"sharpness": "min", "blockiness": "max", "jitter": "max", "loudness": "min"}  # in `deviation`
+
+
+class Place(NamedTuple):
+    """Where a clip lies: in which video (as the ledger names it), and which of its frames."""
+
+    clip: str
+    video: str
+    first_frame: int
+    n_frames: int
+
+    def overlaps(self, other: Place) -> bool:
+        """Say whether two clips have frames of a video in common: faces of one scene."""
+        first, second = sorted(((self.first_frame, self.n_frames), (other.first_frame, other.n_frames)))
+        return self.video == other.video and second[0] < sum(first)

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import torch
 
 from syncdiff.config import Config
 from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
-from syncdiff.curation.measures import KEPT
+from syncdiff.curation.measures import KEPT, Place
 from syncdiff.evaluation.metrics.lse import lse
 from syncdiff.faces.track import Segment
 from syncdiff.media.audio import read_wav
@@ -26,24 +26,16 @@ log = logging.getLogger(__name__)
 
 WRONG_SOUNDS = 4  # of other clips, that each clip is compared with
 MEMBERS = ("json", "landmarks.npy", "transform.npy", "audio.wav")  # what measuring needs of a sample
-COLUMNS = [*LEDGER_COLUMNS, "video", "first_frame", "n_frames", *KEPT, "wrong_sound", "curator"]
-
-
-class Place(NamedTuple):
-    """Where a clip lies: in which video (as the ledger names it), and which of its frames."""
-
-    clip: str
-    video: str
-    first_frame: int
-    n_frames: int
+CENTRE = ("face_x", "face_y")
+COLUMNS = [*LEDGER_COLUMNS, "video", "first_frame", "n_frames", *CENTRE, *KEPT, "wrong_sound", "curator"]
 
 
 def measure_shard(config: Config, shard: Path, syncnet: Path, out: Path, device: str, workers: int = 1) -> None:
     """Write a ledger of a joined shard's clips with the measures of each.
 
-    Columns: clip, stage, status, reason, video (below the corpus root), first_frame, n_frames, the measures `KEPT`,
-    wrong_sound (the sync confidences with the sound of up to four other clips of the shard), curator (SHA-256 of the
-    SyncNet).
+    Columns: clip, stage, status, reason, video (below the corpus root), first_frame, n_frames, face_x and face_y (the
+    middle of the aligned crop in the source, median over frames), the measures `KEPT`, wrong_sound (the sync
+    confidences with the sound of up to four other clips of the shard), curator (SHA-256 of the SyncNet).
 
     Args:
         config: reads `faces.size`, and where the corpus lies.
@@ -72,25 +64,27 @@ def record(
     for place, outcome, wrong in zip(places, outcomes, wrong_sounds(places, outcomes), strict=True):
         facts: dict[str, Any] = place._asdict()
         measures = outcome.value.measures if outcome.value else {}
-        ledger.record(facts.pop("clip"), outcome, **facts, **measures, wrong_sound=wrong, curator=curator)
+        centre = dict(zip(CENTRE, outcome.value.centre, strict=True)) if outcome.value else {}
+        ledger.record(facts.pop("clip"), outcome, **facts, **centre, **measures, wrong_sound=wrong, curator=curator)
 
 
 def measured(ledger: Ledger) -> pd.DataFrame:
     """Return the rows with all of `COLUMNS`, whatever was measured."""
-    return ledger.frame().reindex(columns=COLUMNS).astype(dict.fromkeys(KEPT, "float64"))
+    return ledger.frame().reindex(columns=COLUMNS).astype(dict.fromkeys([*CENTRE, *KEPT], "float64"))
 
 
 def wrong_sounds(places: Sequence[Place], outcomes: Sequence[Outcome[MeasuredClip]]) -> Iterator[list[float]]:
     """Yield for each clip the confidences of its lips with the sound of up to `WRONG_SOUNDS` others.
 
-    They are spread over the list; clips of the same video, which may have the same sound, are not among them.
+    They are spread over the list; clips that share frames of a video, and so their sound, are not among them.
     """
+    torch.set_num_threads(1)  # as in `measure_clip`
     for index, (place, outcome) in enumerate(zip(places, outcomes, strict=True)):
         lips = outcome.value.lips if outcome.value else ()
         others = [
             other.value.sound
             for at, other in zip(_rotated(places, index), _rotated(outcomes, index), strict=True)
-            if at.video != place.video and other.value is not None and len(other.value.sound)
+            if not place.overlaps(at) and other.value is not None and len(other.value.sound)
         ]
         n = min(WRONG_SOUNDS, len(others)) if len(lips) else 0
         chosen = (others[len(others) * (2 * k + 1) // (2 * n)] for k in range(n))

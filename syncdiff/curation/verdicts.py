@@ -7,29 +7,34 @@ measured anew.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from syncdiff.config import Curate
-from syncdiff.curation.measures import COMPARED, MEASURES
+from syncdiff.curation.measures import COMPARED, MEASURES, SIGNED, Place
 
 MAD_TO_STD = 1.4826  # of a normal distribution
 SPEAKER = "speaker"  # the rule that is no threshold
 SYNC_LIMITS = ("chance", "confidence")  # what a clip must pass to be the one that speaks
 
-Row = dict[str, Any]
+Row = dict[Any, Any]
 
 
 @dataclass
 class Verdict:
-    """What becomes of a clip. rule: the measure, or `SPEAKER`, by which it is rejected; "": it is not."""
+    """What becomes of a clip. rule: the measure, or `SPEAKER`, by which it is rejected; "": by none of them."""
 
+    status: str
+    reason: str
     rule: str = ""
-    reason: str = ""
     shift: int = 0
+
+    def reject(self, rule: str, reason: str) -> None:
+        """Reject it."""
+        self.status, self.rule, self.reason = "rejected", rule, reason
 
 
 def judge(clips: pd.DataFrame, limits: Curate) -> pd.DataFrame:
@@ -43,26 +48,21 @@ def judge(clips: pd.DataFrame, limits: Curate) -> pd.DataFrame:
         limits: thresholds that are null let all pass, and so does what has no value.
     """
     clips = clips.assign(chance=chances(clips), deviation=deviations(clips))
-    rows = clips.to_dict("records")
-    verdicts = [Verdict(reason=row["reason"]) if row["status"] == "ok" else None for row in rows]
-    judged = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict]
-    _choose_speakers(judged, limits)
-    for row, verdict in judged:
-        if not verdict.rule:
+    rows: list[Row] = clips.to_dict("records")
+    verdicts = [Verdict(row["status"], row["reason"]) for row in rows]
+    measured = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.status == "ok"]
+    _choose_speakers(measured, limits)
+    for row, verdict in measured:
+        if verdict.status == "ok":
             _apply(row, verdict, limits)
-    return clips.assign(
-        stage="curation",
-        status=[row["status"] if not own else "rejected" if own.rule else "ok" for row, own in zip(rows, verdicts, strict=True)],
-        reason=[own.reason if own else row["reason"] for row, own in zip(rows, verdicts, strict=True)],
-        rule=[own.rule if own else "" for own in verdicts],
-        shift=[own.shift if own else 0 for own in verdicts],
-    )
+    columns = {field.name: [getattr(verdict, field.name) for verdict in verdicts] for field in fields(Verdict)}
+    return clips.assign(stage="curation", **columns)
 
 
 def chances(clips: pd.DataFrame) -> np.ndarray:
     """Return for each clip the share of all confidences with another clip's sound that are as high as its own, (n,).
 
-    So it can be told without knowing the scale of a SyncNet. NaN where sync was not measured, or there is no other clip.
+    It needs not know the scale of a SyncNet. NaN where sync was not measured, or there is no other clip.
     """
     wrong = np.sort([value for values in clips["wrong_sound"] for value in values])
     own = clips["confidence"].to_numpy(float)
@@ -93,7 +93,7 @@ def _deviation(values: np.ndarray, name: str, side: str) -> np.ndarray:
 
 def fails(name: str, value: float, limit: float) -> bool:
     """Say whether a measure is beyond its threshold; what has no value is not."""
-    return value < limit if MEASURES[name].limit == "min" else abs(value) > limit
+    return value < limit if MEASURES[name].limit == "min" else (abs(value) if name in SIGNED else value) > limit
 
 
 def key_of(name: str) -> str:
@@ -103,36 +103,33 @@ def key_of(name: str) -> str:
 
 def _choose_speakers(judged: Sequence[tuple[Row, Verdict]], limits: Curate) -> None:
     """Of faces that are there at the same time, let the one speak that is most in sync, if it is clear that it does."""
-    for scene in scenes([row for row, _ in judged]):
-        spoken: list[Row] = []
-        for index in sorted(scene, key=lambda index: (-judged[index][0]["confidence"], judged[index][0]["clip"])):
-            row, verdict = judged[index]
-            speaker = next((other for other in spoken if overlaps(row, other)), None)
+    for scene in _scenes(judged):
+        spoken: list[Place] = []
+        for row, verdict in sorted(scene, key=lambda pair: (-pair[0]["confidence"], pair[0]["clip"])):
+            place = _place(row)
+            speaker = next((other for other in spoken if place.overlaps(other)), None)
             if speaker:
-                verdict.rule, verdict.reason = SPEAKER, f"another face speaks ({speaker['clip']})"
+                verdict.reject(SPEAKER, f"another face speaks ({speaker.clip})")
             elif _is_clear(row, limits):
-                spoken.append(row)
+                spoken.append(place)
             else:
-                verdict.rule = SPEAKER
-                verdict.reason = "one of several faces, and of none it is clear that it speaks"
+                verdict.reject(SPEAKER, "one of several faces, and of none it is clear that it speaks")
 
 
-def scenes(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """Yield the clips, by their places in `rows`, that share frames of a video with others."""
-    by_video: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
+def _scenes(judged: Sequence[tuple[Row, Verdict]]) -> Iterator[list[tuple[Row, Verdict]]]:
+    """Yield, video by video, the clips that share frames of it with others."""
+    by_video: dict[str, list[tuple[Row, Verdict]]] = {}
+    for row, verdict in judged:
         if not np.isnan(row["confidence"]):
-            by_video.setdefault(row["video"], []).append(index)
-    for indices in by_video.values():
-        shared = [one for one in indices if any(overlaps(rows[one], rows[other]) for other in indices if other != one)]
-        if shared:
-            yield shared
+            by_video.setdefault(row["video"], []).append((row, verdict))
+    for clips in by_video.values():
+        places = [_place(row) for row, _ in clips]
+        shared = [any(place.overlaps(other) for other in places if other is not place) for place in places]
+        yield [clip for clip, is_shared in zip(clips, shared, strict=True) if is_shared]
 
 
-def overlaps(one: Row, other: Row) -> bool:
-    """Say whether two clips of a video have frames in common."""
-    first, second = sorted((one, other), key=lambda row: row["first_frame"])
-    return bool(second["first_frame"] < first["first_frame"] + first["n_frames"])
+def _place(row: Row) -> Place:
+    return Place(*(row[name] for name in Place._fields))
 
 
 def _is_clear(row: Row, limits: Curate) -> bool:
@@ -144,12 +141,12 @@ def _apply(row: Row, verdict: Verdict, limits: Curate) -> None:
     for name in (name for name in MEASURES if name in limits.limits):
         limit = limits.limits[name]
         if fails(name, row[name], limit):
-            verdict.rule, verdict.reason = name, _reason(row, name, limit)
+            verdict.reject(name, _reason(row, name, limit))
             return
     if limits.shift_chance is None or not row["offset"]:
         return
     if abs(row["offset"]) >= row["n_frames"]:
-        verdict.rule, verdict.reason = "offset", f"shorter than its offset of {row['offset']:+.0f} frames"
+        verdict.reject("offset", f"shorter than its offset of {row['offset']:+.0f} frames")
         return
     if row["chance"] <= limits.shift_chance:
         verdict.shift = -int(row["offset"])

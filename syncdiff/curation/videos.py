@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -13,8 +14,8 @@ from rich.text import Text
 
 from syncdiff.config import Config
 from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
-from syncdiff.curation.measures import MEASURES
-from syncdiff.curation.shard import Place, measured, record
+from syncdiff.curation.measures import MEASURES, Place
+from syncdiff.curation.shard import measured, record
 from syncdiff.curation.verdicts import judge
 from syncdiff.errors import UserError
 from syncdiff.evaluation.crops import faces_of
@@ -50,15 +51,16 @@ def curate_videos(
     Raises:
         UserError: a folder holds no video; the weights cannot be read.
     """
-    size = load_syncnet(syncnet).crop_size if syncnet else config.faces.size
+    net = load_syncnet(syncnet) if syncnet else None
+    size = net.crop_size if net and net.crop == "aligned" else config.faces.size
     aligned = config.model_copy(update={"faces": config.faces.model_copy(update={"size": size})})
     work = partial(_measure_video, aligned, Curator(syncnet, device, size))
-    outcomes = each_clip(work, _videos(paths), workers, "curate")
-    found = [face for video, outcome in outcomes for face in _faces(video, outcome)]
+    tried = each_clip(work, _videos(paths), workers, "curate")
+    found = [face for video, outcome in tried for face in _faces(video, outcome)]
     ledger = Ledger("measures")
-    record(ledger, *zip(*found, strict=True), sha256(syncnet) if syncnet else "")
-    unknown = {"conf": float("nan"), "asd": float("nan"), "split": ""}
-    return judge(measured(ledger).assign(**unknown), config.curate)
+    places, outcomes = [place for place, _ in found], [outcome for _, outcome in found]
+    record(ledger, places, outcomes, sha256(syncnet) if syncnet else "")
+    return judge(measured(ledger).assign(conf=np.nan, asd=np.nan, split=""), config.curate)
 
 
 def print_clips(clips: pd.DataFrame, console: Console) -> None:
@@ -96,7 +98,9 @@ def _measure_video(config: Config, curator: Curator, video: Path) -> Faces:
     """
     faces: Faces = []
     for number, segment in enumerate(faces_of(video, config.faces), start=1):
-        place = Place(str(video) if number == 1 else f"{video}#{number}", str(video), segment.start, len(segment.landmarks))
+        place = Place(
+            str(video) if number == 1 else f"{video}#{number}", str(video), segment.start, len(segment.landmarks)
+        )
         faces.append((place, attempt(partial(_measure_face, config, curator, place), segment)))
     return faces
 

@@ -33,7 +33,7 @@ SET_COLUMNS = ["ci_low", "ci_high", "n_expected", "n_scored"]  # of metrics of a
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
 
 
-def score_method(
+def score_method(  # noqa: PLR0913, PLR0917 - a file each
     config: Config,
     method: str,
     shards: Sequence[Path],

@@ -1,4 +1,4 @@
-"""The verdicts of curation, as those read them who train and sample: which clips to use, and how to shift their sound."""
+"""The verdicts of curation as training and sampling read them: which clips to use, and how to shift their sound."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Job:
         return next(read_frames(self.sample["crop.mp4"], self.metadata["identity"]))
 
 
-def sample_experiment(
+def sample_experiment(  # noqa: PLR0913, PLR0917 - a file each
     config: Config,
     shard: Path,
     denoiser: Path,
@@ -123,9 +123,7 @@ def sample_baseline(
         return _write_all(config, made, videos, ledger, out_ledger)
 
 
-def _jobs(
-    config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger, curation: Path | None
-) -> list[Job]:
+def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger, curation: Path | None) -> list[Job]:
     samples = scored_clips(shard, config.sample.max_clips, read_verdicts(curation))
     jobs = []
     for protocol in protocols:

@@ -21,7 +21,7 @@ rule measures:
         f"{OUT}/benchmarks/measures/{{split}}-{{shard}}.tsv"
     conda:
         "../../envs/syncdiff.yaml"
-    threads: 1 if GPU else 8  # one process feeds a GPU
+    threads: 4
     resources:
         mem_mb=8000,
         runtime=480,
