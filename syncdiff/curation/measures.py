@@ -26,7 +26,7 @@ class Measure:
 MEASURES = {
     "confidence": Measure("Sync confidence", "min", "SyncNet: median minus minimum of the distance over 31 shifts"),
     "chance": Measure(
-        "Chance", "max", "share of other clips' sounds that reach this confidence or more", digits=3, kept=False
+        "Chance", "max", "share of other clips' sounds that would pass for its own", digits=3, kept=False
     ),
     "offset": Measure("Offset", "max", "best shift; positive: the sound is early", "frames", digits=0),
     "lse_d": Measure("LSE-D", "max", "SyncNet's distance at the best shift"),
@@ -56,6 +56,7 @@ MEASURES = {
 SYNC = ("confidence", "offset", "lse_d", "in_sync")  # NaN without a SyncNet
 KEPT = tuple(name for name, measure in MEASURES.items() if measure.kept)
 SIGNED = ("offset", "yaw", "pitch")  # whose thresholds hold on both sides of 0
+WRONG = ("wrong_confidence", "wrong_offset")  # lists: of a clip with the sound of others
 COMPARED = {"sharpness": "min", "blockiness": "max", "jitter": "max", "loudness": "min"}  # in `deviation`
 
 

@@ -64,8 +64,9 @@ def blockiness(steps: np.ndarray) -> float:
     After Wang, Sheikh and Bovik 2002. Where the grid lies is not known, for the source may have been cut from a larger
     picture: it is where the steps are largest, over all frames together.
     """
-    mean = steps[~np.isnan(steps).any(axis=(1, 2))].mean(axis=0) if len(steps) else steps  # (2, 8)
-    if np.isnan(mean).any() or not mean.any(axis=1).all():
+    whole = steps[~np.isnan(steps).any(axis=(1, 2))]
+    mean = whole.mean(axis=0) if len(whole) else np.zeros((2, BLOCK))
+    if not mean.any(axis=1).all():
         return float("nan")
     border = mean.max(axis=1)
     return float((border / ((mean.sum(axis=1) - border) / (BLOCK - 1))).mean())

@@ -13,8 +13,8 @@ import torch
 
 from syncdiff.config import Config
 from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
-from syncdiff.curation.measures import KEPT, Place
-from syncdiff.evaluation.metrics.lse import lse
+from syncdiff.curation.measures import KEPT, WRONG, Place
+from syncdiff.evaluation.metrics.lse import SyncScore, lse
 from syncdiff.faces.track import Segment
 from syncdiff.media.audio import read_wav
 from syncdiff.pipeline.files import sha256
@@ -24,18 +24,18 @@ from syncdiff.shards.tar import Sample, decode_npy, metadata, read_shard
 
 log = logging.getLogger(__name__)
 
-WRONG_SOUNDS = 4  # of other clips, that each clip is compared with
+WRONG_SOUNDS = 8  # of other clips, that each clip is compared with
 MEMBERS = ("json", "landmarks.npy", "transform.npy", "audio.wav")  # what measuring needs of a sample
 CENTRE = ("face_x", "face_y")
-COLUMNS = [*LEDGER_COLUMNS, "video", "first_frame", "n_frames", *CENTRE, *KEPT, "wrong_sound", "curator"]
+COLUMNS = [*LEDGER_COLUMNS, "video", "first_frame", "n_frames", *CENTRE, *KEPT, *WRONG, "curator"]
 
 
 def measure_shard(config: Config, shard: Path, syncnet: Path, out: Path, device: str, workers: int = 1) -> None:
     """Write a ledger of a joined shard's clips with the measures of each.
 
     Columns: clip, stage, status, reason, video (below the corpus root), first_frame, n_frames, face_x and face_y (the
-    middle of the aligned crop in the source, median over frames), the measures `KEPT`, wrong_sound (the sync
-    confidences with the sound of up to four other clips of the shard), curator (SHA-256 of the SyncNet).
+    middle of the aligned crop in the source, median over frames), the measures `KEPT`, wrong_confidence and
+    wrong_offset (lists: of the clip with the sound of up to eight others), curator (SHA-256 of the SyncNet).
 
     Args:
         config: reads `faces.size`, and where the corpus lies.
@@ -60,12 +60,12 @@ def measure_shard(config: Config, shard: Path, syncnet: Path, out: Path, device:
 def record(
     ledger: Ledger, places: Sequence[Place], outcomes: Sequence[Outcome[MeasuredClip]], curator: str = ""
 ) -> None:
-    """Add a row for each clip: its place, measures, and confidences with other clips' sound."""
+    """Add a row for each clip: its place, measures, and what SyncNet says of other clips' sound."""
     for place, outcome, wrong in zip(places, outcomes, wrong_sounds(places, outcomes), strict=True):
         facts: dict[str, Any] = place._asdict()
         measures = outcome.value.measures if outcome.value else {}
         centre = dict(zip(CENTRE, outcome.value.centre, strict=True)) if outcome.value else {}
-        ledger.record(facts.pop("clip"), outcome, **facts, **centre, **measures, wrong_sound=wrong, curator=curator)
+        ledger.record(facts.pop("clip"), outcome, **facts, **centre, **measures, **wrong, curator=curator)
 
 
 def measured(ledger: Ledger) -> pd.DataFrame:
@@ -73,8 +73,10 @@ def measured(ledger: Ledger) -> pd.DataFrame:
     return ledger.frame().reindex(columns=COLUMNS).astype(dict.fromkeys([*CENTRE, *KEPT], "float64"))
 
 
-def wrong_sounds(places: Sequence[Place], outcomes: Sequence[Outcome[MeasuredClip]]) -> Iterator[list[float]]:
-    """Yield for each clip the confidences of its lips with the sound of up to `WRONG_SOUNDS` others.
+def wrong_sounds(
+    places: Sequence[Place], outcomes: Sequence[Outcome[MeasuredClip]]
+) -> Iterator[dict[str, list[float]]]:
+    """Yield for each clip confidence and offset of its lips with the sound of up to `WRONG_SOUNDS` others.
 
     They are spread over the list; clips that share frames of a video, and so their sound, are not among them.
     """
@@ -88,13 +90,15 @@ def wrong_sounds(places: Sequence[Place], outcomes: Sequence[Outcome[MeasuredCli
         ]
         n = min(WRONG_SOUNDS, len(others)) if len(lips) else 0
         chosen = (others[len(others) * (2 * k + 1) // (2 * n)] for k in range(n))
-        yield [_confidence(lips, sound) for sound in chosen]
+        scores = [_score(lips, sound) for sound in chosen]
+        columns = [score.lse_c for score in scores], [float(score.offset) for score in scores]
+        yield dict(zip(WRONG, columns, strict=True))
 
 
-def _confidence(lips: Any, sound: Any) -> float:
-    """Return the confidence of embeddings (N, 1024) and (M, 1024), as far as both reach."""
+def _score(lips: Any, sound: Any) -> SyncScore:
+    """Score embeddings (N, 1024) and (M, 1024), as far as both reach."""
     n = min(len(lips), len(sound))
-    return lse(torch.from_numpy(lips[:n]), torch.from_numpy(sound[:n])).lse_c
+    return lse(torch.from_numpy(lips[:n]), torch.from_numpy(sound[:n]))
 
 
 def _rotated(items: Sequence[Any], first: int) -> list[Any]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from syncdiff.config import Curate
-from syncdiff.curation.measures import COMPARED, MEASURES, SIGNED, Place
+from syncdiff.curation.measures import COMPARED, MEASURES, SIGNED, WRONG, Place
 
 MAD_TO_STD = 1.4826  # of a normal distribution
 SPEAKER = "speaker"  # the rule that is no threshold
@@ -60,15 +61,33 @@ def judge(clips: pd.DataFrame, limits: Curate) -> pd.DataFrame:
 
 
 def chances(clips: pd.DataFrame) -> np.ndarray:
-    """Return for each clip the share of all confidences with another clip's sound that are as high as its own, (n,).
+    """Return for each clip the share of other clips' sounds that would pass for its own as well as its own does, (n,).
 
-    It needs not know the scale of a SyncNet. NaN where sync was not measured, or there is no other clip.
+    Two things speak for a sound: the confidence, and an offset near the corpus's usual one, which a wrong sound has as
+    often as any other. Of each pair of lips and sound, right or wrong, it is counted how many wrong ones are as good in
+    both; `chance` is the share of wrong ones with as low a count. So no scale of a SyncNet needs to be known, and of
+    wrong sounds as many pass a threshold as it says.
+
+    NaN where sync was not measured, or there is no other clip.
     """
-    wrong = np.sort([value for values in clips["wrong_sound"] for value in values])
     own = clips["confidence"].to_numpy(float)
-    if not len(wrong):
+    wrong, wrong_offset = (np.concatenate([[], *clips[name]]).astype(float) for name in WRONG)
+    if not len(wrong) or np.isnan(own).all():
         return np.full(len(own), np.nan)
-    return np.where(np.isnan(own), np.nan, 1 - np.searchsorted(wrong, own, side="left") / len(wrong))
+    usual = np.nanmedian(clips["offset"])
+    far, wrong_far = np.abs(clips["offset"].to_numpy(float) - usual), np.abs(wrong_offset - usual)
+    as_good = partial(_as_good, wrong, wrong_far)
+    rare = np.searchsorted(np.sort(as_good(wrong, wrong_far)), as_good(own, far), side="right") / len(wrong)
+    return np.where(np.isnan(own), np.nan, rare)
+
+
+def _as_good(wrong: np.ndarray, wrong_far: np.ndarray, confidence: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Return how many of M wrong pairs have as high a confidence at as near an offset, for each of n pairs: (n,)."""
+    counts = np.zeros(len(confidence), np.int64)
+    for distance in np.unique(far[~np.isnan(far)]):
+        near, here = np.sort(wrong[wrong_far <= distance]), far == distance
+        counts[here] = len(near) - np.searchsorted(near, confidence[here], side="left")
+    return counts
 
 
 def deviations(clips: pd.DataFrame) -> np.ndarray:
