@@ -48,8 +48,9 @@ def judge(clips: pd.DataFrame, limits: Curate) -> pd.DataFrame:
         clips: rows of `shard.COLUMNS`, with `conf` and `asd`.
         limits: thresholds that are null let all pass, and so does what has no value.
     """
-    clips = clips.assign(chance=chances(clips), deviation=deviations(clips))
-    rows: list[Row] = clips.to_dict("records")
+    far = deviations(clips)
+    clips = clips.assign(chance=chances(clips), deviation=far.max(axis=1))
+    rows: list[Row] = clips.assign(farthest=far.fillna(-np.inf).idxmax(axis=1)).to_dict("records")
     verdicts = [Verdict(row["status"], row["reason"]) for row in rows]
     measured = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.status == "ok"]
     _choose_speakers(measured, limits)
@@ -90,10 +91,10 @@ def _as_good(wrong: np.ndarray, wrong_far: np.ndarray, confidence: np.ndarray, f
     return counts
 
 
-def deviations(clips: pd.DataFrame) -> np.ndarray:
-    """Return the largest deviation of each clip among the measures `COMPARED`, in robust standard deviations, (n,)."""
-    columns = [_deviation(clips[name].to_numpy(float), name, side) for name, side in COMPARED.items()]
-    return np.fmax.reduce(columns)
+def deviations(clips: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each clip, how far each of the measures `COMPARED` deviates, in robust standard deviations."""
+    columns = {name: _deviation(clips[name].to_numpy(float), name, side) for name, side in COMPARED.items()}
+    return pd.DataFrame(columns, index=clips.index)
 
 
 def _deviation(values: np.ndarray, name: str, side: str) -> np.ndarray:
@@ -178,6 +179,8 @@ def _apply(row: Row, verdict: Verdict, limits: Curate) -> None:
 def _reason(row: Row, name: str, limit: float) -> str:
     side = "below" if MEASURES[name].limit == "min" else "above"
     value = f"{MEASURES[name].label.lower()} {row[name]:.{MEASURES[name].digits}f}"
+    if name == "deviation":
+        value = f"{MEASURES[row['farthest']].label.lower()} unlike the corpus's: deviation {row[name]:.1f}"
     if name == "chance":
         value = f"in sync no better than with other clips' sound: chance {row[name]:.3f}"
     return f"{value} is {side} {key_of(name)} {limit:g}"

@@ -54,6 +54,7 @@ STYLE: Any = {
 WIDTH = 10.4  # inches
 SMOOTHING = 0.9  # of the exponential average over logged losses
 HISTOGRAM_BINS = 24
+WHOLE_FRAMES = np.arange(-15.5, 16)  # the bins of offsets
 RESAMPLES = 1000  # behind each interval
 
 
@@ -229,7 +230,7 @@ def measures(clips: pd.DataFrame, limits: Curate) -> Figure:
     fit = clips["status"] == "ok"
     for axes, name in zip(grid, names, strict=False):
         values = clips[name].replace([np.inf, -np.inf], np.nan)
-        bins = np.histogram_bin_edges(values.dropna(), HISTOGRAM_BINS)
+        bins = WHOLE_FRAMES if name == "offset" else np.histogram_bin_edges(values.dropna(), HISTOGRAM_BINS)
         parts = [values[fit].dropna(), values[~fit].dropna()]
         axes.hist(parts, bins.tolist(), stacked=True, color=[ACCENT, REJECTED], linewidth=0)
         for limit in _limits(name, limits.limits.get(name)):

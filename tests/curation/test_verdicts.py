@@ -166,7 +166,7 @@ def test_deviations_are_of_the_corpus_and_on_the_bad_side() -> None:
     usual = [{"sharpness": float(np.exp(rng.normal(6, 0.3)))} for _ in range(60)]
     judged = judge(clips({"sharpness": 20.0}, {"sharpness": 40_000.0}, *usual), Curate(max_deviation=4))
     assert judged["status"].tolist() == ["rejected"] + ["ok"] * 61
-    assert judged["rule"][0] == "deviation"
+    assert judged["reason"][0].startswith("sharpness unlike the corpus's: deviation ")
 
 
 def test_a_limit_of_the_config_is_named_by_its_measure() -> None:
