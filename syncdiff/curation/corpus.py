@@ -18,6 +18,8 @@ from syncdiff.pipeline.ledger import LEDGER_COLUMNS, count_reasons, stop_if_too_
 
 log = logging.getLogger(__name__)
 
+UNTOLD_CHANCE, UNTOLD_SHARE = 0.05, 0.5  # of so many clips with such a chance: then it is not the clips
+MEND = "train it longer (syncnet.steps), or name a better one (curate.syncnet)"
 TRAINED = ("pretrain", "train")
 
 
@@ -65,6 +67,8 @@ def summary(judged: pd.DataFrame) -> str:
     lines += [f"  {n} rejected by {rule}" for rule, n in rules.items()]
     if judged[list(SYNC)].isna().all(axis=None):
         lines.append("  no SyncNet was given: sync was not measured, and who of several speaks is not known")
+    if (untold := (judged["chance"] > UNTOLD_CHANCE).mean()) > UNTOLD_SHARE:
+        lines.append(f"  of {untold:.0%} of the clips the SyncNet cannot tell the own sound from another's: {MEND}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from syncdiff.models.cost import NetworkCosts
 from syncdiff.registry.corpora import CORPORA
 from syncdiff.registry.speech_encoders import encoder_of
 
+PUBLISHED = "1 at 224 px"  # SyncNet, in benchmarks/results/curate.json
 AVHUBERT_BASE_LAYERS = 12  # of the encoder in benchmarks/results/avhubert.json
 
 
@@ -33,6 +34,7 @@ def core_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts) -> lis
     rows.append(Row("cores", "plan", plan, "core h", "measured", f"a clip each; {machine(stages)}"))
     rows += [Row("cores", name, ms[name] * n / 3.6e6, "core h", graded, basis) for name, graded in grades.items()]
     rows.append(_speech_row(config, n, ms, basis, grade))
+    rows += _measures_rows(config, corpus)
     if not config.latents.stored:
         decoding = ms["priors"] * encoded_frames(config, corpus, networks) / 3.6e6
         as_long = "decoding crops in training: as long as priors"
@@ -55,6 +57,29 @@ def _render_rows(config: Config, corpus: CorpusSize) -> list[Row]:
     grade = "measured" if size == demo["size"] else "assumed"
     basis = f"rendered at {demo['size']} px on {machine(demo)}" + ("" if grade == "measured" else ", scaled by area")
     return [Row("cores", "corpus", hours, "core h", grade, basis)]
+
+
+def _measures_rows(config: Config, corpus: CorpusSize) -> list[Row]:
+    """The stage `measures`, where clips are curated: on CPUs, its SyncNet too."""
+    if not config.curate.wanted:
+        return []
+    report, net = measured("curate"), curating_syncnet(config)
+    known = report["cpu_ms_per_frame"]
+    ms = known.get(net, known[PUBLISHED])
+    seconds = ms * corpus.prepared / 1e3
+    same = net in known and report["pictures"] == frame_size(config)
+    taken = (
+        f"SyncNet of width {net}" if net in known else f"{net} was not measured: taken to cost what {PUBLISHED} does"
+    )
+    basis = f"{seconds / corpus.prepared_clips:.2g} core s a clip; {taken}, {report['pictures']} pictures of "
+    basis += f"{report['source']}; {machine(report)}"
+    return [Row("cores", "measures", seconds / 3600, "core h", "measured" if same else "assumed", basis)]
+
+
+def curating_syncnet(config: Config) -> str:
+    """Return width and image side of the SyncNet that curates, as benchmarks/results/curate.json names them."""
+    own = config.curate.syncnet == "sync_expert" or (config.curate.syncnet == "syncnet" and not config.syncnet.weights)
+    return f"{config.syncnet.width:g} at {config.syncnet.image_size} px" if own else PUBLISHED
 
 
 def _speech_row(config: Config, n_frames: int, ms: Mapping[str, float], basis: str, grade: str) -> Row:
