@@ -235,7 +235,9 @@ class SyncNet(Optimizer):
 
 
 class Curate(Section):
-    """Which clips are fit to train on. Where all but `syncnet` are null, every clip is, and none is measured."""
+    """Which clips are fit to train on. Where all thresholds are null, every clip is, and none is measured."""
+
+    test: bool = Field(True, description="test clips too; false: all of them are scored, as others score them")
 
     syncnet: Place = Field(
         "sync_expert",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from syncdiff.config import Config
 from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
+from syncdiff.curation.corpus import summary
 from syncdiff.curation.measures import MEASURES, Place
 from syncdiff.curation.shard import measured, record
 from syncdiff.curation.verdicts import judge
@@ -28,6 +30,8 @@ from syncdiff.models.syncnet import load_syncnet
 from syncdiff.pipeline.files import sha256
 from syncdiff.pipeline.ledger import Ledger
 from syncdiff.pipeline.parallel import Outcome, attempt, each_clip
+
+log = logging.getLogger(__name__)
 
 LOG_COLUMNS = 250  # characters a line, where nobody's terminal says how many fit
 Faces = list[tuple[Place, Outcome[MeasuredClip]]]  # of one video
@@ -60,7 +64,9 @@ def curate_videos(
     ledger = Ledger("measures")
     places, outcomes = [place for place, _ in found], [outcome for _, outcome in found]
     record(ledger, places, outcomes, sha256(syncnet) if syncnet else "")
-    return judge(measured(ledger).assign(conf=np.nan, asd=np.nan, split=""), config.curate)
+    judged = judge(measured(ledger).assign(conf=np.nan, asd=np.nan, split=""), config.curate)
+    log.info(summary(judged))
+    return judged
 
 
 def print_clips(clips: pd.DataFrame, console: Console) -> None:

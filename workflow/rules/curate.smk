@@ -7,6 +7,12 @@ CURATOR = {"sync_expert": EXPERT, "syncnet": SYNCNET}.get(
 )
 
 
+CURATED_SPLITS = [
+    *TRAIN_SPLITS,
+    *(["test"] if CONFIG.curate.test and "test" in SHARDS else []),
+]
+
+
 # Measuring decodes every clip and is expensive; thresholds are cheap: they are only in the rule after this one.
 # Reads faces.size.
 rule measures:
@@ -40,7 +46,7 @@ rule curation:
         plan=rules.plan.output,
         measures=[
             file
-            for split in PREPARED_SPLITS
+            for split in CURATED_SPLITS
             for file in files(split, "measures", "parquet")
         ],
     output:
@@ -63,12 +69,17 @@ rule curation:
         config=of_stage("curation"),
         version=version("curation"),
         folder=lambda wildcards, output: folder_of(output.verdicts),
-        splits=PREPARED_SPLITS,
+        splits=CURATED_SPLITS,
     shell:
         "python -m syncdiff curation {params.folder:q} {output.verdicts:q} {params.splits:q} --config {params.config:q}"
         " 2>&1 | tee {log:q}"
 
 
-# What training, sampling and scoring read of it, as inputs and as words of their commands.
+# What training reads of it, and what sampling and scoring do; as inputs and as words of their commands.
 CURATION = [rules.curation.output.verdicts] if CONFIG.curate.wanted else []
-CURATION_OPTION = ["--curation", *CURATION] if CURATION else []
+TEST_CURATION = CURATION if CONFIG.curate.test else []
+
+
+def curation_option(verdicts):
+    """The option that names the verdicts, where there are some."""
+    return ["--curation", *verdicts] if verdicts else []

@@ -49,7 +49,8 @@ rule train:
         config=of_experiment("train"),
         version=version("train"),
         folder=lambda wildcards, output: folder_of(output[0]),
-        options=lambda wildcards: training_options(wildcards) + CURATION_OPTION,
+        options=lambda wildcards: training_options(wildcards)
+        + curation_option(CURATION),
         launcher=launcher,
     shell:
         "{params.launcher} syncdiff train {params.folder:q} {params.options:q}"
