@@ -17,6 +17,7 @@ app = typer.Typer()
 stage = partial(app.command, rich_help_panel="Stages, in the order of the data; the workflow calls them")
 
 Shards = Annotated[list[str], typer.Argument(help="shards; {00000..00099} stands for a range, as in WebDataset")]
+CurationOption = Annotated[Path | None, typer.Option(help="verdicts on the clips; without, all are used as they are")]
 
 
 @stage("corpus")
@@ -166,7 +167,39 @@ def syncnet(folder: Path, shards: Shards, config: ConfigOption = "{}", device: D
 
 
 @stage()
-def train(
+def measures(
+    shard: Path,
+    out: Path,
+    syncnet: Annotated[Path, typer.Option(help="by which sync is measured")],
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Measure every clip of a shard: sync, face, sharpness, pose, sound."""
+    if workers > 1:
+        prepare_workers("syncdiff.curation.shard")
+    from syncdiff.curation.shard import measure_shard
+    from syncdiff.device import choose_device
+
+    run = load_config(config)
+    with provenance("measures", config, [shard, syncnet], [out]):
+        measure_shard(run, shard, syncnet, out, str(choose_device(device or run.device)), workers)
+
+
+@stage()
+def curation(folder: Path, out: Path, splits: list[str], config: ConfigOption = "{}") -> None:
+    """Judge the measured clips of a corpus FOLDER: which are fit to train on; with a page beside OUT."""
+    from syncdiff.curation.corpus import curate_corpus
+    from syncdiff.report.curation import write_page
+
+    run, page = load_config(config), out.with_suffix(".html")
+    with provenance("curation", config, [folder / "plan/clips.parquet"], [out, page]):
+        judged = curate_corpus(run, folder, splits, out)
+        write_page(run.curate, run.corpus_name, judged, run.corpus_root, page)
+
+
+@stage()
+def train(  # noqa: PLR0913, PLR0917 - an option each
     folder: Path,
     latents: Annotated[
         list[str],
@@ -178,6 +211,7 @@ def train(
     expert: Annotated[
         Path | None, typer.Option(help="for train.sync_weight: a SyncNet of `syncdiff syncnet` that never scores")
     ] = None,
+    curation: CurationOption = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
@@ -189,9 +223,9 @@ def train(
 
     run = load_config(config)
     shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
-    inputs = files_read(run, shards, autoencoder, expert)
+    inputs = files_read(run, shards, autoencoder, expert, curation)
     with provenance("train", config, inputs, files_of(folder)):
-        train_denoiser(run, shards, autoencoder, folder, choose_device(device or run.device), expert)
+        train_denoiser(run, shards, autoencoder, folder, choose_device(device or run.device), expert, curation)
 
 
 @stage()
@@ -201,6 +235,7 @@ def sample(
     ledger: Path,
     denoiser: Annotated[Path, typer.Option(help="denoiser.safetensors of a run")],
     autoencoder: Annotated[Path, typer.Option(help="its autoencoder's folder")],
+    curation: CurationOption = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
@@ -209,10 +244,10 @@ def sample(
     from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.sample import sample_experiment
 
-    inputs, run = [shard, denoiser, *weights_in(autoencoder)], load_config(config)
+    inputs, run = [shard, denoiser, *weights_in(autoencoder), *filter(None, [curation])], load_config(config)
     with provenance("sample", config, inputs, [ledger]) as outputs:
         job = run, shard, denoiser, autoencoder, videos, ledger, choose_device(device or run.device)
-        outputs.extend(sample_experiment(*job))
+        outputs.extend(sample_experiment(*job, curation=curation))
 
 
 @stage()
@@ -222,6 +257,7 @@ def baseline(
     videos: Path,
     ledger: Path,
     autoencoder: Annotated[Path, typer.Option(help="the autoencoder's folder")],
+    curation: CurationOption = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
@@ -230,19 +266,20 @@ def baseline(
     from syncdiff.models.autoencoder import weights_in
     from syncdiff.synthesis.sample import sample_baseline
 
-    run = load_config(config)
-    with provenance("baseline", config, [shard, *weights_in(autoencoder)], [ledger]) as outputs:
+    inputs, run = [shard, *weights_in(autoencoder), *filter(None, [curation])], load_config(config)
+    with provenance("baseline", config, inputs, [ledger]) as outputs:
         job = run, method, shard, autoencoder, videos, ledger, choose_device(device or run.device)
-        outputs.extend(sample_baseline(*job))
+        outputs.extend(sample_baseline(*job, curation=curation))
 
 
 @stage()
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - an option each
     method: str,
     syncnet: Path,
     out: Path,
     shards: Annotated[list[str], typer.Option(help="the test split's shards")],
     videos: Annotated[Path | None, typer.Option(help="folder of the method's videos; none for real")] = None,
+    curation: CurationOption = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
     workers: WorkersOption = 1,
@@ -255,8 +292,8 @@ def evaluate(
     if videos:
         refuse_own_expert(syncnet, videos.parent / "denoiser.safetensors")
     tars, run = expand_shards(shards), load_config(config)
-    with provenance("evaluate", config, [*tars, syncnet], [out]):
-        score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers)
+    with provenance("evaluate", config, [*tars, syncnet, *filter(None, [curation])], [out]):
+        score_method(run, method, tars, videos, syncnet, out, choose_device(device or run.device), workers, curation)
 
 
 @stage()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from syncdiff.cli.options import ConfigOption, DeviceOption, WorkersOption
 from syncdiff.config import load_config, read_config
 from syncdiff.errors import escape
+from syncdiff.pipeline.parallel import prepare_workers
 from syncdiff.registry.corpora import CORPORA
 
 PANEL = "Tools, which work alone"
@@ -90,6 +92,34 @@ def convert_checkpoint(checkpoint: Path, out: Path) -> None:
     from syncdiff.speech.avhubert import convert
 
     convert(checkpoint, out)
+
+
+@tool("curate")
+def curate_videos(
+    paths: list[Path],
+    syncnet: Annotated[Path | None, typer.Option(help="weights; without, what needs none is measured")] = None,
+    out: Annotated[Path | None, typer.Option(help="parquet; a page lies beside it")] = None,
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Measure the faces of videos or folders of them, and say which are fit to train on, by the config's `curate`."""
+    if workers > 1:
+        prepare_workers("syncdiff.curation.videos")
+    from rich.console import Console
+
+    from syncdiff.curation import videos
+    from syncdiff.device import choose_device
+    from syncdiff.pipeline.files import write_parquet
+    from syncdiff.report.curation import write_page
+
+    run = load_config(config, need_root=False)
+    judged = videos.curate_videos(paths, run, syncnet, str(choose_device(device or run.device)), workers)
+    videos.print_clips(judged, Console() if sys.stdout.isatty() else Console(width=videos.LOG_COLUMNS))
+    if out:
+        write_parquet(out, judged)
+        write_page(run.curate, "videos", judged, Path(), out.with_suffix(".html"))
+    raise typer.Exit(0 if (judged["status"] == "ok").any() else 1)
 
 
 @tool()

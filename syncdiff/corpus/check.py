@@ -157,7 +157,7 @@ def _oddities(facts: Facts, usual_size: str) -> Iterator[str]:
         yield f"{facts.probe.fps:.4g} fps instead of {FPS}"
     if _size(facts) != usual_size:
         yield f"{_size(facts)} pixels, unlike most ({usual_size})"
-    if not facts.text:
+    if not facts.transcript.text:
         yield "empty or missing transcript"
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from syncdiff.config import Config
 from syncdiff.corpus.kind import kind_of
-from syncdiff.corpus.lrs import read_text
+from syncdiff.corpus.lrs import Transcript, read_transcript
 from syncdiff.corpus.split import ListedClip, Listing, prefix_of
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import atomic, read_parquet, short_message
@@ -109,16 +109,16 @@ def same_as_planned(clips: Mapping[str, ListedClip], plan: Path) -> set[str]:
 
     def unchanged(video: str) -> bool:
         clip = clips[video]
-        return rows.get(video) == {"digest": digest(Path(clip.video)), "text": text_of(clip)}
+        return rows.get(video) == {"digest": digest(Path(clip.video)), "text": transcript_of(clip).text}
 
     log.info("corpus: %d files have another time; comparing their contents", len(clips))
     with ThreadPoolExecutor(READERS) as pool:
         return {video for video, same in zip(clips, pool.map(unchanged, clips), strict=True) if same}
 
 
-def text_of(clip: ListedClip) -> str:
-    """Return what is said in a clip, as the corpus or the transcript beside it tells; "" where neither does."""
-    return clip.text or read_text(clip.transcript)
+def transcript_of(clip: ListedClip) -> Transcript:
+    """Return what is said in a clip, as the corpus or the transcript beside it tells."""
+    return Transcript(clip.text) if clip.text else read_transcript(clip.transcript)
 
 
 def digest(video: Path) -> str:

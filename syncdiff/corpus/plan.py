@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncdiff.config import Config, Plan
-from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts, text_of
+from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts, transcript_of
+from syncdiff.corpus.lrs import Transcript
 from syncdiff.corpus.split import ListedClip, prefix_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.clock import n_shown
@@ -24,6 +25,7 @@ from syncdiff.pipeline.parallel import Outcome, attempt, each_clip
 log = logging.getLogger(__name__)
 
 PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes whose header does not count its pictures
+SCORES = ["conf", "asd"]
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
 
 
@@ -31,7 +33,8 @@ def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | Non
     """Probe and filter every listed clip, assign shards, and write `plan/clips.parquet`.
 
     Columns: clip, stage, status, reason, split, shard ("" where rejected), video (below the corpus root), fps, width,
-    height, n_frames (at 25 fps), duration_s, audio_rate (Hz), text, digest (by which a replaced file shows).
+    height, n_frames (at 25 fps), duration_s, audio_rate (Hz), text, conf and asd (see `lrs.Transcript`), digest (by
+    which a replaced file shows).
     Rows are sorted by split, then clip, and so are a shard's clips. What is unusual about a good clip is its reason.
 
     Args:
@@ -56,7 +59,7 @@ def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | Non
     log.info("\n".join([_summary(ledger), *(f"  {note}" for note in notes)]))
     stop_if_too_many_failed("plan", ledger.frame(), config.max_failed_fraction)
     _check_train(ledger)
-    ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
+    ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(SCORES, "Float64")))
 
 
 class Look(NamedTuple):
@@ -92,7 +95,7 @@ class Facts:
     """What `inspect` found of a clip."""
 
     probe: Probe
-    text: str  # what is said; "" where nothing tells
+    transcript: Transcript
 
 
 def inspect(listed: ListedClip) -> Facts:
@@ -112,7 +115,7 @@ def inspect(listed: ListedClip) -> Facts:
         raise ClipRejected(f"no file can have its name: {error}") from None
     if not stat.S_ISREG(mode):
         raise ClipRejected("not a regular file")
-    return Facts(probe(listed.video), text_of(listed))
+    return Facts(probe(listed.video), transcript_of(listed))
 
 
 def rejection_reason(found: Probe, limits: Plan) -> str:
@@ -146,7 +149,8 @@ def balance(n_frames: Sequence[int], n_shards: int) -> list[int]:
 def _columns(facts: Facts | None) -> dict[str, Any]:
     """Return the plan's columns about the file; empty where it could not be read."""
     if facts is None:
-        return dict.fromkeys(["fps", "width", "height", "n_frames", "duration_s", "audio_rate"]) | {"text": ""}
+        empty = dict.fromkeys(["fps", "width", "height", "n_frames", "duration_s", "audio_rate"])
+        return {**empty, **Transcript()._asdict()}
     found = facts.probe
     return {
         "fps": found.fps,
@@ -155,7 +159,7 @@ def _columns(facts: Facts | None) -> dict[str, Any]:
         "n_frames": n_shown(found.duration_s),
         "duration_s": found.duration_s,
         "audio_rate": found.audio_rate,
-        "text": facts.text,
+        **facts.transcript._asdict(),
     }
 
 

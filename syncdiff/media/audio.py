@@ -99,6 +99,23 @@ def write_wav(path: Path, pieces: Iterable[np.ndarray]) -> int:
         return file.getnframes()
 
 
+def encode_wav(audio: np.ndarray) -> bytes:
+    """Encode (n,) int16 mono at 16 kHz as the bytes of a WAV file."""
+    data = io.BytesIO()
+    soundfile.write(data, audio, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    return data.getvalue()
+
+
+def shift_audio(audio: np.ndarray, n_frames: int) -> np.ndarray:
+    """Move sound (n,) int16 so that its frame t is what was frame t + `n_frames`; beyond its ends it is silent."""
+    n_samples = n_frames * SAMPLES_PER_FRAME
+    moved = np.zeros_like(audio)
+    if abs(n_samples) < len(audio):
+        kept = audio[max(n_samples, 0) : len(audio) + min(n_samples, 0)]
+        moved[max(-n_samples, 0) : max(-n_samples, 0) + len(kept)] = kept
+    return moved
+
+
 def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.ndarray:
     """Read what `write_wav` wrote, or its samples from `start` up to `stop`, as far as there are some: (n,) int16.
 

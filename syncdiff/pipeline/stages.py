@@ -35,7 +35,7 @@ MODEL_KEYS = (
 
 STAGES = {
     "corpus": Stage(7, ("corpus", "seed")),
-    "plan": Stage(2, ("corpus", "plan")),
+    "plan": Stage(3, ("corpus", "plan")),
     "faces": Stage(5, ("faces", "corpus.kind")),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
@@ -44,6 +44,8 @@ STAGES = {
     "autoencoder": Stage(6, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
+    "measures": Stage(1, ("faces.size",)),
+    "curation": Stage(1, ("curate", "max_failed_fraction")),
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),

@@ -37,6 +37,7 @@ def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
     runs = {path.parent.name: path.parent for path in sorted(folder.glob("runs/*/scores.parquet"))}
     ledgers = [path for split in config.splits for path in sorted(folder.glob(f"{split}/**/*.parquet"))]
     ledgers += sorted(folder.glob("runs/*/sampled/*.parquet"))
+    ledgers += [path for path in [folder / "curation.parquet"] if path.is_file()]
     trained = [folder / "autoencoder", folder / "syncnet", folder / "sync_expert", *runs.values()]
     curves = {run.name: run / "loss.csv" for run in trained if (run / "loss.csv").is_file()}
     plan, table = folder / "plan/clips.parquet", folder / "table.parquet"

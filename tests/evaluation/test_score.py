@@ -15,6 +15,7 @@ from syncdiff.evaluation.metrics.fidelity import fid_of_set
 from syncdiff.evaluation.metrics.mouth import match_faces
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.videos import video_folders, video_of
+from syncdiff.pipeline.files import sha256
 from syncdiff.pipeline.retries import read_note, retry_note
 from syncdiff.priors import mouth_mask
 from syncdiff.registry.metrics import DRIFT, clip_metrics
@@ -246,3 +247,21 @@ def test_another_methods_video_of_a_clip_with_the_longest_name_is_found(tmp_path
     (tmp_path / "speaker").mkdir()
     (tmp_path / clip).touch()
     assert video_of(tmp_path, clip) == tmp_path / clip
+
+
+def test_curated_clips_are_scored_and_a_scorer_that_chose_them_is_named(faked: Faked) -> None:
+    """By its bytes: the same network under another name is the same."""
+    curation = faked.root / "curation.parquet"
+    rows = {"clip": CLIPS, "stage": "curation", "status": ["ok", "rejected", "ok"], "reason": "", "shift": 0}
+    names = {}
+    for curator in (sha256(faked.syncnet), "of another network"):
+        pd.DataFrame(rows | {"curator": curator}).to_parquet(curation)
+        out = faked.root / "real.parquet"
+        cpu = torch.device("cpu")
+        score_method(faked.config, "real", [faked.shard], None, faked.syncnet, out, cpu, curation=curation)
+        scores = pd.read_parquet(out)
+        assert set(scores["clip"]) == {"a/1", "b/1", "c/<i>1", ""}
+        names[curator] = set(scores.loc[scores["metric"] == "lse_c", "scorer"])
+        assert all("chose" not in name for name in scores.loc[scores["metric"] == "ssim", "scorer"])
+    assert names["of another network"] == {"SyncNet of drawings (64 px, width 0.125)"}
+    assert names[sha256(faked.syncnet)] == {"SyncNet of drawings (64 px, width 0.125), which chose the clips"}

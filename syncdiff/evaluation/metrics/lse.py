@@ -115,13 +115,18 @@ def lse(lip: Tensor, audio: Tensor) -> SyncScore:
 
 
 def mean_distances(lip: Tensor, audio: Tensor) -> Tensor:
-    """Return the mean distance at each shift, (31,); index s compares lip window v with audio window v + s - 15.
+    """Return the mean of `window_distances` at each shift, (31,)."""
+    return torch.stack([at_shift.mean() for at_shift in window_distances(lip, audio)])
+
+
+def window_distances(lip: Tensor, audio: Tensor) -> Tensor:
+    """Return the distance of each window at each shift, (31, N); row s compares lip window v with audio v + s - 15.
 
     Beyond its ends the audio is zeros, as in the reference.
     """
     padded = F.pad(audio, (0, 0, MAX_SHIFT, MAX_SHIFT))
     shifted = padded.unfold(0, len(lip), 1).mT  # view (31, N, 1024)
-    return torch.stack([F.pairwise_distance(lip, at_shift, eps=1e-6).mean() for at_shift in shifted])
+    return torch.stack([F.pairwise_distance(lip, at_shift, eps=1e-6) for at_shift in shifted])
 
 
 def score_videos(
