@@ -148,7 +148,7 @@ def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame, root: Path) -> list[
     places = np.linspace(0, len(passed) - 1, min(len(passed), GALLERY_CLIPS)).round().astype(int)
     chosen = passed.sort_values("clip").iloc[places]
     return [
-        GalleryClip(row["clip"], root / source[row["clip"]], int(row["first_frame"]), int(row["n_frames"]))
+        GalleryClip(row["clip"], root / source[row["file"]], int(row["first_frame"]), int(row["n_frames"]))
         for row in chosen.to_dict("records")
     ]
 

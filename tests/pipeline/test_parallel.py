@@ -36,7 +36,7 @@ def test_a_bad_clip_is_an_outcome_and_the_order_is_kept(workers: int) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("command", "work"),
-    [("corpus root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "clip_faces")],
+    [("corpus root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "file_faces")],
 )
 def test_workers_import_their_work_while_the_command_does(
     monkeypatch: pytest.MonkeyPatch, command: str, work: str
