@@ -118,17 +118,17 @@ def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[
     waiting: deque[tuple[VideoFrame, int]] = deque()  # the end may come before the slots that the nearest would have
     held: VideoFrame | None = None
     slot = n_decoded = 0
-    zero = shown = Fraction(0)  # these and `begin` in slots
+    zero = shown = end = Fraction(0)  # these and `begin` in slots
     for frame in deinterlaced(continuous(decoded_video(container, stream))):
         if held is None:
             zero = frame_time(frame) * FPS
-        begin = shown + _slots(held, stream) if held and frame.pts is None else frame_time(frame) * FPS - zero
+        begin = end if frame.pts is None else frame_time(frame) * FPS - zero
         if held is not None and (until := ceil(max((shown + begin) / 2, begin - HALF))) > slot:
             waiting.append((held, until))
             slot = until
         while waiting and waiting[0][1] <= begin + HALF:
             yield waiting.popleft()
-        held, shown = frame, begin
+        held, shown, end = frame, begin, begin + _duration(frame, stream) * FPS
         n_decoded += 1
     if held is None:
         raise ClipRejected(NO_PICTURE)
@@ -222,10 +222,8 @@ def _of_one_size(frames: Iterable[np.ndarray]) -> tuple[tuple[int, ...], Iterato
     return first.shape, checked()
 
 
-def _slots(frame: VideoFrame, stream: VideoStream) -> Fraction:
-    """Return how long a frame is shown, at 25 fps."""
-    own = Fraction(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / frame_rate(stream)
-    return own * FPS
+def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
+    return Fraction(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / frame_rate(stream)
 
 
 def _ffmpeg_command(
