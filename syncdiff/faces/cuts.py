@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -39,16 +40,16 @@ def scene_starts(thumbnails: Iterable[np.ndarray]) -> Iterator[bool]:
     What turns gradually into another scene begins with the first frame that is neither, and again where it is over.
     Flashes, pans and zooms are no scenes of their own.
     """
-    recent: list[np.ndarray] = []  # of the present scene
+    recent: deque[np.ndarray] = deque(maxlen=LENGTHS[-1])  # of the present scene
     starts: deque[bool] = deque()
     for picture, starts_here in _with_cuts(map(_centred, thumbnails)):
         if starts_here:
             recent.clear()
-        recent = [*recent[1 - LENGTHS[-1] :], picture]
+        recent.append(picture)
         starts.append(starts_here)
-        if found := _transition(np.stack(recent)):
+        if found := _transition(recent):
             starts[-found[0]] = starts[-found[1]] = True
-            del recent[: -found[1]]
+            recent = deque(list(recent)[-found[1] :], recent.maxlen)
         if len(starts) > LENGTHS[-1]:
             yield starts.popleft()
     yield from starts
@@ -84,23 +85,25 @@ def _with_later(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, li
         yield waiting.popleft(), list(waiting)
 
 
-def _transition(recent: np.ndarray) -> tuple[int, int] | None:
-    """Find where the last of the pictures (T, 1024) has come from another scene, over mixtures of both.
+def _transition(recent: deque[np.ndarray]) -> tuple[int, int] | None:
+    """Find where the last of the pictures has come from another scene, over mixtures of both.
 
     Returns:
         How many pictures from the end the first is that is not the old scene alone, and the first that is the new one.
     """
-    for length in LENGTHS[: sum(length <= len(recent) for length in LENGTHS)]:
-        part = recent[-length:]
-        change = part[-1] - part[0]
-        if _difference(part[0], part[-1]) < SCENE_CHANGE:
-            continue
-        moved, energy = part - part[0], np.square(change).sum()
+    lengths = LENGTHS[: bisect(LENGTHS, len(recent))]
+    if not lengths:
+        return None
+    differences = _differences(np.stack([recent[-length] for length in lengths]), recent[-1])
+    for length in np.array(lengths)[differences > SCENE_CHANGE]:
+        part = np.stack(list(recent)[-length:])  # (T, 1024)
+        change, moved = part[-1] - part[0], part - part[0]
+        energy = np.square(change).sum()
         shares = moved @ change / energy
         rest = np.square(moved - shares[:, None] * change).sum(axis=1).mean() / energy
         begins, over = np.argmax(shares > 1 - OVER), length - np.argmax(shares[::-1] < OVER)
         if rest < MIXED_REST and begins >= PLATEAU and over <= length - PLATEAU:
-            return length - int(begins), length - int(over)
+            return int(length - begins), int(length - over)
     return None
 
 
@@ -110,12 +113,15 @@ def _step(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.square(after - before).mean() / (energy + CONTRAST_FLOOR**2))
 
 
-def _difference(before: np.ndarray, after: np.ndarray) -> float:
-    """Return 1 - the correlation of two pictures, however bright; 1 where one alone has contrast, 0 where none has."""
-    contrasts = np.sqrt(np.square(before).mean()), np.sqrt(np.square(after).mean())
-    if max(contrasts) < CONTRAST_FLOOR:
-        return 0.0
-    return float(1 - (before * after).mean() / max(contrasts[0] * contrasts[1], CONTRAST_FLOOR**2))
+def _differences(pictures: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return 1 - the correlation of each picture (n, 1024) with another, however bright.
+
+    It is 1 where one alone has contrast, and 0 where none has.
+    """
+    energies, energy = np.einsum("ij,ij->i", pictures, pictures), other @ other
+    floor = CONTRAST_FLOOR**2 * len(other)
+    alike = pictures @ other / np.maximum(np.sqrt(energies * energy), floor)
+    return np.where(np.maximum(energies, energy) < floor, 0, 1 - alike)
 
 
 def _centred(thumbnail: np.ndarray) -> np.ndarray:
