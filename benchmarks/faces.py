@@ -37,7 +37,7 @@ from syncdiff.pipeline.files import read_parquet, write_parquet
 
 ROUNDS = 3
 FRAMES = {360: 75, 1080: 75, 2160: 30}  # by the height of the copies of --video
-FACES = 8  # frames with a face for face-alignment
+FACES = 4  # frames with a face for face-alignment
 
 
 def main() -> None:
