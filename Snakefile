@@ -3,7 +3,8 @@
 #   corpus -> plan -> faces -> priors, speech -> shards -> autoencoder -> latents -> train -> sample -> evaluate -> table -> report
 #                                                  `-> syncnet -------------------------------^
 #
-# Each is a rule here, a stage in syncdiff/pipeline/stages.py and a subcommand of `syncdiff`, by the same name. Targets:
+# With thresholds in the config's `curate`, measures and curation follow a SyncNet and choose the clips of train, sample and
+# evaluate. Each is a rule here, a stage in syncdiff/pipeline/stages.py and a subcommand of `syncdiff`, by the same name. Targets:
 # eval (all of it), data (the shards of every split), ablation (the experiments of config/ablation.yaml, compared with
 # `syncdiff`; with `eval` they are in its table too).
 # Everything lies under <results>/<corpus>/; docs/architecture.md draws it.
@@ -29,6 +30,7 @@ include: "workflow/rules/speech.smk"
 include: "workflow/rules/shards.smk"
 include: "workflow/rules/autoencoder.smk"
 include: "workflow/rules/syncnet.smk"
+include: "workflow/rules/curate.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"

@@ -2,7 +2,7 @@
 
     score      LSE-D, LSE-C and the offset of videos       features   speech features of a sound
     fidelity   FID, SSIM and PSNR of two folders           Clips      the clips of shards, for torch
-    LipSync    a trained model, which dubs videos
+    LipSync    a trained model, which dubs videos            curate     which videos are fit to train on
 
 Each is imported when it is first used. What the package has to say goes to the logger "syncdiff", which is silent until
 the program sets up logging.
@@ -15,18 +15,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from syncdiff.api import features, fidelity, score
+    from syncdiff.api import curate, features, fidelity, score
     from syncdiff.shards.clips import Clips
     from syncdiff.synthesis.lip_sync import LipSync
 
     __version__: str
 
-__all__ = ["Clips", "LipSync", "__version__", "features", "fidelity", "score"]
+__all__ = ["Clips", "LipSync", "__version__", "curate", "features", "fidelity", "score"]
 
 HOMES = {
     "Clips": "syncdiff.shards.clips",
     "LipSync": "syncdiff.synthesis.lip_sync",
-    **dict.fromkeys(("features", "fidelity", "score"), "syncdiff.api"),
+    **dict.fromkeys(("curate", "features", "fidelity", "score"), "syncdiff.api"),
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

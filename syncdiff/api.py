@@ -1,4 +1,4 @@
-"""What a notebook imports as `syncdiff.score`, `.features` and `.fidelity`: the tools with defaults, on plain paths."""
+"""What a notebook imports as `syncdiff.score`, `.curate`, `.features`, `.fidelity`: tools on plain paths."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from syncdiff.config import Faces, parse_config
+from syncdiff.curation.videos import curate_videos
 from syncdiff.device import choose_device
 from syncdiff.evaluation.metrics import fidelity as measures
-from syncdiff.evaluation.metrics.lse import score_videos
+from syncdiff.evaluation.metrics.lse import DEFAULT_FACES, score_videos
 from syncdiff.speech.extract import extract_features
 from syncdiff.weights.registry import get
 
@@ -28,6 +30,7 @@ def score(
     jpeg: bool = False,
     dtype: Literal["fp32", "bf16"] = "fp32",
     device: str = "auto",
+    faces: Faces = DEFAULT_FACES,
 ) -> pd.DataFrame:
     """Score the lip sync of videos as syncnet_python does; a row each, in their order.
 
@@ -39,6 +42,7 @@ def score(
         jpeg: pass the pictures through the reference's JPEG.
         dtype: arithmetic of the network.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+        faces: which landmarker finds the faces, and how: the section `faces` of a config, `load_config(...).faces`.
 
     Returns:
         Columns video, offset (video frames by which the sound comes before the lips), lse_d (lower is better), lse_c
@@ -47,9 +51,37 @@ def score(
     Raises:
         UserError: the weights cannot be read, or downloaded; no such device.
     """
-    paths = [Path(videos)] if isinstance(videos, (str, PathLike)) else [Path(video) for video in videos]
+    paths = _paths(videos)
     weights = Path(syncnet) if syncnet else get("syncnet")[0]
-    return _frame(score_videos(paths, weights, crop, jpeg, dtype, choose_device(device), face), paths)
+    return _frame(score_videos(paths, weights, crop, jpeg, dtype, choose_device(device), face, faces), paths)
+
+
+def curate(
+    paths: AnyPath | Iterable[AnyPath],
+    *,
+    syncnet: AnyPath | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    **limits: float,
+) -> pd.DataFrame:
+    """Measure the faces of videos, and say which are fit to train on; a row each.
+
+    Args:
+        paths: videos, and folders of them.
+        syncnet: weights; None: sync is not measured.
+        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+        workers: processes, over videos.
+        limits: thresholds by their names in the config's section `curate`, such as `max_chance=0.03`.
+
+    Returns:
+        Columns clip, status (ok, rejected, failed), reason, the measures, shift (frames), and where each face is.
+
+    Raises:
+        UserError: a folder holds no video; no such threshold; the weights cannot be read; no such device.
+    """
+    config = parse_config({"curate": limits})
+    weights = Path(syncnet) if syncnet else None
+    return curate_videos(_paths(paths), config, weights, str(choose_device(device)), workers)
 
 
 def features(
@@ -93,6 +125,10 @@ def fidelity(real: AnyPath, fake: AnyPath, *, inception: AnyPath | None = None, 
     """
     weights = str(inception) if inception else None
     return measures.fidelity(Path(real), Path(fake), weights, choose_device(device))
+
+
+def _paths(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, (str, PathLike)) else [Path(path) for path in paths]
 
 
 def _frame(scores: dict[str, Any], paths: list[Path]) -> pd.DataFrame:

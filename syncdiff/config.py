@@ -118,6 +118,9 @@ class DemoCorpus(Section):
     clips_per_identity: int = Field(1, ge=1, description="clips of each of them")
     seconds: float = Field(3.0, ge=1.0, le=600.0, description="length of a clip, about")
     size: int = Field(192, ge=96, le=1024, multiple_of=2, description="side of the square frame in pixels")
+    faults: float = Field(
+        0.0, ge=0, le=1, description="share of train's clips with a known fault, see truth/faults.csv; val, test: none"
+    )
 
 
 class Corpus(Section):
@@ -127,10 +130,19 @@ class Corpus(Section):
     name: str | None = Field(
         None, pattern=r"^[\w-][\w.-]*$", description="folder name under results; default: the kind"
     )
-    root: Place | None = Field(None, description="folder that holds mvlrs_v1/, lrs3_v0.4/ or the videos (not for demo)")
+    root: Place | None = Field(
+        None, description="folder that holds mvlrs_v1/, lrs3_v0.4/, s1/ to s34/ or the videos (not for demo)"
+    )
     pretrain: bool = Field(True, description="lrs2, lrs3: train on the pretrain split too, where it is there")
-    val_fraction: float = Field(0.05, ge=0, lt=1, description="lrs3, folder: share of speakers (top folders) in val")
-    test_fraction: float = Field(0.1, ge=0, lt=1, description="folder: share of top folders in test")
+    val_fraction: float = Field(
+        0.05, ge=0, lt=1, description="lrs3, grid, folder: share of speakers (top folders) in val"
+    )
+    test_fraction: float = Field(
+        0.1, ge=0, lt=1, description="folder: share of top folders in test; grid without test_speakers: of sentences"
+    )
+    test_speakers: list[int] = Field(
+        [1, 2, 20, 22], description="grid: numbers of the speakers in test; []: sentences of each are held out instead"
+    )
     demo: DemoCorpus = DemoCorpus()
 
 
@@ -255,6 +267,69 @@ class SyncNet(Optimizer):
     image_size: ImageSize = Field(64, description="input side in pixels, when trained here")
 
 
+class Curate(Section):
+    """Which clips are fit to train on. Where all thresholds are null, every clip is, and none is measured."""
+
+    test: bool = Field(True, description="test clips too; false: all of them are scored, as others score them")
+
+    syncnet: Place = Field(
+        "sync_expert",
+        description="sync_expert: the corpus's own that never scores; syncnet: the scorer; or a file",
+    )
+    max_chance: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of other clips' sounds that fit as well as the clip's own; rejects sound of somebody else",
+    )
+    shift_chance: float | None = Field(
+        None, ge=0, le=1, description="up to this chance an offset is sure: the sound is shifted by it; null: never"
+    )
+    max_offset: int | None = Field(None, ge=0, le=15, description="frames between sound and lips, either way")
+    min_confidence: float | None = Field(
+        None, description="SyncNet's confidence; 3 is usual with the published network [S]"
+    )
+    max_lse_d: float | None = Field(None, ge=0, description="SyncNet's distance at the best shift")
+    min_in_sync: float | None = Field(
+        None, ge=0, le=1, description="share of windows whose own best shift is the clip's"
+    )
+    min_face_px: float | None = Field(None, ge=0, description="side of what becomes the crop, in pixels of the source")
+    min_sharpness: float | None = Field(None, ge=0, description="variance of the Laplacian at the mouth, in the crop")
+    max_blockiness: float | None = Field(
+        None, ge=0, description="steps at the borders of 8 x 8 blocks over the others; 1: none"
+    )
+    max_yaw: float | None = Field(
+        None, ge=0, le=90, description="degrees to either side, in the middle of the clip's frames"
+    )
+    max_pitch: float | None = Field(None, ge=0, le=90, description="degrees up or down, the same")
+    max_turning: float | None = Field(
+        None, ge=0, le=180, description="degrees of yaw or pitch that the clip goes through"
+    )
+    max_jitter: float | None = Field(
+        None, ge=0, description="noise of still landmarks, in hundredths of the eyes' distance"
+    )
+    min_loudness: float | None = Field(None, le=0, description="level of the sound, dBFS")
+    min_speech: float | None = Field(None, ge=0, le=1, description="share of frames with speech, by their level")
+    min_conf: float | None = Field(None, description="lrs2, lrs3: `Conf:` of the transcript")
+    min_asd: float | None = Field(None, description="lrs2, lrs3: mean active-speaker score of the transcript's words")
+    max_deviation: float | None = Field(
+        None,
+        gt=0,
+        description="robust standard deviations from the corpus's median: of sharpness, blockiness, jitter, loudness",
+    )
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Each measure that has a threshold, with it."""
+        named = {name.partition("_")[2]: value for name, value in self if name.startswith(("min_", "max_"))}
+        return {measure: value for measure, value in named.items() if value is not None}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether clips are measured and judged at all."""
+        return bool(self.limits) or self.shift_chance is not None
+
+
 class Denoiser(Section):
     """diffusers' UNet2DConditionModel and the pose bottleneck."""
 
@@ -363,6 +438,7 @@ class Config(Section):
     autoencoder: Autoencoder = Autoencoder()
     latents: Latents = Latents()
     syncnet: SyncNet = SyncNet()
+    curate: Curate = Curate()
     denoiser: Denoiser = Denoiser()
     diffusion: Diffusion = Diffusion()
     pretraining: Pretraining = Pretraining()

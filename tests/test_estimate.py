@@ -331,3 +331,23 @@ def test_where_latents_are_not_stored_training_encodes_each_frame_once_or_once_a
     draws = large.train.steps * large.train.batch_size / in_rounds  # of a frame, while it is in memory
     assert draws == pytest.approx(round(draws), rel=1e-6)
     assert draws > 1
+
+
+def test_curation_costs_what_was_measured_where_there_are_thresholds() -> None:
+    """A SyncNet more is trained for it; one that was not measured is scaled from another."""
+
+    def rows(**changes: object) -> dict[str, Row]:
+        config = parse_config({"corpus": {"kind": "lrs2"}, "syncnet": {"width": 1.0}} | changes, need_root=False)
+        return {f"{row.section} {row.name}": row for row in estimate(config, Gpu())}
+
+    assert not {"cores measures", "gpu sync_expert"} & rows().keys()
+    own = rows(curate={"max_chance": 0.03})
+    known = measurements.measured("curate")["cpu_ms_per_frame"]
+    frames = sum(own[f"corpus {split}: frames"].value for split in ("pretrain", "train", "test"))
+    assert own["cores measures"].value == pytest.approx(known["1 at 64 px"] * frames / 3.6e6)
+    assert own["gpu sync_expert"].value == own["gpu syncnet"].value
+    published = rows(curate={"max_chance": 0.03, "syncnet": "syncnet_v2.model"})
+    assert "gpu sync_expert" not in published
+    times = (published["cores measures"].value * 3.6e6 / frames - known["none"]) / (known["1 at 64 px"] - known["none"])
+    assert times == pytest.approx((224 / 64) ** 2)
+    assert published["cores measures"].grade == "assumed"

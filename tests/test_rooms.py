@@ -29,6 +29,7 @@ ROOMS = [
     "training",
     "synthesis",
     "evaluation",
+    "curation",
     "report",
     "estimate",
     "api",

@@ -22,6 +22,7 @@ from syncdiff.corpus.lrs import HELD_OUT
 from syncdiff.corpus.plan import Facts, looks, verdict
 from syncdiff.corpus.split import ListedClip
 from syncdiff.corpus.tree import left_out, walk
+from syncdiff.errors import escape
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.media.clock import n_shown
 from syncdiff.media.video import FPS, read_frames
@@ -38,9 +39,10 @@ FIXES = {
     "no video stream": "it is sound only: delete it",
     "no audio stream": "get it with its sound, or delete it: silence cannot teach speech",
     "plan.": "change that key, or leave these clips out",
-    "fps instead of": "LRS has 25 fps everywhere: unpack the clip anew",
-    "unlike most": "LRS has one size everywhere: unpack the clip anew",
-    "transcript": "unpack the transcripts beside the videos",
+    "fps instead of": "this corpus has 25 fps everywhere: unpack the clip anew",
+    "unlike most": "this corpus has one size everywhere: unpack the clip anew",
+    "transcript": "unpack the transcripts beside the videos; GRID's are the names: give them back",
+    "speaker's folder": "put it below its speaker's number, or delete it",
     "more than one list": "leave it in one list: a test clip must not be trained on",
     "in no list": "add it to a list, or delete it",
     "cannot be read": "make it readable for this user, or move it out of the corpus",
@@ -67,7 +69,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
 
     Args:
         path: what `corpus.root` would name.
-        kind: lrs2, lrs3 or folder; None: recognised by what is in it.
+        kind: a key of `registry.corpora`; None: recognised by what is in it.
         workers: processes, over clips.
         config: as of `load_config`, whose sections `plan` and `corpus` hold, but for kind and root.
 
@@ -96,7 +98,7 @@ def check_corpus(path: Path, kind: str | None = None, workers: int = 1, config: 
             kinds.setdefault(_kind(outcome.reason), []).append(clip.clip)
     _unusual(report, readable, kind_of(settings).uniform)
     _lost_splits(report, settings)
-    if kind_of(settings).uniform:
+    if kind_of(settings).partitioned:
         _compare_with_tree(report, listing)
     _faces(report, settings, good)
     return report
@@ -121,9 +123,8 @@ def print_report(report: Report) -> None:
 def _counted(what: str, clips: Sequence[str]) -> str:
     if not clips:
         return what
-    names = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in clip) for clip in clips[:EXAMPLES])
     more = f" and {len(clips) - EXAMPLES} more" if len(clips) > EXAMPLES else ""
-    return f"{len(clips)} x {what}: {', '.join(names)}{more}"
+    return f"{len(clips)} x {what}: {', '.join(map(escape, clips[:EXAMPLES]))}{more}"
 
 
 def _kind(reason: str) -> str:
@@ -151,12 +152,12 @@ def _unusual(report: Report, clips: Sequence[tuple[ListedClip, Facts]], uniform:
 
 
 def _oddities(facts: Facts, usual_size: str) -> Iterator[str]:
-    """Yield what LRS clips never show: another frame rate or size, nothing said."""
+    """Yield what clips of a uniform corpus never show: another frame rate or size, nothing said."""
     if abs(facts.probe.fps - FPS) > 0.01:
         yield f"{facts.probe.fps:.4g} fps instead of {FPS}"
     if _size(facts) != usual_size:
         yield f"{_size(facts)} pixels, unlike most ({usual_size})"
-    if not facts.text:
+    if not facts.transcript.text:
         yield "empty or missing transcript"
 
 

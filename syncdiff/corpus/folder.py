@@ -8,7 +8,7 @@ from pathlib import Path
 
 from syncdiff.config import Config
 from syncdiff.corpus.kind import CorpusKind
-from syncdiff.corpus.split import ListedClip, Listing, n_held_out, prefix_of, printable, rank_by_hash, unreadable
+from syncdiff.corpus.split import ListedClip, Listing, hold_out, prefix_of, printable, unreadable
 from syncdiff.corpus.tree import left_out, walk
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import MAX_NAME_BYTES
@@ -55,7 +55,7 @@ def folder_clips(root: Path, val_fraction: float, test_fraction: float) -> Listi
     common = _common_folder(tree.files)
     if common:
         notes["all videos lie in one folder: split by what lies in it, not by speaker"] = [f"{common}/"]
-    split_of = _splits({_top(video, common) for video in tree.files}, val_fraction, test_fraction)
+    split_of = hold_out({_top(video, common) for video in tree.files}, val_fraction, test_fraction)
     prefix = prefix_of(root)
     clips = [_listed(prefix, video, stamp, split_of[_top(video, common)]) for video, stamp in tree.files.items()]
     clips += [unreadable(root, folder, "train", fault) for folder, fault in sorted(tree.unreadable.items())]
@@ -69,15 +69,6 @@ def _common_folder(videos: Collection[str]) -> str:
 
 def _top(video: str, common: str) -> str:
     return video[len(common) + 1 if common else 0 :].partition("/")[0]
-
-
-def _splits(groups: Collection[str], val_fraction: float, test_fraction: float) -> dict[str, str]:
-    """Return the split of each group of clips."""
-    ranked = rank_by_hash(groups)
-    n_test = n_held_out(len(ranked), test_fraction)
-    n_val = min(round(val_fraction * len(ranked)), len(ranked) - n_test - 1)
-    splits = dict.fromkeys(ranked, "train") | dict.fromkeys(ranked[: n_test + n_val], "val")
-    return splits | dict.fromkeys(ranked[:n_test], "test")
 
 
 def _listed(prefix: str, video: str, stamp: str, split: str) -> ListedClip:

@@ -16,8 +16,10 @@ from syncdiff.registry.corpora import CORPORA
 class CorpusKind(ABC):
     """Base of the kinds of corpus; a new one is a subclass, and a line in `registry.corpora`."""
 
-    # Each clip stands in a list, and all have one size, 25 fps and a transcript: `check` says where that does not hold.
+    # All clips have one size, 25 fps and a transcript: `check` says where that does not hold.
     uniform: ClassVar[bool] = False
+    # Each video stands in a list or in one part: `check` names those that stand in two, or in none.
+    partitioned: ClassVar[bool] = False
 
     @classmethod
     def lies_at(cls, path: Path) -> bool:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from syncdiff.config import Config
 from syncdiff.corpus.kind import kind_of
-from syncdiff.corpus.lrs import read_text
+from syncdiff.corpus.lrs import Transcript, read_transcript
 from syncdiff.corpus.split import ListedClip, Listing, prefix_of
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import atomic, read_parquet, short_message
@@ -59,15 +59,16 @@ def refresh(config: Config, folder: Path, plan: Path) -> Path:
     """
     listing = list_clips(config)
     prefix = prefix_of(config.corpus_root)
-    now = {clip.video.removeprefix(prefix): clip.stamp for clip in listing if clip.stamp}
+    there = {clip.video.removeprefix(prefix): clip for clip in listing if clip.stamp}
+    now = {video: clip.stamp for video, clip in there.items()}
     seen = _seen(folder / SEEN)
     _stop_if_gone(listing, {f"{prefix}{video}" for video in seen}, config.max_failed_fraction)
     moved = {video for video, stamp in now.items() if video in seen and seen[video][0] != stamp}
     same_size = [video for video in moved if seen[video][1].split("@")[0] == now[video].split("@")[0]]
-    changed = moved - same_as_planned(config.corpus_root, same_size, plan)
+    changed = moved - same_as_planned({video: there[video] for video in same_size}, plan)
     listed = {v: now[v] if v in changed or v not in seen else seen[v][1] for v in now}
     videos = [clip.video.removeprefix(prefix) for clip in listing]
-    clips = [ListedClip(*clip[:2], v, *clip[3:5], listed.get(v, "")) for clip, v in zip(listing, videos, strict=True)]
+    clips = [clip._replace(video=v, stamp=listed.get(v, "")) for clip, v in zip(listing, videos, strict=True)]
     path = folder / f"{_digest(clips)}.parquet"
     if not path.exists():
         for note in note_lines(listing.notes):
@@ -97,9 +98,9 @@ def _stop_if_gone(listing: Listing, seen: Collection[str], limit: float) -> None
         )
 
 
-def same_as_planned(root: Path, videos: Sequence[str], plan: Path) -> set[str]:
-    """Return those videos whose bytes and transcript are still those that the plan saw, whatever their times."""
-    if not videos or not plan.exists():
+def same_as_planned(clips: Mapping[str, ListedClip], plan: Path) -> set[str]:
+    """Return those clips, named as the plan names videos, whose bytes and text are still what it saw."""
+    if not clips or not plan.exists():
         return set()
     planned = read_parquet(plan)
     if "digest" not in planned:
@@ -107,12 +108,17 @@ def same_as_planned(root: Path, videos: Sequence[str], plan: Path) -> set[str]:
     rows = planned.set_index("video")[["digest", "text"]].to_dict("index")
 
     def unchanged(video: str) -> bool:
-        here = root / video
-        return rows.get(video) == {"digest": digest(here), "text": read_text(here.with_suffix(".txt"))}
+        clip = clips[video]
+        return rows.get(video) == {"digest": digest(Path(clip.video)), "text": transcript_of(clip).text}
 
-    log.info("corpus: %d files have another time; comparing their contents", len(videos))
+    log.info("corpus: %d files have another time; comparing their contents", len(clips))
     with ThreadPoolExecutor(READERS) as pool:
-        return {video for video, same in zip(videos, pool.map(unchanged, videos), strict=True) if same}
+        return {video for video, same in zip(clips, pool.map(unchanged, clips), strict=True) if same}
+
+
+def transcript_of(clip: ListedClip) -> Transcript:
+    """Return what is said in a clip, as the corpus or the transcript beside it tells."""
+    return Transcript(clip.text) if clip.text else read_transcript(clip.transcript)
 
 
 def digest(video: Path) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from syncdiff.config import Config
 from syncdiff.corpus.kind import CorpusKind
@@ -26,13 +28,14 @@ LISTS = ("train.txt", "val.txt", "test.txt")
 LRS3_PARTS = ("trainval", "test", "pretrain")
 TRANSCRIPT_BYTES = 1 << 20
 HELD_OUT = "its speaker is held out for validation"
+WORD_COLUMNS = "WORD START END ASDSCORE"
 WEB_PAGE = ("<!doctype", "<html", "<head", "<?xml", "<script")
 
 
 class Lrs2(CorpusKind):
     """LRS2-BBC: mvlrs_v1/{main,pretrain}/<programme>/<clip>.mp4, and a list for each split."""
 
-    uniform = True
+    uniform = partitioned = True
 
     @classmethod
     def lies_at(cls, path: Path) -> bool:
@@ -70,7 +73,7 @@ class Lrs2(CorpusKind):
 class Lrs3(CorpusKind):
     """LRS3-TED: lrs3_v0.4/{pretrain,trainval,test}/<speaker>/<clip>.mp4; val is cut from trainval by speakers."""
 
-    uniform = True
+    uniform = partitioned = True
 
     @classmethod
     def lies_at(cls, path: Path) -> bool:
@@ -303,17 +306,51 @@ def _content(part: Path) -> str:
     return "no video"
 
 
-def read_text(transcript: Path) -> str:
-    """Return what is said in a clip: the `Text:` line of an LRS transcript, "" where there is none.
+class Transcript(NamedTuple):
+    """What an LRS transcript says; of no transcript, nothing."""
 
-    The other lines (`Conf:`, `Ref:`, face boxes, word times) do not concern this pipeline. Of a larger file than any
-    transcript only the beginning is read, and of what is no regular file (a pipe would never end), nothing.
+    text: str = ""
+    conf: float | None = None  # `Conf:`, the corpus's own confidence in the text
+    asd: float | None = None  # mean of the words' ASDSCORE, by which the corpus chose the speaker; pretrain has them
+
+
+def read_transcript(path: Path) -> Transcript:
+    """Return what is said in a clip, and how sure the corpus is of it, by an LRS transcript.
+
+    The other lines (`Ref:`, face boxes, word times) do not concern this pipeline. Of a larger file than any transcript
+    only the beginning is read, and of what is no regular file (a pipe would never end), nothing.
     """
-    if not is_file(str(transcript)):
-        return ""
+    if not is_file(str(path)):
+        return Transcript()
     try:
-        with transcript.open("rb") as file:
+        with path.open("rb") as file:
             lines = file.read(TRANSCRIPT_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
-        return ""
-    return next((line.removeprefix("Text:").strip() for line in lines if line.startswith("Text:")), "")
+        return Transcript()
+    text, conf = (_after(lines, head) for head in ("Text:", "Conf:"))
+    return Transcript(text, _number(conf), _mean_asd(lines))
+
+
+def _after(lines: Sequence[str], head: str) -> str:
+    """Return the rest of the first line that begins so, "" where none does."""
+    return next((line.removeprefix(head).strip() for line in lines if line.startswith(head)), "")
+
+
+def _mean_asd(lines: Sequence[str]) -> float | None:
+    """Return the mean of the column ASDSCORE, which follows a line that names it."""
+    if WORD_COLUMNS not in lines:
+        return None
+    rows = (line.split() for line in lines[lines.index(WORD_COLUMNS) + 1 :])
+    scores = [
+        score for row in rows if len(row) == len(WORD_COLUMNS.split()) and (score := _number(row[-1])) is not None
+    ]
+    return sum(scores) / len(scores) if scores else None
+
+
+def _number(text: str) -> float | None:
+    """Return a number that comes from data; None where it is none, or no finite one."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

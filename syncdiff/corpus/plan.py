@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncdiff.config import Config, Plan
-from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts
-from syncdiff.corpus.lrs import read_text
+from syncdiff.corpus.listing import digest, list_clips, note_lines, read_listing, shard_counts, transcript_of
+from syncdiff.corpus.lrs import Transcript
 from syncdiff.corpus.split import ListedClip, prefix_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.clock import n_shown
@@ -25,6 +25,7 @@ from syncdiff.pipeline.parallel import Outcome, attempt, each_clip
 log = logging.getLogger(__name__)
 
 PROBE_LIMIT_S = 300.0  # milliseconds, or a walk through a file of gigabytes whose header does not count its pictures
+SCORES = ["conf", "asd"]
 INTEGERS = ["width", "height", "n_frames", "audio_rate"]
 
 
@@ -32,7 +33,8 @@ def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | Non
     """Probe and filter every listed clip, assign shards, and write `plan/clips.parquet`.
 
     Columns: clip, stage, status, reason, split, shard ("" where rejected), video (below the corpus root), fps, width,
-    height, n_frames (at 25 fps), duration_s, audio_rate (Hz), text, digest (by which a replaced file shows).
+    height, n_frames (at 25 fps), duration_s, audio_rate (Hz), text, conf and asd (see `lrs.Transcript`), digest (by
+    which a replaced file shows).
     Rows are sorted by split, then clip, and so are a shard's clips. What is unusual about a good clip is its reason.
 
     Args:
@@ -57,7 +59,7 @@ def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | Non
     log.info("\n".join([_summary(ledger), *(f"  {note}" for note in notes)]))
     stop_if_too_many_failed("plan", ledger.frame(), config.max_failed_fraction)
     _check_train(ledger)
-    ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
+    ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(SCORES, "Float64")))
 
 
 class Look(NamedTuple):
@@ -83,8 +85,8 @@ def verdict(outcome: Outcome[Facts], limits: Plan) -> Outcome[Facts]:
     """Return what becomes of a clip in the plan after a first look; what is unusual about a good one is its reason."""
     if outcome.value is None:
         return outcome
-    if refused := refusal(outcome.value.probe, limits):
-        return Outcome("rejected", refused)
+    if reason := rejection_reason(outcome.value.probe, limits):
+        return Outcome("rejected", reason)
     return replace(outcome, reason="; ".join(outcome.value.probe.notes))
 
 
@@ -93,14 +95,14 @@ class Facts:
     """What `inspect` found of a clip."""
 
     probe: Probe
-    text: str  # what is said; "" where there is no transcript
+    transcript: Transcript
 
 
 def inspect(listed: ListedClip) -> Facts:
     """Look at one clip's file and transcript.
 
     Raises:
-        ClipRejected: the listing refused it, no file can have its name, or it has no readable picture.
+        ClipRejected: the listing rejected it, no file can have its name, or it has no readable picture.
         OSError: the file is missing, or cannot be read.
     """
     if listed.reason:
@@ -113,13 +115,13 @@ def inspect(listed: ListedClip) -> Facts:
         raise ClipRejected(f"no file can have its name: {error}") from None
     if not stat.S_ISREG(mode):
         raise ClipRejected("not a regular file")
-    return Facts(probe(listed.video), read_text(listed.transcript))
+    return Facts(probe(listed.video), transcript_of(listed))
 
 
-def refusal(found: Probe, limits: Plan) -> str:
-    """Return why the config's filters refuse a clip, or "" where they do not.
+def rejection_reason(found: Probe, limits: Plan) -> str:
+    """Return why the config's filters reject a clip, or "" where they do not.
 
-    Digital silence does not show in a file's headers: the speech stage, which decodes the sound, refuses it.
+    Digital silence does not show in a file's headers: the speech stage, which decodes the sound, rejects it.
     """
     if found.audio_rate is None:
         return "no audio stream"
@@ -147,7 +149,8 @@ def balance(n_frames: Sequence[int], n_shards: int) -> list[int]:
 def _columns(facts: Facts | None) -> dict[str, Any]:
     """Return the plan's columns about the file; empty where it could not be read."""
     if facts is None:
-        return dict.fromkeys(["fps", "width", "height", "n_frames", "duration_s", "audio_rate"]) | {"text": ""}
+        empty = dict.fromkeys(["fps", "width", "height", "n_frames", "duration_s", "audio_rate"])
+        return {**empty, **Transcript()._asdict()}
     found = facts.probe
     return {
         "fps": found.fps,
@@ -156,7 +159,7 @@ def _columns(facts: Facts | None) -> dict[str, Any]:
         "n_frames": n_shown(found.duration_s),
         "duration_s": found.duration_s,
         "audio_rate": found.audio_rate,
-        "text": facts.text,
+        **facts.transcript._asdict(),
     }
 
 
@@ -178,7 +181,8 @@ def _long_files(ledger: Ledger, frames_per_shard: int) -> list[str]:
     longest = max(long, key=lambda row: row["n_frames"])
     return [
         f"{len(long)} files have more frames than plan.frames_per_shard {frames_per_shard} (longest: "
-        f"{longest['clip']}, {longest['n_frames']}); all clips of a file go into one shard: cut such files to spread the work"
+        f"{longest['clip']}, {longest['n_frames']}); all clips of a file "
+        "go into one shard: cut such files to spread the work"
     ]
 
 

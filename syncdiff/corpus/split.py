@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ class ListedClip(NamedTuple):
     reason: str = ""  # why it is refused already, if it is
     fault: str = ""  # what kept the listing from it: the system's word
     stamp: str = ""  # equal as long as its files are the same; "": no file
+    text: str = ""  # what is said, where the corpus tells by other means than a transcript
 
     @property
     def transcript(self) -> Path:
@@ -68,3 +69,12 @@ def n_held_out(n_groups: int, fraction: float) -> int:
     if fraction == 0 or n_groups < 2:
         return 0
     return min(max(1, round(fraction * n_groups)), n_groups - 1)
+
+
+def hold_out(groups: Collection[str], val_fraction: float, test_fraction: float) -> dict[str, str]:
+    """Return the split of each group of clips: test gets its share first, then val; train keeps at least one."""
+    ranked = rank_by_hash(groups)
+    n_test = n_held_out(len(ranked), test_fraction)
+    n_val = min(round(val_fraction * len(ranked)), len(ranked) - n_test - 1)
+    splits = dict.fromkeys(ranked, "train") | dict.fromkeys(ranked[: n_test + n_val], "val")
+    return splits | dict.fromkeys(ranked[:n_test], "test")

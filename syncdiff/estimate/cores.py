@@ -14,6 +14,8 @@ from syncdiff.models.cost import NetworkCosts
 from syncdiff.registry.corpora import CORPORA
 from syncdiff.registry.speech_encoders import encoder_of
 
+PUBLISHED_SYNCNET = (1.0, 224)  # width, and side of its pictures
+MEASURED_SYNCNET = (1.0, 64)  # what another one's cost is scaled from
 AVHUBERT_BASE_LAYERS = 12  # of the encoder in benchmarks/results/avhubert.json
 
 
@@ -33,6 +35,7 @@ def core_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts) -> lis
     rows.append(Row("cores", "plan", plan, "core h", "measured", f"a clip each; {machine(stages)}"))
     rows += [Row("cores", name, ms[name] * n / 3.6e6, "core h", graded, basis) for name, graded in grades.items()]
     rows.append(_speech_row(config, n, ms, basis, grade))
+    rows += _measures_rows(config, corpus)
     if not config.latents.stored:
         decoding = ms["priors"] * encoded_frames(config, corpus, networks) / 3.6e6
         as_long = "decoding crops in training: as long as priors"
@@ -55,6 +58,39 @@ def _render_rows(config: Config, corpus: CorpusSize) -> list[Row]:
     grade = "measured" if size == demo["size"] else "assumed"
     basis = f"rendered at {demo['size']} px on {machine(demo)}" + ("" if grade == "measured" else ", scaled by area")
     return [Row("cores", "corpus", hours, "core h", grade, basis)]
+
+
+def _measures_rows(config: Config, corpus: CorpusSize) -> list[Row]:
+    """The stage `measures`, where clips are curated: on CPUs, its SyncNet too."""
+    if not config.curate.wanted:
+        return []
+    report, net = measured("curate"), curating_syncnet(config)
+    known = report["cpu_ms_per_frame"]
+    same = _name(*net) in known
+    ms = known[_name(*net)] if same else known["none"] + _times(net) * (known[_name(*MEASURED_SYNCNET)] - known["none"])
+    seconds = ms * corpus.prepared / 1e3
+    scaled = "" if same else f", scaled from {_name(*MEASURED_SYNCNET)}"
+    basis = f"{seconds / corpus.prepared_clips:.2g} core s a clip: SyncNet of width {_name(*net)}{scaled};"
+    basis += f" {report['pictures']} pictures of {report['source']}; {machine(report)}"
+    grade = "measured" if same and report["pictures"] == frame_size(config) else "assumed"
+    return [Row("cores", "measures", seconds / 3600, "core h", grade, basis)]
+
+
+def curating_syncnet(config: Config) -> tuple[float, int]:
+    """Return width and image side of the SyncNet that curates; a file is taken for the published one."""
+    own = config.curate.syncnet == "sync_expert" or (config.curate.syncnet == "syncnet" and not config.syncnet.weights)
+    return (config.syncnet.width, config.syncnet.image_size) if own else PUBLISHED_SYNCNET
+
+
+def _name(width: float, image_size: int) -> str:
+    """Return how benchmarks/results/curate.json names a SyncNet."""
+    return f"{width:g} at {image_size} px"
+
+
+def _times(net: tuple[float, int]) -> float:
+    """Return how often the products of `MEASURED_SYNCNET` a SyncNet has, about."""
+    (width, side), (known_width, known_side) = net, MEASURED_SYNCNET
+    return (width / known_width * side / known_side) ** 2
 
 
 def _speech_row(config: Config, n_frames: int, ms: Mapping[str, float], basis: str, grade: str) -> Row:

@@ -74,6 +74,8 @@ def gpu_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts, gpu: Gp
         rows.append(_training("autoencoder", config.autoencoder, bf16, networks.autoencoder_gflop(), gpu))
     if not config.syncnet.weights:
         rows.append(_training("syncnet", config.syncnet, bf16, networks.syncnet_gflop(), gpu))
+    if config.curate.wanted and config.curate.syncnet == "sync_expert":
+        rows.append(_training("sync_expert", config.syncnet, bf16, networks.syncnet_gflop(), gpu))
     train = _training("train", config.train, bf16, networks.train_gflop(), gpu, gpu.samples_per_s)
     epochs = config.train.steps * config.train.batch_size / max(1, corpus.trained)
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))

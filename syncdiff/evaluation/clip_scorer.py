@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     faces: Faces
     device: str
     threads: bool  # whether torch may use more than one
+    chose_clips: bool = False  # the SyncNet has curated the clips: what it says of them is printed with that
 
 
 class ClipScorer(NamedTuple):
@@ -68,6 +69,7 @@ def load_scorer(settings: Settings) -> ClipScorer:
         torch.set_num_threads(1)
     device = torch.device(settings.device)
     loaded = load_syncnet(settings.syncnet)
+    scorer = f"{loaded.scorer}, which chose the clips" if settings.chose_clips else loaded.scorer
     features, bank = fid_features(settings.inception, device)
     return ClipScorer(
         net=for_inference(loaded.net, device),
@@ -75,7 +77,7 @@ def load_scorer(settings: Settings) -> ClipScorer:
         features=features,
         landmarker=open_landmarker(settings.faces, settings.device),
         crop_size=settings.faces.size,
-        names={SYNCNET: loaded.scorer, FEATURES: bank, LANDMARKS: f"{settings.faces.backend} landmarks"},
+        names={SYNCNET: scorer, FEATURES: bank, LANDMARKS: f"{settings.faces.backend} landmarks"},
     )
 
 

@@ -17,11 +17,12 @@ from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.evaluation.clip_scorer import ClipScorer, ClipScores, Job, Settings, load_scorer, rows_of, score_clip
 from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
-from syncdiff.pipeline.files import read_parquet, write_parquet
+from syncdiff.pipeline.files import read_parquet, sha256, write_parquet
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, note_failures, stop_if_nothing_came_out
 from syncdiff.pipeline.parallel import Outcome, each_clip
 from syncdiff.registry.metrics import METRICS, Metric, clip_metrics
 from syncdiff.shards.tar import metadata
+from syncdiff.shards.verdicts import Verdicts, read_verdicts
 from syncdiff.synthesis.protocols import cross_clip, driving_audio, scored_clips
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ SET_COLUMNS = ["ci_low", "ci_high", "n_expected", "n_scored"]  # of metrics of a
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
 
 
-def score_method(
+def score_method(  # noqa: PLR0913, PLR0917 - a file each
     config: Config,
     method: str,
     shards: Sequence[Path],
@@ -41,6 +42,7 @@ def score_method(
     out: Path,
     device: torch.device,
     workers: int = 1,
+    curation: Path | None = None,
 ) -> None:
     """Write the scores of one method as tidy parquet: a row per protocol, clip and metric, clip "" for the whole set.
 
@@ -57,18 +59,24 @@ def score_method(
         syncnet: weights for `load_syncnet`.
         out: parquet with the columns method, protocol, clip, metric, scorer, value, status, reason; ci_low, ci_high,
             n_expected, n_scored of the whole set; and `series`, float32, the values frame by frame behind a mouth
-            opening, its error, SSIM and the flicker of the mouth, whose first value is that of frame 1.
+            aperture, its error, SSIM and the flicker of the mouth, whose first value is that of frame 1.
         device: of the networks.
         workers: processes, over clips.
+        curation: verdicts on the clips: which are left out, and how far the sound of others is shifted. Where its
+            SyncNet is this one, the scorer's name says so.
 
     Raises:
         UserError: a shard, the weights or the folder of an external method is not there; no clip could be scored.
     """
-    settings = Settings(syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1)
+    verdicts = read_verdicts(curation)
+    judged_itself = verdicts.curator == sha256(syncnet) if curation else False
+    settings = Settings(
+        syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1, chose_clips=judged_itself
+    )
     scorer = load_scorer(settings)
     folders = video_folders(config, method, videos)
     clips = Clips(features={protocol: [] for protocol in folders})
-    for shard, jobs in _jobs(config, method, shards, folders):
+    for shard, jobs in _jobs(config, method, shards, folders, verdicts):
         for job, outcome in each_clip(partial(score_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
             clips.add(outcome, _lost(scorer, job.clip, folders, outcome))
         for clip, outcome in _lost_in_packing(shard):
@@ -129,7 +137,7 @@ def _of_set(config: Config, metric: Metric, pairs: Pairs) -> dict[str, Any]:
 
 
 def _jobs(
-    config: Config, method: str, shards: Sequence[Path], folders: Mapping[str, Path | None]
+    config: Config, method: str, shards: Sequence[Path], folders: Mapping[str, Path | None], verdicts: Verdicts
 ) -> Iterator[tuple[Path, list[Job]]]:
     """Yield each shard with the jobs of its clips."""
     external = method in config.evaluate.external
@@ -137,7 +145,8 @@ def _jobs(
     places = {folder: _places(folder, clips, external) for folder in folders.values() if folder}
     for shard in shards:
         lost = {} if external else _not_made(set(places), shard)
-        samples = [{name: sample[name] for name in MEMBERS} for sample in scored_clips(shard, config.sample.max_clips)]
+        chosen = scored_clips(shard, config.sample.max_clips, verdicts)
+        samples = [{name: sample[name] for name in MEMBERS} for sample in chosen]
         jobs = []
         for index, sample in enumerate(samples):
             clip, other = metadata(sample)["clip"], cross_clip(index, samples)

@@ -123,14 +123,14 @@ def _segments(faces: Faces, tracks: str, frames: Replay, landmarker: Landmarker)
     """Return what becomes clips, in the order of first frames, and of `all` faces those that are seen too briefly."""
     found = faces_of_frames(frames, landmarker)
     limits = faces.max_gap_frames, faces.min_track_frames, landmarker.misses
-    long, brief = all_faces(found, *limits) if tracks == "all" else ([largest(candidates(found, *limits))], [])
+    long, brief = all_faces(found, *limits) if tracks == "all" else AllFaces([largest(candidates(found, *limits))], [])
     cut = [piece for segment in long for piece in pieces(segment, faces.max_track_frames)]
     return AllFaces(sorted(cut, key=lambda piece: piece.start), brief)
 
 
 def _names(file: str, segments: Sequence[Segment], brief: Sequence[range]) -> list[str]:
     """Return the ids of clips: the file's own where it gives one, else with the first frame, as in `a.mp4@000125`."""
-    starts = [part.start for part in (*segments, *brief)]
+    starts = [*(segment.start for segment in segments), *(shown.start for shown in brief)]
     same = [starts[:place].count(start) for place, start in enumerate(starts)]
     names = [f"{file}@{start:06d}" + (f"+{n}" if n else "") for start, n in zip(starts, same, strict=True)]
     return [file, *names[1:]] if len(segments) == 1 else names
@@ -166,7 +166,11 @@ def _write_crops(frames: Replay, segments: Sequence[Segment], parts: Sequence[Pa
 
 def _sample(clip: str, segment: Segment, part: Path, facts: Mapping[str, Any]) -> Sample:
     own = {"clip": clip, "n_frames": len(segment.frames), "first_frame": segment.start}
-    return {"__key__": clip_key(clip), "json": to_json(facts | own), **{path.name: path for path in part.iterdir()}}
+    return {
+        "__key__": clip_key(clip),
+        "json": to_json({**facts, **own}),
+        **{path.name: path for path in part.iterdir()},
+    }
 
 
 def _summary(ledger: Ledger, n_files: int) -> str:

@@ -24,7 +24,6 @@ from syncdiff.pipeline.files import atomic, short_message
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
-WAV_BLOCK = 65_536  # samples that are streamed at a time
 MAX_CHANNELS = 64  # that libav mixes
 PHASE_EVERY = 50  # frames: about once a second
 CANCELLED = 1e-4  # of the power of the channels is left in their mean: 40 dB below
@@ -100,9 +99,21 @@ def write_wav(path: Path, pieces: Iterable[np.ndarray]) -> int:
         return file.getnframes()
 
 
-def stream_wav(path: Path) -> Iterator[np.ndarray]:
-    """Stream what `write_wav` wrote: (n,) int16, piece by piece."""
-    yield from soundfile.blocks(path, blocksize=WAV_BLOCK, dtype="int16")
+def encode_wav(audio: np.ndarray) -> bytes:
+    """Encode (n,) int16 mono at 16 kHz as the bytes of a WAV file."""
+    data = io.BytesIO()
+    soundfile.write(data, audio, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    return data.getvalue()
+
+
+def shift_audio(audio: np.ndarray, n_frames: int) -> np.ndarray:
+    """Move sound (n,) int16 so that its frame t is what was frame t + `n_frames`; beyond its ends it is silent."""
+    n_samples = n_frames * SAMPLES_PER_FRAME
+    moved = np.zeros_like(audio)
+    if abs(n_samples) < len(audio):
+        kept = audio[max(n_samples, 0) : len(audio) + min(n_samples, 0)]
+        moved[max(-n_samples, 0) : max(-n_samples, 0) + len(kept)] = kept
+    return moved
 
 
 def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.ndarray:

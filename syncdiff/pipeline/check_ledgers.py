@@ -37,7 +37,7 @@ def check_ledgers(config: Config, folder: Path, splits: Collection[str], out: Pa
     for split, shard in shards:
         clips = planned.loc[(planned["split"] == split) & (planned["shard"] == shard), "clip"]
         if stage:
-            ledgers.append(_after_shards(folder / split, shard, stage))
+            ledgers.append(ledger_after_shards(folder / split, shard, stage))
         else:
             ledgers += _of_shard(folder / split, shard, set(clips), config.speech.feature_set)
     whole = pd.concat([plan.head(0), *ledgers], ignore_index=True)[[*LEDGER_COLUMNS, "split"]]
@@ -62,8 +62,12 @@ def _of_shard(split: Path, shard: str, planned: set[str], feature_set: str) -> I
         yield _checked(split / f"{stage}/{shard}.parquet", passed).assign(split=split.name)
 
 
-def _after_shards(split: Path, shard: str, stage: str) -> pd.DataFrame:
-    """Return the ledger of a stage that reads a joined shard."""
+def ledger_after_shards(split: Path, shard: str, stage: str) -> pd.DataFrame:
+    """Return the ledger of a stage that reads a joined shard, with the column split.
+
+    Raises:
+        UserError: missing or damaged; a clip of the shard has no row in it, or two, or another clip has one.
+    """
     packed = _passed(read_parquet(split / f"shards/{shard}.parquet", *LEDGER_COLUMNS))
     return _checked(split / f"{stage}/{shard}.parquet", packed).assign(split=split.name)
 

@@ -35,8 +35,8 @@ MODEL_KEYS = (
 
 STAGES = {
     "corpus": Stage(7, ("corpus", "seed")),
-    "plan": Stage(2, ("corpus", "plan")),
-    "faces": Stage(5, ("faces", "corpus.kind")),
+    "plan": Stage(3, ("corpus", "plan")),
+    "faces": Stage(6, ("faces", "corpus.kind")),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -44,13 +44,15 @@ STAGES = {
     "autoencoder": Stage(6, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
+    "measures": Stage(1, ("faces.size",)),
+    "curation": Stage(1, ("curate", "max_failed_fraction")),
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(7, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
-    "report": Stage(3, ()),  # shows the whole config
+    "report": Stage(4, ()),  # shows the whole config
 }
 
 

@@ -25,5 +25,6 @@ CORPORA = {
     "demo": Kind("syncdiff.corpus.demo:Demo", rendered=True),
     "lrs2": Kind("syncdiff.corpus.lrs:Lrs2", pretrain=True),
     "lrs3": Kind("syncdiff.corpus.lrs:Lrs3", pretrain=True),
+    "grid": Kind("syncdiff.corpus.grid:Grid"),
     "folder": Kind("syncdiff.corpus.folder:Folder", tracks="all"),
 }

@@ -66,7 +66,7 @@ def tiles(config: Config, shown: GalleryClip, runs: Mapping[str, Path]) -> list[
         except (ClipRejected, OSError):
             continue
         note = MADE_OF_OTHER_SOUND.get(protocol, "" if method == "real" else "synthetic")
-        found.append(Tile(method_label(method), note, _mp4(frames, audio)))
+        found.append(Tile(method_label(method), note, embedded_mp4(frames, audio)))
     return found
 
 
@@ -131,7 +131,7 @@ def _shrink(frame: np.ndarray, height: int) -> np.ndarray:
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _mp4(frames: Sequence[np.ndarray], audio: np.ndarray) -> str:
+def embedded_mp4(frames: Sequence[np.ndarray], audio: np.ndarray) -> str:
     """Encode anew: what the page holds plays in every browser, whatever the source was."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")

@@ -12,7 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
+from syncdiff.config import Curate
+from syncdiff.curation.measures import MEASURES, SIGNED
 from syncdiff.evaluation.metrics.bootstrap import mean_interval
 from syncdiff.evaluation.names import method_label
 from syncdiff.media.video import FPS
@@ -23,6 +26,7 @@ INK = "#1f2430"  # the page replaces it by the text colour of its theme
 MUTED = "#8b93a1"
 ACCENT = "#3b74e8"
 COLOURS = {"real": INK, "reconstruction": "#2a9d8f", "frozen": MUTED, "syncdiff": ACCENT}
+REJECTED = "#d9822b"
 MORE_COLOURS = ("#d9822b", "#a55cc2", "#c8504f", "#6d8f2f", "#1f9bcf", "#b0785a")
 STYLE: Any = {
     "svg.hashsalt": "syncdiff",
@@ -49,6 +53,8 @@ STYLE: Any = {
 }
 WIDTH = 10.4  # inches
 SMOOTHING = 0.9  # of the exponential average over logged losses
+HISTOGRAM_BINS = 24
+WHOLE_FRAMES = np.arange(-15.5, 16)  # the bins of offsets
 RESAMPLES = 1000  # behind each interval
 
 
@@ -109,14 +115,14 @@ def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -
 
 @mpl.rc_context(STYLE)
 def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[str]) -> Figure:
-    """Draw the mouth opening over time under the clip's own sound, real against generated.
+    """Draw the mouth aperture over time under the clip's own sound, real against generated.
 
     Args:
-        scores: tidy rows of all methods; those of the mouth opening carry a `series`.
+        scores: tidy rows of all methods; those of the mouth aperture carry a `series`.
         clips: one panel each.
         methods: one line each.
     """
-    traces = _series(scores, "mouth_opening")
+    traces = _series(scores, "mouth_aperture")
     figure, grid = _panels(len(clips), columns=2, height=1.75)
     for axes, clip in zip(grid, clips, strict=False):
         for method in methods:
@@ -201,7 +207,7 @@ def ledger_bars(counts: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.8 + 0.28 * len(counts)), layout="constrained")
     axes = figure.add_subplot()
     left = np.zeros(len(counts))
-    for status, colour in (("ok", ACCENT), ("rejected", "#d9822b"), ("failed", "#c8504f")):
+    for status, colour in (("ok", ACCENT), ("rejected", REJECTED), ("failed", "#c8504f")):
         axes.barh(range(len(counts)), counts[status], left=left, height=0.6, color=colour, label=status)
         left += counts[status].to_numpy(float)
     axes.set_yticks(range(len(counts)), [f"{row.stage} · {row.split}" for row in counts.itertuples()], color=INK)
@@ -209,6 +215,36 @@ def ledger_bars(counts: pd.DataFrame) -> Figure:
     axes.set_xlabel("clips")
     axes.legend(ncols=3, loc="lower right", fontsize=8)
     return figure
+
+
+@mpl.rc_context(STYLE)
+def measures(clips: pd.DataFrame, limits: Curate) -> Figure:
+    """Draw how each measure of a curation is spread, with its threshold: fit clips, and above them the others.
+
+    Args:
+        clips: rows of `curation.verdicts.judge`.
+        limits: the thresholds.
+    """
+    names = [name for name in MEASURES if clips[name].notna().any()]
+    figure, grid = _panels(len(names), columns=4, height=1.75)
+    fit = clips["status"] == "ok"
+    for axes, name in zip(grid, names, strict=False):
+        values = clips[name].replace([np.inf, -np.inf], np.nan)
+        bins = WHOLE_FRAMES if name == "offset" else np.histogram_bin_edges(values.dropna(), HISTOGRAM_BINS)
+        parts = [values[fit].dropna(), values[~fit].dropna()]
+        axes.hist(parts, bins.tolist(), stacked=True, color=[ACCENT, REJECTED], linewidth=0)
+        for limit in _limits(name, limits.limits.get(name)):
+            axes.axvline(limit, color=INK, linewidth=1, linestyle="--")
+        axes.set(title=MEASURES[name].label, xlabel=MEASURES[name].unit)
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    return figure
+
+
+def _limits(name: str, limit: float | None) -> list[float]:
+    """Return where a threshold is drawn: that of a measure of either sign on both sides."""
+    if limit is None:
+        return []
+    return [-limit, limit] if name in SIGNED else [limit]
 
 
 def colour_of(method: str, methods: Sequence[str]) -> str:

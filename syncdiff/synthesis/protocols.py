@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from syncdiff.media.audio import SAMPLES_PER_FRAME, concatenate, pad_or_trim, read_wav
+from syncdiff.media.audio import SAMPLES_PER_FRAME, concatenate, encode_wav, pad_or_trim, read_wav, shift_audio
 from syncdiff.shards.tar import Sample, metadata, read_shard
+from syncdiff.shards.verdicts import NO_CURATION, Verdicts
+
+log = logging.getLogger(__name__)
 
 PROTOCOLS = ("paired", "cross", "silent")
 
@@ -22,12 +26,24 @@ class DrivingAudio:
     n_frames: int
 
 
-def scored_clips(shard: Path, max_clips: int | None) -> list[Sample]:
-    """Return the clips of a joined shard that are sampled and scored: all, or `max_clips` evenly spaced ones."""
+def scored_clips(shard: Path, max_clips: int | None, verdicts: Verdicts = NO_CURATION) -> list[Sample]:
+    """Return the clips of a joined shard that are sampled and scored: all, or `max_clips` evenly spaced ones.
+
+    Clips that curation has left out are none of them, and the sound of others is shifted to their pictures.
+    """
     samples = list(read_shard(shard))
-    if max_clips is None or max_clips >= len(samples):
-        return samples
-    return [samples[i * len(samples) // max_clips] for i in range(max_clips)]
+    if said := verdicts.count(sample["__key__"] for sample in samples):
+        log.info("%s: %s", shard.stem, said)
+    used = [sample for sample in samples if verdicts.shift_of(sample["__key__"]) is not None]
+    if max_clips is not None and max_clips < len(used):
+        used = [used[i * len(used) // max_clips] for i in range(max_clips)]
+    return [_in_sync(sample, verdicts.shift_of(sample["__key__"]) or 0) for sample in used]
+
+
+def _in_sync(sample: Sample, shift: int) -> Sample:
+    if not shift:
+        return sample
+    return sample | {"audio.wav": encode_wav(shift_audio(read_wav(sample["audio.wav"]), shift))}
 
 
 def cross_clip(index: int, samples: Sequence[Sample]) -> Sample | None:

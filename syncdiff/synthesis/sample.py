@@ -25,6 +25,7 @@ from syncdiff.pipeline.ledger import Ledger, stop_if_nothing_came_out
 from syncdiff.pipeline.parallel import Outcome, attempt, attempt_together
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import Sample, decode_npy, metadata
+from syncdiff.shards.verdicts import read_verdicts
 from syncdiff.speech.extract import features
 from syncdiff.synthesis.generate import Callback, Networks, Target, blend, generate, load_networks
 from syncdiff.synthesis.protocols import DrivingAudio, cross_clip, driving_audio, scored_clips
@@ -55,11 +56,11 @@ class Job:
 
     @property
     def identity(self) -> np.ndarray:
-        """The clip's identity frame (S, S, 3) uint8."""
+        """The clip's identity frame (S, S, 3) uint8, which `priors.identity_index` chose."""
         return next(read_frames(self.sample["crop.mp4"], self.metadata["identity"]))
 
 
-def sample_experiment(
+def sample_experiment(  # noqa: PLR0913, PLR0917 - a file each
     config: Config,
     shard: Path,
     denoiser: Path,
@@ -68,24 +69,33 @@ def sample_experiment(
     out_ledger: Path,
     device: torch.device,
     callback: Callback | None = None,
+    curation: Path | None = None,
 ) -> list[Path]:
     """Generate every clip of a joined shard under every protocol and write `videos`/<protocol>/<clip>.mp4.
 
-    The ledger has a row for each clip and protocol; `callback` is that of `generate`. Returns the videos written.
+    The ledger has a row for each clip and protocol; `callback` is that of `generate`. Clips that `curation` (verdicts)
+    has left out are none of these. Returns the videos written.
 
     Raises:
         UserError: the shard or a network is missing or damaged; no video could be made at all.
     """
     networks = load_networks(config, denoiser, autoencoder, device)
     ledger = Ledger("sample")
-    jobs = _jobs(config, shard, config.evaluate.protocols, ledger)
+    jobs = _jobs(config, shard, config.evaluate.protocols, ledger, curation)
     longest_first = sorted(jobs, key=lambda job: -job.driving.n_frames)  # clips of one batch are of like length
     made = _made(partial(_generated, networks, callback), longest_first, config.sample.batch_clips)
     return _write_all(config, made, videos, ledger, out_ledger)
 
 
 def sample_baseline(
-    config: Config, method: str, shard: Path, autoencoder: Path, videos: Path, out_ledger: Path, device: torch.device
+    config: Config,
+    method: str,
+    shard: Path,
+    autoencoder: Path,
+    videos: Path,
+    out_ledger: Path,
+    device: torch.device,
+    curation: Path | None = None,
 ) -> list[Path]:
     """Write the videos of a row to compare with. Their pictures are those of `paired` under every protocol.
 
@@ -108,13 +118,13 @@ def sample_baseline(
         ]
 
     ledger = Ledger("sample")
-    made = _made(make, _jobs(config, shard, ["paired"], ledger), 1)
+    made = _made(make, _jobs(config, shard, ["paired"], ledger, curation), 1)
     with autocast(config.mixed_precision, device):
         return _write_all(config, made, videos, ledger, out_ledger)
 
 
-def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger) -> list[Job]:
-    samples = scored_clips(shard, config.sample.max_clips)
+def _jobs(config: Config, shard: Path, protocols: Sequence[str], ledger: Ledger, curation: Path | None) -> list[Job]:
+    samples = scored_clips(shard, config.sample.max_clips, read_verdicts(curation))
     jobs = []
     for protocol in protocols:
         for index, sample in enumerate(samples):

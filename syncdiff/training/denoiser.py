@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_i
 from syncdiff.models.denoiser import Denoiser
 from syncdiff.models.pretrained import save_pretrained
 from syncdiff.models.speech_encoder import SpeechEncoder
+from syncdiff.shards.verdicts import Verdicts, read_verdicts
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.latents import CropEncoder
 from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
@@ -30,6 +32,8 @@ from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.source import Shard, Source
 from syncdiff.training.windows import Windows
+
+log = logging.getLogger(__name__)
 
 
 def train_denoiser(
@@ -39,6 +43,7 @@ def train_denoiser(
     out: Path,
     device: torch.device,
     expert: Path | None = None,
+    curation: Path | None = None,
 ) -> None:
     """Train on shards, each with its speech shard; make `out` a model's folder (`models.pretrained`).
 
@@ -51,6 +56,7 @@ def train_denoiser(
         out: folder.
         device: of training.
         expert: the sync expert, a SyncNet that will not score what is trained with it.
+        curation: verdicts on the clips; None: all are used as they are.
 
     Raises:
         UserError: shards or networks are missing, damaged, or do not fit the config.
@@ -60,8 +66,10 @@ def train_denoiser(
     components, mean = _components(config, autoencoder)
     if denoiser.identity_warp:
         denoiser.identity_warp.start(components, mean)
-    run = _run(config, out, files_read(config, shards, autoencoder, expert), device)
-    source = _source(config, shards, autoencoder, device)
+    run = _run(config, out, files_read(config, shards, autoencoder, expert, curation), device)
+    source = _source(config, shards, autoencoder, device, read_verdicts(curation))
+    if curation and PartialState().is_main_process:
+        log.info(source.curated())
     if denoiser.speech.from_scratch and config.pretraining.steps:
         _pretrain(denoiser.speech, config, source, run)
     ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
@@ -104,11 +112,13 @@ def muon(denoiser: Denoiser, learning_rate: float) -> Muon:
     return Muon(inner, others, learning_rate, **ADAMW)
 
 
-def files_read(config: Config, shards: Sequence[Shard], autoencoder: Path, expert: Path | None) -> list[Path]:
+def files_read(
+    config: Config, shards: Sequence[Shard], autoencoder: Path, expert: Path | None, curation: Path | None
+) -> list[Path]:
     """Return every file that `train_denoiser` reads."""
     networks = [Path(config.speech.checkpoint)] if config.speech.checkpoint else []
-    networks += [expert] if expert else []
-    return [*(tar for shard in shards for tar in shard), *weights_in(autoencoder), *networks]
+    given = [path for path in (expert, curation) if path]
+    return [*(tar for shard in shards for tar in shard), *weights_in(autoencoder), *networks, *given]
 
 
 def _components(config: Config, autoencoder: Path) -> tuple[Tensor, Tensor]:
@@ -134,10 +144,12 @@ def _sync_loss(
     return None
 
 
-def _source(config: Config, shards: Sequence[Shard], autoencoder: Path, device: torch.device) -> Source:
+def _source(
+    config: Config, shards: Sequence[Shard], autoencoder: Path, device: torch.device, verdicts: Verdicts
+) -> Source:
     """Return what batches are drawn from."""
     encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, device))
-    return Source(shards, config.speech.feature_set, device, encoder)
+    return Source(shards, config.speech.feature_set, device, encoder, verdicts)
 
 
 def _batches(

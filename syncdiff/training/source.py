@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from syncdiff.errors import UserError
 from syncdiff.shards.tar import Sample, clip_keys, clip_lengths, decode_npy, frames_in, member_named, read_shard
+from syncdiff.shards.verdicts import NO_CURATION, Verdicts, shifted
 from syncdiff.training.latents import CROPS, MEMBERS, decode_clip
 from syncdiff.training.rounds import THREADS, ahead
 
@@ -34,12 +35,15 @@ class Source:
             windows are wanted the one with the member mfcc.npy. Clips that one of them lacks are left out.
         device: where batches are wanted.
         encoder: of joined shards.
+        verdicts: clips that curation has left out are none of these; the speech of others is shifted, and pictures
+            that have no speech then are left out.
     """
 
     tars: Sequence[Shard]
     feature_set: str
     device: torch.device = CPU
     encoder: Encoder | None = None
+    verdicts: Verdicts = NO_CURATION
 
     def clips(self, shards: Iterable[int]) -> Iterator[list[Tensor]]:
         """Yield latents, masked, pose, speech and perhaps MFCC of the clips of some shards, each of T rows.
@@ -54,13 +58,17 @@ class Source:
         first, *others = shard
         members = f"{self.feature_set}.npy", "mfcc.npy"
         features = [_arrays(tar, name) for tar, name in zip(others, members, strict=False)]
-        samples = (sample for sample in read_shard(first) if all(sample["__key__"] in arrays for arrays in features))
+        samples = (sample for sample in read_shard(first) if self._is_used(sample["__key__"], features))
         for key, arrays in _encoded(first, samples, self.encoder) if self.encoder else _stored(first, samples):
-            clip = [*arrays, *(by_key[key] for by_key in features)]
-            if len({len(array) for array in clip}) > 1:
+            rows_of_sound = [by_key[key] for by_key in features]
+            if len({len(array) for array in (*arrays, *rows_of_sound)}) > 1:
                 tars = " or ".join(map(str, others))
                 raise UserError(f"{tars}: {key} has other frames than in {first}; delete them all, run again")
-            yield clip
+            pictures, rows = shifted(len(arrays[0]), self.verdicts.shift_of(key) or 0)
+            yield [*(array[pictures] for array in arrays), *(array[rows] for array in rows_of_sound)]
+
+    def _is_used(self, key: str, features: Iterable[Container[str]]) -> bool:
+        return all(key in arrays for arrays in features) and self.verdicts.shift_of(key) is not None
 
     def first_clip(self) -> list[Tensor]:
         """Return the arrays of one clip."""
@@ -74,14 +82,27 @@ class Source:
 
     @cached_property
     def frames(self) -> list[int]:
-        """How many frames of clips that all its tars have each shard has, by the headers alone."""
-        with ThreadPoolExecutor(THREADS) as threads:
-            return list(threads.map(self._frames, self.tars))
+        """How many frames each shard has, of clips that are used, by the headers alone."""
+        return [sum(map(self._used_frames, lengths, lengths.values())) for lengths in self._lengths]
 
-    def _frames(self, shard: Shard) -> int:
+    def _used_frames(self, key: str, n_frames: int) -> int:
+        shift = self.verdicts.shift_of(key)
+        return 0 if shift is None else max(n_frames - abs(shift), 0)
+
+    def curated(self) -> str:
+        """Say in a line what curation does to these clips; "" where there was none."""
+        return self.verdicts.count(key for lengths in self._lengths for key in lengths)
+
+    @cached_property
+    def _lengths(self) -> list[dict[str, int]]:
+        """The frames of each clip that all tars of a shard have, by key."""
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(self._lengths_in, self.tars))
+
+    def _lengths_in(self, shard: Shard) -> dict[str, int]:
         lengths = frames_in(shard[0]) if self.encoder else clip_lengths(shard[0], MEMBERS[0])
         with_features = set.intersection(*map(clip_keys, shard[1:]))
-        return sum(length for key, length in lengths.items() if key in with_features)
+        return {key: length for key, length in lengths.items() if key in with_features}
 
 
 def no_clip(tars: Sequence[Shard]) -> UserError:

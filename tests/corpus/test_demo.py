@@ -15,7 +15,7 @@ from syncdiff.corpus.demo.face import express, random_face
 from syncdiff.corpus.demo.head import Head, Pose
 from syncdiff.corpus.demo.parts import Part
 from syncdiff.corpus.demo.person import random_person
-from syncdiff.corpus.demo.render import rasterise
+from syncdiff.corpus.demo.render import rasterise, reduce
 from syncdiff.corpus.demo.sentences import unique_sentences
 from syncdiff.corpus.demo.speech import CHANNELS, Voice, articulate, pad, speak
 from syncdiff.corpus.demo.texture import _dab
@@ -241,7 +241,7 @@ def test_rasteriser_fills_what_lies_inside_and_keeps_the_nearest() -> None:
     surface = Part(points, triangles, coordinates, np.ones(6), np.zeros(6))
     texture = np.array([[[200, 0, 0], [0, 100, 0]]] * 2, np.float32)
     light = np.tile(np.float32([0.5, 10]), (6, 1))
-    picture = rasterise(points, surface, light, texture, np.zeros((16, 16, 3), np.uint8))
+    picture = reduce(rasterise(points, surface, light, texture, np.zeros((16, 16, 3), np.uint8)))
     assert picture.shape == (8, 8, 3)
     assert picture[2, 2].tolist() == [10, 60, 10]
     assert not picture[7].any() and not picture[0].any()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from syncdiff.corpus.lrs import lrs2_clips, lrs3_clips, read_text
+from syncdiff.corpus.lrs import Transcript, lrs2_clips, lrs3_clips, read_transcript
 from syncdiff.errors import UserError
 
 pytestmark = pytest.mark.quick
@@ -117,8 +117,22 @@ def test_lrs3_validation_of_few_speakers(tree, n_speakers: int, fraction: float,
 )
 def test_transcripts(tmp_path: Path, content: str, text: str) -> None:
     (tmp_path / "1.txt").write_text(content)
-    assert read_text(tmp_path / "1.txt") == text
+    assert read_transcript(tmp_path / "1.txt").text == text
 
 
 def test_no_transcript_is_no_text(tmp_path: Path) -> None:
-    assert read_text(tmp_path / "none.txt") == ""
+    assert read_transcript(tmp_path / "none.txt") == Transcript()
+
+
+@pytest.mark.parametrize(
+    ("content", "conf", "asd"),
+    [
+        ("Text: A B\nConf:  3\n\nWORD START END ASDSCORE\nA 0.1 0.2 5.0\nB 0.3 0.4 -1.0\n", 3.0, 2.0),
+        ("Text: A\nConf: 4\nRef: x\n\nFRAME X Y W H\n0001 .1 .2 .3 .4\n\nWORD START END\nA 0.0 0.2\n", 4.0, None),
+        ("Text: A\nConf: nan\n\nWORD START END ASDSCORE\nA 0.1 0.2 inf\ntoo short\n", None, None),
+    ],
+)
+def test_the_corpus_own_scores(tmp_path: Path, content: str, conf: float | None, asd: float | None) -> None:
+    (tmp_path / "1.txt").write_text(content)
+    found = read_transcript(tmp_path / "1.txt")
+    assert (found.conf, found.asd) == (conf, asd)

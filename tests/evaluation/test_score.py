@@ -15,6 +15,7 @@ from syncdiff.evaluation.metrics.fidelity import fid_of_set
 from syncdiff.evaluation.metrics.mouth import match_faces
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.videos import video_folders, video_of
+from syncdiff.pipeline.files import sha256
 from syncdiff.pipeline.retries import read_note, retry_note
 from syncdiff.priors import mouth_mask
 from syncdiff.registry.metrics import DRIFT, clip_metrics
@@ -61,7 +62,7 @@ def test_real_video_is_perfect_and_the_lost_clip_is_counted(faked: Faked) -> Non
     paired = means(scores)
     assert paired[["ssim", "mouth_corr"]].tolist() == pytest.approx([1, 1])
     assert paired[["lmd", "fid"]].tolist() == pytest.approx([0, 0], abs=1e-6)
-    assert paired[["flicker_mouth", "flicker_rest", "opening_error"]].tolist() == [0, 0, 0]
+    assert paired[["flicker_mouth", "flicker_rest", "aperture_error"]].tolist() == [0, 0, 0]
     assert paired["psnr"] == np.inf
     lost = scores[scores["clip"] == "c/<i>1"]
     assert lost["value"].isna().all()
@@ -81,18 +82,18 @@ def test_figures_follow_what_was_done_to_the_video(faked: Faked) -> None:
     assert means(soft)["ssim"] < 0.95
     assert means(soft)["fid"] > means(still)["fid"] > 0
     assert means(still)["lmd"] > means(soft)["lmd"]
-    assert means(still)["opening_error"] > means(soft)["opening_error"]
+    assert means(still)["aperture_error"] > means(soft)["aperture_error"]
 
 
 def test_series_have_a_value_for_each_frame(faked: Faked) -> None:
     faked.generate("frozen", "paired", frozen)
     still, real = score(faked, "frozen", faked.videos("frozen")), score(faked, "real")
-    for metric, first in {"mouth_opening": 0, **DRIFT}.items():
+    for metric, first in {"mouth_aperture": 0, **DRIFT}.items():
         values = still[still["metric"] == metric]["value"].dropna().tolist()
         assert [len(found) for found in series(still, metric)] == [N_FRAMES - first] * len(CLIPS)
         assert values == pytest.approx([found.mean() for found in series(still, metric)], rel=1e-5)
-    errors = np.stack(series(still, "opening_error"))
-    apertures, true = (np.stack(series(scores, "mouth_opening")) for scores in (still, real))
+    errors = np.stack(series(still, "aperture_error"))
+    apertures, true = (np.stack(series(scores, "mouth_aperture")) for scores in (still, real))
     np.testing.assert_allclose(errors, np.abs(apertures - true), atol=1e-6)
 
 
@@ -246,3 +247,21 @@ def test_another_methods_video_of_a_clip_with_the_longest_name_is_found(tmp_path
     (tmp_path / "speaker").mkdir()
     (tmp_path / clip).touch()
     assert video_of(tmp_path, clip) == tmp_path / clip
+
+
+def test_curated_clips_are_scored_and_a_scorer_that_chose_them_is_named(faked: Faked) -> None:
+    """By its bytes: the same network under another name is the same."""
+    curation = faked.root / "curation.parquet"
+    rows = {"clip": CLIPS, "stage": "curation", "status": ["ok", "rejected", "ok"], "reason": "", "shift": 0}
+    names = {}
+    for curator in (sha256(faked.syncnet), "of another network"):
+        pd.DataFrame(rows | {"curator": curator}).to_parquet(curation)
+        out = faked.root / "real.parquet"
+        cpu = torch.device("cpu")
+        score_method(faked.config, "real", [faked.shard], None, faked.syncnet, out, cpu, curation=curation)
+        scores = pd.read_parquet(out)
+        assert set(scores["clip"]) == {"a/1", "b/1", "c/<i>1", ""}
+        names[curator] = set(scores.loc[scores["metric"] == "lse_c", "scorer"])
+        assert all("chose" not in name for name in scores.loc[scores["metric"] == "ssim", "scorer"])
+    assert names["of another network"] == {"SyncNet of drawings (64 px, width 0.125)"}
+    assert names[sha256(faked.syncnet)] == {"SyncNet of drawings (64 px, width 0.125), which chose the clips"}

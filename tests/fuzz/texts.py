@@ -18,7 +18,7 @@ TRANSCRIPT = b"Text:  WHEN THE SUN COMES OUT\nConf:  5\n\nWORD START END ASDSCOR
 def transcript_reader(place: Place) -> tuple[Make, Read]:
     """The text beside a clip."""
     place.set_up()
-    from syncdiff.corpus.lrs import read_text
+    from syncdiff.corpus.lrs import read_transcript
     from syncdiff.errors import ClipRejected
 
     def make(rng: Generator) -> Path:
@@ -37,7 +37,7 @@ def transcript_reader(place: Place) -> tuple[Make, Read]:
         return path
 
     def read(path: Path) -> None:
-        text = read_text(path)
+        text = read_transcript(path).text
         assert len(text.encode()) < 4 << 20  # the plan writes it as UTF-8
         if not text:
             raise ClipRejected("a transcript that says nothing, or cannot be read, is an empty one")

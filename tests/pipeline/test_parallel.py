@@ -47,7 +47,7 @@ def test_workers_import_their_work_while_the_command_does(
         prepared.append(importlib.import_module(module))
         raise SystemExit
 
-    monkeypatch.setattr("syncdiff.cli.prepare_workers", prepare)
+    monkeypatch.setattr("syncdiff.cli.stages.prepare_workers", prepare)
     CliRunner().invoke(app, [*command.split(), "--workers", "2"])
     [module] = prepared
     assert getattr(module, work).__module__ == module.__name__

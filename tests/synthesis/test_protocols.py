@@ -7,6 +7,7 @@ import pytest
 
 from syncdiff.errors import UserError
 from syncdiff.shards.tar import Sample, to_json, write_shard
+from syncdiff.shards.verdicts import Verdicts
 from syncdiff.synthesis.protocols import cross_clip, driving_audio, scored_clips
 from tests.members import wav_bytes
 
@@ -47,7 +48,7 @@ def test_a_clip_of_another_file_is_preferred() -> None:
         return str(other["__key__"])
 
     samples = [_sample(key, 1, 0) for key in ("a@000000", "a@000500", "a@001000", "a@001500", "b", "c")]
-    assert [partner(i, samples) for i in range(6)] == ["b", "b", "b", "b", "a@000500", "a@001000"]
+    assert [partner(i, samples) for i in range(6)] == ["b", "b", "c", "b", "a@000500", "a@001000"]
     assert [partner(i, samples[:3]) for i in range(3)] == ["a@000500", "a@001000", "a@000000"]
 
 
@@ -66,3 +67,18 @@ def test_an_unknown_baseline_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="frosen: no such row"):
         sample_baseline(Config(), "frosen", tmp_path, tmp_path, tmp_path, tmp_path, torch.device("cpu"))
+
+
+def test_clips_that_curation_left_out_are_not_scored_and_sound_is_shifted(tmp_path: Path) -> None:
+    ramp = np.repeat(np.arange(1, 11, dtype=np.int16), 640)  # frame t sounds of t + 1
+    samples = [_sample(f"{i:02d}", 10, i) | {"audio.wav": wav_bytes(ramp)} for i in range(6)]
+    write_shard(tmp_path / "0.tar", samples)
+    verdicts = Verdicts({"00": None, "01": 3, "02": None, "03": -2, "04": 0, "05": 0}, tmp_path / "curation.parquet")
+    scored = scored_clips(tmp_path / "0.tar", None, verdicts)
+    assert [sample["__key__"] for sample in scored] == ["01", "03", "04", "05"]
+    assert [sample["__key__"] for sample in scored_clips(tmp_path / "0.tar", 2, verdicts)] == ["01", "04"]
+    heard = [driving_audio("paired", sample, None) for sample in scored]
+    levels = [driving.audio[::640].tolist() for driving in heard if driving]
+    assert levels[0] == [4, 5, 6, 7, 8, 9, 10, 0, 0, 0]  # beyond its ends it is silent, so that no picture is lost
+    assert levels[1] == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert levels[2] == list(range(1, 11))

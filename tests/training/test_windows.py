@@ -15,6 +15,7 @@ from syncdiff.diffusion.sync_loss import SAMPLES_PER_SYNC_WINDOW, SYNC_SHIFTS
 from syncdiff.errors import UserError
 from syncdiff.media.video import decode_crops
 from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
+from syncdiff.shards.verdicts import Verdicts
 from syncdiff.training import windows as module
 from syncdiff.training.source import Shard, Source
 from syncdiff.training.windows import SYNC_FRAMES, Pool, Windows, as_floats
@@ -408,3 +409,52 @@ def test_shards_of_the_other_kind_are_named(tars: list[Shard], tmp_path: Path) -
         next(Windows(Source(tars, "fbank", encoder=quarters), W, 4, 0).batches())
     with pytest.raises(UserError, match=r"0\.joined\.tar: c0 has no latents\.npy"):
         next(Windows(Source(joined, "fbank"), W, 4, 0).batches())
+
+
+def curated(tars: list[Shard], shifts: dict[str, int | None]) -> Source:
+    """The clips with verdicts: c2 is the one of 30 frames, c0 and c1 are short."""
+    return Source(tars, "fbank", verdicts=Verdicts({f"c{clip}": 0 for clip in range(5)} | shifts, Path("curation")))
+
+
+def test_clips_that_curation_left_out_are_never_drawn(tars: list[Shard]) -> None:
+    source = curated(tars, {"c0": None, "c2": None})
+    drawn = [batch["latents"] for batch in islice(Windows(source, W, 64, 3).batches(), 10)]
+    assert {int(clip) for latents in drawn for clip in codes(latents)[0]} == {1, 3, 4}
+    assert source.frames == [1, 20]
+    assert source.curated() == "curation: of 5 clips 2 left out, the sound of 0 shifted (curation)"
+
+
+@pytest.mark.parametrize("shift", [-4, 3])
+def test_shifted_speech_goes_with_other_pictures_and_the_ends_are_left_out(tars: list[Shard], shift: int) -> None:
+    source = curated(tars, {"c2": shift, "c0": None})
+    assert source.frames == [1 + 30 - abs(shift), 20]
+    seen = set()
+    for batch in islice(Windows(source, W, 64, 3).batches(), 20):
+        clip, frame = codes(batch["latents"])
+        heard = batch["speech"][:, W // 2, 0] - 1 - 100 * clip
+        assert torch.equal(heard.long() - frame, torch.where(clip == 2, shift, 0))
+        rows = batch["speech"][..., 0] - 1 - 100 * clip[:, None]
+        assert (rows[batch["valid"]] < 30).all()
+        seen |= set(frame[clip == 2].tolist())
+    assert seen == set(range(max(-shift, 0), min(30, 30 - shift)))
+
+
+def test_shifted_clips_have_their_mfcc_shifted_too(with_mfcc: list[Shard]) -> None:
+    [clip] = list(curated(with_mfcc, dict.fromkeys(("c0", "c1", "c3", "c4")) | {"c2": 3}).clips(range(2)))
+    latents, _, pose, speech, mfcc = clip
+    assert latents[:, 0, 0, 0].tolist() == [200.0 + t for t in range(27)]
+    assert pose[:, 0, 0, 0].tolist() == list(range(27))
+    assert speech[:, 0].tolist() == [201.0 + t for t in range(3, 30)]
+    assert mfcc[:, 0].tolist() == [2000.0 + t for t in range(3, 30)]
+
+
+def test_a_clip_that_curation_has_not_seen_is_an_error(tars: list[Shard]) -> None:
+    source = Source(tars, "fbank", verdicts=Verdicts({"c0": 0}, Path("curation.parquet")))
+    with pytest.raises(UserError, match=r"curation.parquet: has no row for c1; run the stage curation again"):
+        list(source.clips(range(2)))
+
+
+def test_nothing_left_to_train_on_is_an_error(tars: list[Shard]) -> None:
+    source = curated(tars, dict.fromkeys(f"c{clip}" for clip in range(5)))
+    with pytest.raises(UserError, match="no clip to train on"):
+        next(Windows(source, W, 64, 3).batches())

@@ -52,6 +52,8 @@ VERSIONS = {
     "autoencoder": MODELS,
     "latents": MODELS - {"autoencoder", "baseline"},
     "syncnet": {"syncnet", "evaluate", "table", "report"},
+    "measures": set(),  # the demo has no thresholds
+    "curation": set(),
     "train": {"train", *SAMPLES},
     "sample": SAMPLES,
     "baseline": {"baseline", "evaluate", "table", "report"},
@@ -143,6 +145,24 @@ def test_a_sync_loss_has_a_syncnet_of_its_own_and_another_one_scores(snakemake: 
     scores = [job for job in jobs if job.startswith("rule evaluate:")]
     assert scores
     assert "sync_expert" not in "".join(scores)
+
+
+def test_thresholds_bring_measures_and_verdicts_that_training_sampling_and_scoring_read(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    """From nothing. By default another SyncNet than the scorer curates; without thresholds nothing of it is there."""
+    assert "curation.parquet" not in "".join(_planned(snakemake, tmp_path))
+    jobs = _planned(snakemake, tmp_path, "--config", "curate={max_chance: 0.03}")
+    measures = [job for job in jobs if job.startswith("rule measures:")]
+    assert {re.search(r"output: (\S+)", job)[1] for job in measures} == {  # type: ignore[index]
+        f"results/demo/{split}/measures/00000.parquet" for split in ("train", "test")
+    }
+    assert all("--syncnet results/demo/sync_expert/syncnet.safetensors" in job for job in measures)
+    [curation] = [job for job in jobs if job.startswith("rule curation:")]
+    assert '"max_chance": 0.03' in curation
+    assert "max_chance" not in "".join(measures)  # another threshold measures nothing anew
+    readers = {re.match(r"rule (\w+):", job)[1] for job in jobs if "--curation results/demo/curation.parquet" in job}  # type: ignore[index]
+    assert readers == {"train", "sample", "baseline", "evaluate"}
 
 
 def _planned(snakemake: Snakemake, folder: Path, *arguments: str) -> list[str]:

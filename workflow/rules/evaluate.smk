@@ -8,6 +8,7 @@ rule evaluate:
         shards=files("test", "shards", "tar"),
         syncnet=SYNCNET,
         videos=videos_of,
+        curation=TEST_CURATION,
     output:
         f"{OUT}/runs/{{method}}/scores.parquet",
     log:
@@ -27,9 +28,10 @@ rule evaluate:
         version=version_of("evaluate", "runs/{method}/scores"),
         shards=lambda wildcards: pattern("test", "shards"),
         videos=videos_option,
+        curation=curation_option(TEST_CURATION),
     shell:
         "python -m syncdiff evaluate {wildcards.method:q} {input.syncnet:q} {output:q} --shards {params.shards:q} {params.videos:q}"
-        " --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
+        " {params.curation:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
 # Reads evaluate.bootstrap, evaluate.external, max_failed_fraction, seed.

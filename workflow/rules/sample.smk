@@ -9,6 +9,7 @@ rule sample:
         shard=f"{OUT}/test/shards/{{shard}}.tar",
         denoiser=f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
         autoencoder=f"{AUTOENCODER}/config.json",
+        curation=TEST_CURATION,
     output:
         f"{OUT}/runs/{{experiment}}/sampled/{{shard}}.parquet",
     log:
@@ -27,9 +28,10 @@ rule sample:
         version=version_of("sample", "runs/{experiment}/sampled/{shard}"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
+        curation=curation_option(TEST_CURATION),
     shell:
         "python -m syncdiff sample {input.shard:q} {params.videos:q} {output:q} --denoiser {input.denoiser:q}"
-        " --autoencoder {params.autoencoder:q} --config {params.config:q} 2>&1 | tee {log:q}"
+        " --autoencoder {params.autoencoder:q} {params.curation:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 # The rows to compare with: the autoencoder's round trip, and a mouth that does not move.
@@ -38,6 +40,7 @@ rule baseline:
     input:
         shard=f"{OUT}/test/shards/{{shard}}.tar",
         autoencoder=f"{AUTOENCODER}/config.json",
+        curation=TEST_CURATION,
     output:
         f"{OUT}/runs/{{baseline}}/sampled/{{shard}}.parquet",
     log:
@@ -56,6 +59,7 @@ rule baseline:
         version=version_of("baseline", "runs/{baseline}/sampled/{shard}"),
         autoencoder=lambda wildcards, input: folder_of(input.autoencoder),
         videos=lambda wildcards, output: f"{folder_of(output[0], 2)}/videos",
+        curation=curation_option(TEST_CURATION),
     shell:
         "python -m syncdiff baseline {wildcards.baseline:q} {input.shard:q} {params.videos:q} {output:q}"
-        " --autoencoder {params.autoencoder:q} --config {params.config:q} 2>&1 | tee {log:q}"
+        " --autoencoder {params.autoencoder:q} {params.curation:q} --config {params.config:q} 2>&1 | tee {log:q}"

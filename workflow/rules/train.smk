@@ -1,6 +1,6 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
 #                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight
-#                  also <split>/speech/mfcc/<shard>.tar, sync_expert/
+#                  also <split>/speech/mfcc/<shard>.tar, sync_expert/; with thresholds in `curate` curation.parquet
 # OUTPUTS: runs/<experiment>/: the model (denoiser.safetensors, config.json, autoencoder/), and its loss.csv
 
 
@@ -21,6 +21,7 @@ rule train:
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
+        curation=CURATION,
         ledger=ledger_before_training,  # made anew, it changes nothing here
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
@@ -48,7 +49,8 @@ rule train:
         config=of_experiment("train"),
         version=version("train"),
         folder=lambda wildcards, output: folder_of(output[0]),
-        options=training_options,
+        options=lambda wildcards: training_options(wildcards)
+        + curation_option(CURATION),
         launcher=launcher,
     shell:
         "{params.launcher} syncdiff train {params.folder:q} {params.options:q}"

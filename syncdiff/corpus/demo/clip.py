@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
-from syncdiff.corpus.demo.head import Head, Pose
-from syncdiff.corpus.demo.motion import random_motion
-from syncdiff.corpus.demo.person import Person, random_person
-from syncdiff.corpus.demo.render import SUPERSAMPLING, project, rasterise, shade
-from syncdiff.corpus.demo.speech import CHANNELS, articulate, pad, speak
-from syncdiff.corpus.demo.texture import paint, paint_wall
-from syncdiff.faces.facemesh import IBUG_FROM_MEDIAPIPE
+from syncdiff.corpus.demo.faults import FAULTS, Fault, Scene, Shot
+from syncdiff.corpus.demo.film import Frame, cast, shoot
+from syncdiff.corpus.demo.person import random_person
+from syncdiff.corpus.demo.render import SUPERSAMPLING, reduce
+from syncdiff.corpus.demo.take import play
+from syncdiff.corpus.demo.texture import paint_wall
 from syncdiff.faces.ibug import LEFT_EYE, LOWER_INNER_LIP, RIGHT_EYE, UPPER_INNER_LIP
 from syncdiff.media.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncdiff.media.container import FPS
 from syncdiff.pipeline.files import atomic, write_text
 
-EYE_LEVEL = 0.42  # where the eyes are in the picture, from the top
 CRF = 18
-ROOM_NOISE = (0.0, 12.0)  # standard deviation in 16-bit steps: a gated studio, whose pauses are digital silence; a room
-WAITS_S = (0.0, 0.0, 1.0)  # before speaking; only a silence longer than a window of speech shows what silence is
 COMMENT = "synthetic: a rendered person who does not exist, and a synthesised voice"
 
 
 @dataclass(frozen=True)
 class Script:
-    """What one identity says."""
+    """What one identity says, and what goes wrong."""
 
     identity: int  # index; also what the person is drawn from
     texts: dict[str, str]  # clip (`<programme id>/<number>`): text
+    faults: dict[str, Fault] = field(default_factory=dict)  # clip: its fault; may name others' clips too
 
 
-def render_identity(script: Script, root: Path, size: int, seed: int) -> None:
+def render_identity(script: Script, root: Path, size: int, seed: int) -> list[dict[str, Any]]:
     """Render all clips of one person below `root`; the same arguments give the same bytes.
 
     Args:
@@ -46,46 +44,48 @@ def render_identity(script: Script, root: Path, size: int, seed: int) -> None:
         root: the corpus; videos and transcripts go to mvlrs_v1/main, true landmarks to truth/main.
         size: side of the picture in pixels.
         seed: of the corpus.
+
+    Returns:
+        A row for each clip with a fault: what `faults.COLUMNS` names, as far as it concerns it.
     """
     person = random_person(np.random.default_rng([seed, script.identity]))
-    head, texture, wall = Head(person), paint(person), paint_wall(person, size * SUPERSAMPLING)
+    actor, wall = cast(person, size), paint_wall(person, size * SUPERSAMPLING)
+    rows = []
     for number, (clip, text) in enumerate(script.texts.items()):
-        rng = np.random.default_rng([seed, script.identity, number])
-        before_s = rng.uniform(0.1, 0.3) + rng.choice(WAITS_S)
-        speech = pad(speak(text, person.voice), before_s, after_s=rng.uniform(0.15, 0.35))
-        mouth = articulate(speech)
-        mouth[:, CHANNELS.index("jaw")] *= person.articulation
-        poses = random_motion(rng, len(mouth))
-        film = Film(head, person, texture, wall, size)
-        hiss = rng.normal(0, rng.choice(ROOM_NOISE), len(speech.audio))
-        audio = (speech.audio + hiss).round().clip(-32768, 32767).astype(np.int16)
-        with atomic(root / "mvlrs_v1" / "main" / f"{clip}.mp4") as path:
-            write_clip(path, film.shoot(mouth, poses), audio, size)
+        take = play(person, text, np.random.default_rng([seed, script.identity, number]))
+        scene = Scene(take.audio, shoot(actor, take, wall))
+        if fault := script.faults.get(clip):
+            rng = np.random.default_rng([seed, script.identity, number, *b"fault"])
+            scene = FAULTS[fault.kind](Shot(actor, take, wall, fault.other, seed), rng)
+        landmarks = write_scene(root, clip, scene, size)
         write_text(root / "mvlrs_v1" / "main" / f"{clip}.txt", f"Text:  {text.replace(',', '').upper()}\nConf:  5\n")
-        landmarks = np.stack(film.landmarks)
-        with atomic(root / "truth" / "main" / f"{clip}.npz") as path:
-            np.savez(path, landmarks=landmarks, opening=mouth_opening(landmarks))
+        if fault:
+            rows.append({"clip": f"main/{clip}", "fault": fault.kind, **scene.truth, **box(landmarks)})
+    return rows
 
 
-class Film:
-    """Renders frames one by one, and keeps where the landmarks truly are."""
+def write_scene(root: Path, clip: str, scene: Scene, size: int) -> np.ndarray:
+    """Write a clip's video and its true landmarks below `root`; return these, (T, 68, 2) float32."""
+    seen: list[np.ndarray] = []
+    with atomic(root / "mvlrs_v1" / "main" / f"{clip}.mp4") as path:
+        write_clip(path, _developed(scene.frames, seen), scene.audio, size)
+    landmarks = np.stack(seen)
+    with atomic(root / "truth" / "main" / f"{clip}.npz") as path:
+        np.savez(path, landmarks=landmarks, opening=mouth_opening(landmarks))
+    return landmarks
 
-    def __init__(self, head: Head, person: Person, texture: np.ndarray, wall: np.ndarray, size: int) -> None:
-        self._head, self._person, self._texture, self._wall = head, person, texture, wall
-        self._scale = person.eye_pixels * size * SUPERSAMPLING
-        self._centre = (size * SUPERSAMPLING / 2, size * SUPERSAMPLING * EYE_LEVEL)
-        self.landmarks: list[np.ndarray] = []  # (68, 2) float32 per frame
 
-    def shoot(self, mouth: np.ndarray, poses: list[Pose]) -> Iterator[np.ndarray]:
-        """Yield one (S, S, 3) uint8 RGB picture per row of `articulate` and pose."""
-        head = self._head
-        for row, pose in zip(mouth, poses, strict=True):
-            points = head.posed(row, pose)
-            lit = shade(points, head.surface, self._person.light)
-            projected = project(points, self._scale, self._centre)
-            # The supersampled picture counts from its corner, landmarks from the centre of the first pixel.
-            self.landmarks.append((projected[IBUG_FROM_MEDIAPIPE, :2] / SUPERSAMPLING - 0.5).astype(np.float32))
-            yield rasterise(projected, head.surface, lit, self._texture, self._wall)
+def _developed(frames: Iterator[Frame], landmarks: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the frames' pictures, (S, S, 3) uint8 RGB, and keep their landmarks."""
+    for frame in frames:
+        landmarks.append(frame.landmarks)
+        yield reduce(frame.picture)
+
+
+def box(landmarks: np.ndarray) -> dict[str, int]:
+    """Return the box that all landmarks (T, 68, 2) lie in, in whole pixels."""
+    (left, top), (right, bottom) = np.floor(landmarks.min(axis=(0, 1))), np.ceil(landmarks.max(axis=(0, 1)))
+    return {"left": int(left), "top": int(top), "right": int(right), "bottom": int(bottom)}
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:

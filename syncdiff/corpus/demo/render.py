@@ -51,7 +51,7 @@ def shade(points: np.ndarray, surface: Part, light: Light) -> np.ndarray:
 def rasterise(
     projected: np.ndarray, surface: Part, lit: np.ndarray, texture: np.ndarray, background: np.ndarray
 ) -> np.ndarray:
-    """Draw a surface over a background, at twice the resolution, and reduce: (S, S, 3) uint8 RGB.
+    """Draw a surface over a background, supersampled: (2 S, 2 S, 3) uint8 RGB, which `reduce` makes a picture of.
 
     Args:
         projected: (N, 3) pixels x, y, and depth, of the supersampled picture.
@@ -64,7 +64,12 @@ def rasterise(
     depth = np.full(picture.shape[:2], np.inf, np.float32)
     attributes = np.concatenate([projected, surface.coordinates, lit], axis=1).astype(np.float32)  # (N, 7)
     _fill(attributes, surface.triangles, texture, depth, picture)
-    side = background.shape[0] // SUPERSAMPLING
+    return picture
+
+
+def reduce(picture: np.ndarray) -> np.ndarray:
+    """Reduce a supersampled picture (2 S, 2 S, 3) to (S, S, 3)."""
+    side = picture.shape[0] // SUPERSAMPLING
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
 
 

@@ -6,17 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from syncdiff.corpus.grid import SENTENCE
+
 WORDS_PER_SECOND = 2.4
 
-# Cooke et al. 2006, "An audio-visual corpus for speech perception and automatic speech recognition", table I.
-GRID = (
-    ("bin", "lay", "place", "set"),
-    ("blue", "green", "red", "white"),
-    ("at", "by", "in", "with"),
-    tuple("abcdefghijklmnopqrstuvxyz"),
-    ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    ("again", "now", "please", "soon"),
-)
 # Words chosen so that every viseme of English comes often, with lips that close, round, spread and open wide.
 FREE = (
     ("my father", "the baker", "a young woman", "our boss", "the pilot", "his mother", "that farmer", "everybody"),
@@ -32,7 +25,7 @@ def unique_sentences(rng: np.random.Generator, seconds: float) -> Iterator[str]:
     while True:
         sentences: list[str] = []
         while sum(len(sentence.split()) for sentence in sentences) < seconds * WORDS_PER_SECOND - 2:
-            grammar = GRID if rng.random() < 0.4 else FREE
+            grammar = SENTENCE if rng.random() < 0.4 else FREE
             sentences.append(" ".join(str(rng.choice(slot)) for slot in grammar).strip())
         text = ", ".join(sentences)
         if text not in seen:

@@ -115,13 +115,18 @@ def lse(lip: Tensor, audio: Tensor) -> SyncScore:
 
 
 def mean_distances(lip: Tensor, audio: Tensor) -> Tensor:
-    """Return the mean distance at each shift, (31,); index s compares lip window v with audio window v + s - 15.
+    """Return the mean of `window_distances` at each shift, (31,)."""
+    return torch.stack([at_shift.mean() for at_shift in window_distances(lip, audio)])
+
+
+def window_distances(lip: Tensor, audio: Tensor) -> Tensor:
+    """Return the distance of each window at each shift, (31, N); row s compares lip window v with audio v + s - 15.
 
     Beyond its ends the audio is zeros, as in the reference.
     """
     padded = F.pad(audio, (0, 0, MAX_SHIFT, MAX_SHIFT))
     shifted = padded.unfold(0, len(lip), 1).mT  # view (31, N, 1024)
-    return torch.stack([F.pairwise_distance(lip, at_shift, eps=1e-6).mean() for at_shift in shifted])
+    return torch.stack([F.pairwise_distance(lip, at_shift, eps=1e-6) for at_shift in shifted])
 
 
 def score_videos(
@@ -195,18 +200,18 @@ def _score_file(
     return scores[best]._asdict() | {"note": choose(segments, best, "one most in sync").note}
 
 
-def print_scores(scores: dict[str, Any]) -> None:
-    """Print what `score_videos` returns: a line a video, the failures with their reasons, the means, the scorer."""
+def in_words(scores: dict[str, Any]) -> Iterator[str]:
+    """Yield what `score_videos` returns: a line a video, the failures with their reasons, the means, the scorer."""
     line = "{name}: offset {offset:g}, LSE-D {lse_d:.3f}, LSE-C {lse_c:.3f}"
     for row in scores["videos"]:
         note = f" ({row['note']})" if row["note"] else ""
-        print(line.format(name=row["video"], **row) + f", {row['n_windows']} windows{note}")
+        yield line.format(name=row["video"], **row) + f", {row['n_windows']} windows{note}"
     for row in scores["failed"]:
-        print(f"{row['video']}: not scored: {row['reason']}")
+        yield f"{row['video']}: not scored: {row['reason']}"
     mean = scores["mean"]
     if mean["n_scored"]:
-        print(line.format(name=f"mean of {mean['n_scored']} of {mean['n_expected']} videos", **mean))
-    print(f"scorer: {scores['scorer']}, crop: {scores['crop']}")
+        yield line.format(name=f"mean of {mean['n_scored']} of {mean['n_expected']} videos", **mean)
+    yield f"scorer: {scores['scorer']}, crop: {scores['crop']}"
 
 
 def _mean(values: list[float]) -> float | None:

@@ -1,0 +1,279 @@
+"""The tools that work alone: what people call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syncdiff.cli.options import ConfigOption, DeviceOption, WorkersOption
+from syncdiff.config import load_config, read_config
+from syncdiff.errors import escape
+from syncdiff.pipeline.parallel import prepare_workers
+from syncdiff.registry.corpora import CORPORA
+
+PANEL = "Tools, which work alone"
+app = typer.Typer()
+tool = partial(app.command, rich_help_panel=PANEL)
+weights_app = typer.Typer(help="The published weights that the project can use.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights", rich_help_panel=PANEL)
+
+
+class Engine(StrEnum):
+    """Whose encoder computes AV-HuBERT's hidden states."""
+
+    NATIVE = "native"
+    FAIRSEQ = "fairseq"
+
+
+class Crop(StrEnum):
+    """What of a frame the SyncNet sees."""
+
+    NONE = "none"
+    FACE = "face"
+
+
+class Face(StrEnum):
+    """Whose lips the SyncNet sees, where several faces are in the picture."""
+
+    LARGEST = "largest"
+    SPEAKING = "speaking"
+
+
+class Dtype(StrEnum):
+    """Arithmetic of the SyncNet."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+@tool()
+def check(
+    path: Path,
+    kind: Annotated[str | None, typer.Option(help=f"{', '.join(CORPORA)}; by default recognised")] = None,
+    config: ConfigOption = "{}",
+    workers: WorkersOption = 1,
+) -> None:
+    """Say what a corpus holds and what is wrong with it, as the plan will see it; exit code 1 if something is."""
+    from syncdiff.corpus.check import check_corpus, print_report
+
+    report = check_corpus(path, kind, workers, config)
+    print_report(report)
+    raise typer.Exit(1 if report.problems else 0)
+
+
+@tool()
+def features(
+    audio: Path,
+    out: Path,
+    checkpoint: Annotated[Path | None, typer.Option(help="AV-HuBERT, fairseq .pt or converted .safetensors")] = None,
+    layer: Annotated[str | None, typer.Option(help="a number, last, or none: the stacked filterbank")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="rows; by default those of the video")] = None,
+    engine: Annotated[Engine, typer.Option(help="whose encoder computes them")] = Engine.NATIVE,
+    device: DeviceOption = None,
+) -> None:
+    """Extract speech features of a sound or video file: (T, D) float32 .npy at 25 Hz."""
+    from syncdiff.shards.tar import write_npy
+    from syncdiff.speech.extract import extract_features
+
+    rows = extract_features(audio, checkpoint, layer, frames, engine.value, device or "auto")
+    write_npy(out, rows)
+    print(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}")
+
+
+@tool("convert")
+def convert_checkpoint(checkpoint: Path, out: Path) -> None:
+    """Convert a fairseq AV-HuBERT checkpoint to a plain .safetensors file, without running code from it."""
+    from syncdiff.speech.avhubert import convert
+
+    convert(checkpoint, out)
+
+
+@tool("curate")
+def curate_videos(
+    paths: list[Path],
+    syncnet: Annotated[Path | None, typer.Option(help="weights; without, what needs none is measured")] = None,
+    out: Annotated[Path | None, typer.Option(help="parquet; a page lies beside it")] = None,
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Measure the faces of videos or folders of them, and say which are fit to train on, by the config's `curate`."""
+    if workers > 1:
+        prepare_workers("syncdiff.curation.videos")
+    from rich.console import Console
+
+    from syncdiff.curation import videos
+    from syncdiff.device import choose_device
+    from syncdiff.pipeline.files import write_parquet
+    from syncdiff.report.curation import write_page
+
+    run = load_config(config, need_root=False)
+    judged = videos.curate_videos(paths, run, syncnet, str(choose_device(device or run.device)), workers)
+    videos.print_clips(judged, Console() if sys.stdout.isatty() else Console(width=videos.LOG_COLUMNS))
+    if out:
+        write_parquet(out, judged)
+        write_page(run.curate, "videos", judged, Path(), out.with_suffix(".html"))
+    raise typer.Exit(0 if (judged["status"] == "ok").any() else 1)
+
+
+@tool()
+def score(  # noqa: PLR0913, PLR0917 - an option each
+    videos: list[Path],
+    syncnet: Annotated[Path | None, typer.Option(help="weights; by default the published syncnet_v2.model")] = None,
+    crop: Annotated[
+        Crop, typer.Option(help="none: Wav2Lip's LRS protocol; face: its real-videos protocol (for published weights)")
+    ] = Crop.NONE,
+    face: Annotated[
+        Face, typer.Option(help="of several faces at once: the largest, or speaking, the one with the highest LSE-C")
+    ] = Face.SPEAKING,
+    jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
+    dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does.
+
+    Of the config only `device` and, for the landmarker, `faces` are read.
+    """
+    from syncdiff.device import choose_device
+    from syncdiff.evaluation.metrics.lse import in_words, score_videos
+    from syncdiff.weights.registry import get
+
+    run, weights = load_config(config, need_root=False), syncnet or get("syncnet")[0]
+    card = choose_device(device or run.device)
+    scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, card, face.value, run.faces)
+    print(json.dumps(scores, indent=2) if as_json else "\n".join(in_words(scores)))
+    raise typer.Exit(0 if scores["videos"] else 1)
+
+
+@tool()
+def fidelity(
+    real: Path,
+    fake: Path,
+    inception: Annotated[Path | None, typer.Option(help="pt_inception-2015-12-05 weights; else a stand-in")] = None,
+    device: DeviceOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Compare two folders of images or videos: FID, SSIM and PSNR."""
+    from syncdiff.device import choose_device
+    from syncdiff.evaluation.metrics import fidelity as measures
+
+    values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device or "auto"))
+    print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+@tool("dub")
+def dub_video(
+    video: Path,
+    sound: Path,
+    out: Path,
+    model: Annotated[Path, typer.Option(help="folder of a run, such as results/demo/runs/syncdiff, or of an export")],
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+) -> None:
+    """Write VIDEO with lips that say SOUND, as long as the shorter of the two, to OUT: .mp4, .m4v, .mov or .mkv.
+
+    VIDEO and SOUND are never written.
+
+    The config is the model's own, with the keys of --config (of `sample`, say) laid over it.
+    """
+    from syncdiff.synthesis.dub import check_out
+    from syncdiff.synthesis.lip_sync import LipSync
+
+    check_out(out, video, sound)
+    lips = LipSync.from_pretrained(model, device=device, config=read_config(config))
+    print(f"{out}: {lips.dub(video, sound, out)} frames with generated lips")
+
+
+@tool("export")
+def export_run(
+    run: Path,
+    out: Path,
+    licence: Annotated[
+        Path | None, typer.Option(help="text that must travel with the weights, such as AV-HuBERT's licence")
+    ] = None,
+) -> None:
+    """Make OUT, a folder to publish, of a trained RUN: weights, configs and a model card."""
+    from syncdiff.synthesis.export import export
+
+    export(run, out, licence)
+    print(f"{out}: read its README.md, and complete it before you publish")
+
+
+@tool("estimate")
+def estimate_run(
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", help="YAML file or inline JSON; given several times, each is laid over those before"),
+    ] = None,
+    peak_tflops: Annotated[float, typer.Option(help="the GPU's dense bf16 peak, TFLOP/s; 312: an A100")] = 312.0,
+    utilisation: Annotated[float, typer.Option(help="assumed share of the peak that a run gets, 0 to 1")] = 0.1,
+    gpu_samples_per_s: Annotated[
+        float | None, typer.Option(help="measured rate of `train`, instead of that assumption")
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="price of a GPU hour, in any currency")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Say what a full run needs: clips, disk, core hours, GPU hours; each figure computed, measured or assumed."""
+    from rich.console import Console
+
+    from syncdiff.estimate import Gpu, estimate
+    from syncdiff.estimate.rows import as_dicts, print_rows
+
+    rows = estimate(
+        load_config(*(config or []), need_root=False), Gpu(peak_tflops, utilisation, gpu_samples_per_s, price)
+    )
+    print(json.dumps(as_dicts(rows), indent=2)) if as_json else print_rows(rows, Console())
+
+
+@tool("verify")
+def verify_artifacts(folder: Path) -> None:
+    """Hash again what a results FOLDER holds, against its provenance; exit code 1 if something differs."""
+    from syncdiff.pipeline.provenance import verify
+
+    verification = verify(folder)
+    print(
+        "\n".join(map(escape, verification.faults))
+        or f"{verification.checked} artifacts are what their provenance says"
+    )
+    raise typer.Exit(1 if verification.faults else 0)
+
+
+@weights_app.command("list")
+def list_weights() -> None:
+    """List every published weight: source, licence, size, and where it goes."""
+    from syncdiff.weights.registry import print_weights
+
+    print_weights()
+
+
+@weights_app.command("get")
+def get_weights(name: str) -> None:
+    """Download one; offline, say which file to put where."""
+    from syncdiff.weights.registry import get
+
+    for path in get(name):
+        print(path)
+
+
+@weights_app.command("verify")
+def verify_weights() -> None:
+    """Check the files that are there; exit code 1 if one is damaged."""
+    from syncdiff.weights.registry import verify
+
+    raise typer.Exit(0 if verify() else 1)
+
+
+@tool("config")
+def show_config(schema: Annotated[bool, typer.Option(help="the JSON schema instead")] = False) -> None:
+    """Print config.yaml with every key, its default and its meaning."""
+    from syncdiff.config import default_yaml, json_schema
+
+    print(json_schema() if schema else default_yaml(), end="")

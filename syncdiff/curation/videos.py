@@ -1,0 +1,123 @@
+"""`syncdiff curate`: measures and verdicts for any videos, without the workflow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from syncdiff.config import Config
+from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
+from syncdiff.curation.corpus import summary
+from syncdiff.curation.measures import MEASURES, Place
+from syncdiff.curation.shard import measured, record
+from syncdiff.curation.verdicts import judge
+from syncdiff.errors import UserError
+from syncdiff.evaluation.crops import faces_of
+from syncdiff.evaluation.videos import SUFFIXES, videos_in
+from syncdiff.faces.align import align
+from syncdiff.faces.track import Segment
+from syncdiff.media.audio import concatenate, pad_or_trim, stream_audio
+from syncdiff.media.container import FPS
+from syncdiff.models.syncnet import load_syncnet
+from syncdiff.pipeline.files import sha256
+from syncdiff.pipeline.ledger import Ledger
+from syncdiff.pipeline.parallel import Outcome, attempt, each_clip
+
+log = logging.getLogger(__name__)
+
+LOG_COLUMNS = 250  # characters a line, where nobody's terminal says how many fit
+Faces = list[tuple[Place, Outcome[MeasuredClip]]]  # of one video
+
+
+def curate_videos(
+    paths: Sequence[Path], config: Config, syncnet: Path | None = None, device: str = "cpu", workers: int = 1
+) -> pd.DataFrame:
+    """Measure and judge every face of videos: a row each, as `corpus.curate_corpus` writes them.
+
+    A video with several faces at once has a clip for each, `<video>#2` and so on beside the largest. A video that
+    cannot be read, or shows no face, has a row that says so.
+
+    Args:
+        paths: videos, and folders of them.
+        config: reads `curate` and `faces`.
+        syncnet: weights; None: sync is not measured.
+        device: of the SyncNet.
+        workers: processes, over videos.
+
+    Raises:
+        UserError: a folder holds no video; the weights cannot be read.
+    """
+    net = load_syncnet(syncnet) if syncnet else None
+    size = net.crop_size if net and net.crop == "aligned" else config.faces.size
+    aligned = config.model_copy(update={"faces": config.faces.model_copy(update={"size": size})})
+    work = partial(_measure_video, aligned, Curator(syncnet, device, size))
+    tried = each_clip(work, _videos(paths), workers, "curate")
+    found = [face for video, outcome in tried for face in _faces(video, outcome)]
+    ledger = Ledger("measures")
+    places, outcomes = [place for place, _ in found], [outcome for _, outcome in found]
+    record(ledger, places, outcomes, sha256(syncnet) if syncnet else "")
+    judged = judge(measured(ledger).assign(conf=np.nan, asd=np.nan, split=""), config.curate)
+    log.info(summary(judged))
+    return judged
+
+
+def print_clips(clips: pd.DataFrame, console: Console) -> None:
+    """Print a line for each clip: what was measured of it, and its verdict."""
+    shown = [name for name in MEASURES if clips[name].notna().any()]
+    table = Table("clip", *(MEASURES[name].label for name in shown), "verdict", box=None)
+    for row in clips.to_dict("records"):
+        figures = ("–" if pd.isna(row[name]) else f"{row[name]:.{MEASURES[name].digits}f}" for name in shown)
+        verdict = ": ".join(filter(None, [row["status"], row["reason"]]))
+        table.add_row(*map(Text, (row["clip"], *figures, verdict)))
+    console.print(table)
+
+
+def _videos(paths: Iterable[Path]) -> list[Path]:
+    """Return the videos that are named, each once, and those below the folders that are.
+
+    Raises:
+        UserError: a folder without any.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = [Path(name) for name in videos_in(path)] if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path}: no video in this folder ({' '.join(SUFFIXES)}); name another, or files")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _measure_video(config: Config, curator: Curator, video: Path) -> Faces:
+    """Measure each face of a video that is there beside the largest.
+
+    Raises:
+        ClipRejected: unreadable, or without one face for long enough.
+        OSError: not there.
+    """
+    faces: Faces = []
+    for number, segment in enumerate(faces_of(video, config.faces), start=1):
+        place = Place(
+            str(video) if number == 1 else f"{video}#{number}", str(video), segment.start, len(segment.landmarks)
+        )
+        faces.append((place, attempt(partial(_measure_face, config, curator, place), segment)))
+    return faces
+
+
+def _measure_face(config: Config, curator: Curator, place: Place, segment: Segment) -> MeasuredClip:
+    video = Path(place.video)
+    audio = concatenate(pad_or_trim(stream_audio(video, segment.start / FPS), place.n_frames))
+    transforms, _ = align(video, segment, config.faces)
+    return measure_clip(curator, FacedClip(place.clip, video, segment, transforms, audio))
+
+
+def _faces(video: Path, outcome: Outcome[Faces]) -> Faces:
+    """Return what was measured of a video; one that could not be read counts as one clip."""
+    return outcome.value or [(Place(str(video), str(video), 0, 0), Outcome(outcome.status, outcome.reason))]

@@ -1,0 +1,78 @@
+"""`syncdiff curate` on videos: a clip for each face, a row for each video that could not be read."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from syncdiff import curate
+from syncdiff.cli import main
+from syncdiff.curation import videos as module
+from syncdiff.errors import ClipRejected, UserError
+from syncdiff.faces.track import Segment
+from syncdiff.media.video import write_video
+from syncdiff.models.syncnet import SyncNet, save_syncnet
+from tests.evaluation.drawn import drawing, landmarks_of, sound
+
+N_FRAMES = 12
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two drawn videos, of which the second shows two faces, and a file that is none."""
+    for name, seed in (("a", 0), ("b", 1)):
+        frames = [drawing(4 + t % 5, seed) for t in range(N_FRAMES)]
+        write_video(tmp_path / f"videos/{name}.mp4", frames, [sound(seed)[: 640 * N_FRAMES]])
+    (tmp_path / "videos/broken.mp4").write_bytes(b"no video")
+
+    def faces_of(video: Path, _: object) -> list[Segment]:
+        if video.stem == "broken":
+            raise ClipRejected("not a video")
+        found = np.stack([landmarks_of(4)] * N_FRAMES)
+        found[:, [36, 39, 42, 45, *range(27, 31), 33], 0] += np.arange(9)  # not all in one place
+        return [Segment(0, found, N_FRAMES, "")] * (2 if video.stem == "b" else 1)
+
+    monkeypatch.setattr(module, "faces_of", faces_of)
+    return tmp_path / "videos"
+
+
+def test_each_face_has_a_row_and_so_has_a_file_that_is_no_video(folder: Path) -> None:
+    rows = curate(folder, min_face_px=1).set_index("clip")
+    assert [Path(clip).name for clip in rows.index] == ["a.mp4", "b.mp4", "b.mp4#2", "broken.mp4"]
+    assert rows["status"].tolist() == ["ok", "ok", "ok", "rejected"]
+    assert rows["reason"].iloc[-1] == "not a video"
+    assert rows["face_px"].notna().tolist() == [True, True, True, False]
+    assert rows["confidence"].isna().all()
+
+
+def test_of_two_faces_one_speaks(folder: Path, tmp_path: Path) -> None:
+    save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "drawings")
+    rows = curate([folder / "b.mp4"], syncnet=tmp_path / "syncnet.safetensors")
+    assert rows["status"].tolist() == ["ok", "rejected"]
+    assert rows["reason"][1] == f"another face speaks ({folder}/b.mp4)"
+
+
+def test_an_unknown_threshold_or_an_empty_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"did you mean curate\.min_face_px"):
+        curate(folder, min_face=1)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="no video in this folder"):
+        curate(tmp_path / "none")
+
+
+def test_the_command_prints_a_line_a_clip_and_writes_file_and_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out.parquet"
+    command = ["syncdiff", "curate", str(folder), "--out", str(out), "--config", '{"curate": {"min_face_px": 1e4}}']
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as left:
+        main()
+    said, warned = capsys.readouterr()
+    assert left.value.code == 1  # none is fit
+    assert said.count("is below curate.min_face_px 10000") == 3
+    assert "no SyncNet was given" in said + warned
+    assert pd.read_parquet(out)["status"].tolist() == ["rejected"] * 4
+    assert "Face: 3 clips" in out.with_suffix(".html").read_text()
