@@ -10,7 +10,7 @@ import numpy as np
 from syncdiff.config import Faces
 from syncdiff.faces.boxes import bounding_box
 from syncdiff.faces.cuts import is_cut, thumbnail
-from syncdiff.faces.graphs import FaceMesh, keep_heap_small, new_detector, new_mesh, process_anew
+from syncdiff.faces.graphs import Detector, Mesh, keep_heap_small
 from syncdiff.faces.regions import Region, tiles, turned_frames, whole_frame
 
 # The point of the 478-point mesh that is nearest to each iBUG point, read off the mesh's published picture.
@@ -44,8 +44,8 @@ class FaceMeshLandmarker:
     def __init__(self, faces: Faces | None = None, device: str = "cpu") -> None:
         """Load the detector; nothing of the config changes it, and it computes on the CPU alone."""
         keep_heap_small()
-        self._detector = new_detector()
-        self._idle: list[FaceMesh] = []
+        self._detector = Detector()
+        self._idle: list[Mesh] = []
 
     def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         """See `Landmarker.track`."""
@@ -99,22 +99,27 @@ class FaceMeshLandmarker:
         return next(filter(None, (self._open(frame, self._detect(frame, regions), known=[]) for regions in tries)), [])
 
     def _turns(self, frame: np.ndarray) -> int:
-        """Return the quarter turns that make faces upright; 0 where that is not clear."""
-        scores = [
-            sum(
+        """Return the quarter turns that make faces upright; 0 where that is not clear.
+
+        Upright ones of which the detector is not sure fill the frame; with black around it, it is.
+        """
+        sums: list[float] = []
+        for turns in range(4):
+            scores = [
                 max((face.score for face in self._detect(frame, [region])), default=0)
                 for region in turned_frames(frame, turns)
-            )
-            for turns in range(4)
-        ]
-        best = max(range(4), key=scores.__getitem__)
-        return best if scores[best] > CLEAR else 0
+            ]
+            if not turns and max(scores) >= SURE:
+                return 0
+            sums.append(sum(scores))
+        best = max(range(4), key=sums.__getitem__)
+        return best if sums[best] > CLEAR else 0
 
     def _detect(self, frame: np.ndarray, regions: Iterable[Region]) -> list[_Found]:
         """Return what the detector finds, with boxes in pixels of the whole frame."""
         found = []
         for region in regions:
-            for detection in self._detector.process(region.cut(frame)).detections or []:
+            for detection in self._detector.process(region.cut(frame)):
                 box = detection.location_data.relative_bounding_box
                 corners = np.array([[box.xmin, box.ymin], [box.xmin + box.width, box.ymin + box.height]])
                 found.append(_Found(bounding_box(region.place(corners)), detection.score[0], region))
@@ -128,7 +133,7 @@ class FaceMeshLandmarker:
             centre = (face.box[:2] + face.box[2:]) / 2
             if len(known) + len(views) < MAX_FACES and not _shown(centre, known) and not _inside(centre, boxes):
                 boxes.append(face.box)
-                mesh = self._idle.pop() if self._idle else new_mesh()
+                mesh = self._idle.pop() if self._idle else Mesh()
                 views.append(_View(mesh, face, frame))
         return self._follow(frame, views, known)
 
@@ -162,7 +167,7 @@ class _Searches:
 class _View:
     """A fixed region of the frame and the graph that follows one face in it."""
 
-    def __init__(self, mesh: FaceMesh, found: _Found, frame: np.ndarray) -> None:
+    def __init__(self, mesh: Mesh, found: _Found, frame: np.ndarray) -> None:
         self.mesh = mesh
         self.face = np.zeros((68, 2), np.float32)
         self.region = found.region
@@ -171,8 +176,9 @@ class _View:
 
     def see(self, frame: np.ndarray) -> bool:
         """Update `face` from the next frame; False when no face is seen any more."""
-        process = process_anew if self._moved else FaceMesh.process
-        found = process(self.mesh, self.region.cut(frame)).multi_face_landmarks
+        if self._moved:
+            self.mesh.forget()
+        found = self.mesh.process(self.region.cut(frame))
         self._moved = False
         if not found:
             return False

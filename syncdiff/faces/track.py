@@ -15,7 +15,7 @@ import numpy as np
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
 from syncdiff.faces.boxes import bounding_box
-from syncdiff.faces.cuts import is_cut, thumbnail
+from syncdiff.faces.cuts import scene_starts, thumbnail
 from syncdiff.faces.ibug import EYES, LIPS
 from syncdiff.faces.landmarks import Landmarker
 from syncdiff.media.video import read_frames
@@ -111,18 +111,21 @@ def find_faces(video: Path | str, landmarker: Landmarker, faces: Faces) -> list[
 
 def faces_of_frames(frames: Iterable[np.ndarray], landmarker: Landmarker) -> Iterator[tuple[bool, list[np.ndarray]]]:
     """Yield of each frame whether a new scene begins with it, and its faces."""
-    cuts: deque[bool] = deque()  # of the frames that the landmarker has been given and has not answered yet
+    shown: deque[np.ndarray] = deque()  # of the frames that the landmarker has been given and has not answered yet
+    waiting: deque[list[np.ndarray]] = deque()  # for what `scene_starts` says when it has looked ahead
 
     def watched() -> Iterator[np.ndarray]:
-        before: np.ndarray | None = None
         for frame in frames:
-            after = thumbnail(frame)
-            cuts.append(before is not None and is_cut(before, after))
-            before = after
+            shown.append(thumbnail(frame))
             yield frame
 
-    for faces in landmarker.track(watched()):
-        yield cuts.popleft(), faces
+    def answered() -> Iterator[np.ndarray]:
+        for faces in landmarker.track(watched()):
+            waiting.append(faces)
+            yield shown.popleft()
+
+    for begins in scene_starts(answered()):
+        yield begins, waiting.popleft()
 
 
 def candidates(found: Found, max_gap_frames: int, min_track_frames: int, misses: str = "") -> list[Segment]:

@@ -6,19 +6,25 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
 
 from syncdiff.config import Faces
+from syncdiff.faces.facemesh import SURE, FaceMeshLandmarker
+from syncdiff.faces.graphs import Mesh
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
+from syncdiff.faces.regions import whole_frame
 from syncdiff.media.video import read_frames
 
 
 @pytest.fixture(scope="module")
-def landmarker() -> Landmarker:
-    return open_landmarker(Faces())
+def landmarker() -> FaceMeshLandmarker:
+    made = open_landmarker(Faces())
+    assert isinstance(made, FaceMeshLandmarker)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +93,33 @@ def test_a_face_that_wanders_stays_in_view(landmarker: Landmarker, clip: list[np
     assert all(len(faces) == 1 for faces in found)
     first, last = found[0][0], found[-1][0]
     np.testing.assert_allclose(last - first, np.broadcast_to([8 * 89, 0], (68, 2)), atol=4)
+
+
+def test_a_face_that_fills_the_frame_is_not_looked_for_in_turns(
+    landmarker: FaceMeshLandmarker, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The detector is not sure of it, until it sees it with black around it."""
+    frame = next(read_frames(shared / "clips/lrs3_mini/lrs3_v0.4/test/grid6f49e5e6/00001.mp4", 30))
+    (found,) = landmarker._detect(frame, [whole_frame(frame)])
+    assert found.score < SURE
+    looks = Mock(wraps=landmarker._detector.process)
+    monkeypatch.setattr(landmarker._detector, "process", looks)
+    (faces,) = landmarker.track([frame])
+    assert len(faces) == 1
+    assert looks.call_count == 4  # as it is, and in the three views
+
+
+def test_a_graph_that_has_forgotten_sees_as_a_new_one(landmarker: FaceMeshLandmarker, clip: list[np.ndarray]) -> None:
+    def points(mesh: Mesh, frame: np.ndarray) -> np.ndarray:
+        (face,) = mesh.process(frame)
+        return np.array([(point.x, point.y) for point in face.landmark])
+
+    used, new = Mesh(), Mesh()
+    for frame in clip[:5]:
+        followed = points(used, frame)
+    used.forget()
+    np.testing.assert_array_equal(points(used, clip[4]), points(new, clip[4]))
+    assert np.abs(points(new, clip[4]) - followed).max() > 0
 
 
 def test_no_face(landmarker: Landmarker) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 from syncdiff.errors import ClipRejected
-from syncdiff.faces.track import Segment, Track, all_faces, candidates, is_cut, largest, link_faces, pieces, thumbnail
+from syncdiff.faces.cuts import is_cut, thumbnail
+from syncdiff.faces.track import (
+    Segment,
+    Track,
+    all_faces,
+    candidates,
+    faces_of_frames,
+    largest,
+    link_faces,
+    pieces,
+)
 from syncdiff.media.video import read_frames
 
 pytestmark = pytest.mark.quick
@@ -161,3 +171,30 @@ def test_a_long_track_is_cut_into_equal_pieces(face: np.ndarray) -> None:
     assert [(piece.start, piece.stop) for piece in cut] == [(0, 33), (33, 67), (67, 101)]
     np.testing.assert_array_equal(np.concatenate([piece.landmarks for piece in cut]), whole.landmarks)
     assert cut[1].note == "piece 2 of 3 of a track of 101 frames"
+
+
+class Still:
+    """A landmarker that sees one face where it is, a few frames late."""
+
+    misses = ""
+
+    def __init__(self, face: np.ndarray) -> None:
+        self.face = face
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        given = iter(frames)
+        for _ in islice(given, 3):
+            pass
+        for _ in given:
+            yield [self.face]
+        yield from [[self.face]] * 3
+
+
+def test_no_track_goes_through_a_dissolve_between_two_people(face: np.ndarray) -> None:
+    steps = np.linspace(0, 1, 14)[1:-1]
+    mixed = [(scene(0) * (1 - step) + scene(1) * step).astype(np.uint8) for step in steps]
+    found = faces_of_frames([*[scene(0)] * 40, *mixed, *[scene(1)] * 40], Still(face))
+    first, between, last = link_faces(found, max_gap_frames=5)
+    assert [first.start, last.end] == [0, 92]
+    assert len(between) < 12
+    np.testing.assert_allclose([first.end, last.start], [40, 52], atol=3)

@@ -297,6 +297,7 @@ def speeds() -> str:
     rows = [
         ["`faces`, frames a second of CPU time", f"{faces['stage']['frames_per_cpu_s']:.0f}", "faces"],
         ["… MediaPipe's FaceMesh alone", f"{faces['facemesh_alone']['frames_per_cpu_s']:.0f}", "faces"],
+        ["… with its attention mesh", f"{faces['facemesh_with_attention']['frames_per_cpu_s']:.0f}", "faces"],
         ["training waits for data, share of the time", f"{loader['shards']['waiting_share']:.1%}", "loader"],
         ["crops decoded a second and core", f"{loader['crops_decoded_per_s_and_core']:,}", "loader"],
         [f"dry run on {parse['clips']:,} clips, s", f"{parse['lrs2']['first_dry_run_s']:.1f}", "parse"],
