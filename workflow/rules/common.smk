@@ -319,6 +319,11 @@ def training_options(wildcards):
     return shards + networks
 
 
+def curation_option(verdicts):
+    """The verdicts on clips, where there are some, as words of a command."""
+    return ["--curation", *verdicts] if verdicts else []
+
+
 def launcher(wildcards, resources):
     """What starts the processes of a training: on this machine or, through srun, on every node of the job."""
     nodes, processes = CONFIG.train.nodes, CONFIG.train.processes

@@ -75,11 +75,6 @@ rule curation:
         " 2>&1 | tee {log:q}"
 
 
-# What training reads of it, and what sampling and scoring do; as inputs and as words of their commands.
+# What training reads of it, and what sampling and scoring do.
 CURATION = [rules.curation.output.verdicts] if CONFIG.curate.wanted else []
 TEST_CURATION = CURATION if CONFIG.curate.test else []
-
-
-def curation_option(verdicts):
-    """The option that names the verdicts, where there are some."""
-    return ["--curation", *verdicts] if verdicts else []
