@@ -362,12 +362,27 @@ def evaluate(
 
 
 @app.command()
-def table(csv: Path, parquet: Path, scores: list[Path], config: ConfigOption = "{}") -> None:
+def table(
+    csv: Path,
+    parquet: Path,
+    scores: list[Path],
+    groups: Annotated[Path | None, typer.Option(help="the table of each group of evaluate.groups, as CSV")] = None,
+    plan: Annotated[Path | None, typer.Option(help="for --groups: plan/clips.parquet")] = None,
+    curation: Annotated[Path | None, typer.Option(help="for --groups: what curation measured of each clip")] = None,
+    config: ConfigOption = "{}",
+) -> None:
     """Gather the scores of all methods into one table with intervals."""
+    from syncdiff.evaluation.groups import write_groups
     from syncdiff.evaluation.table import write_table
 
-    with provenance("table", config, scores, [csv, parquet]):
-        write_table(load_config(config), scores, csv, parquet)
+    if (groups is None) != (plan is None):
+        raise UserError("table: --groups and --plan go together")
+    inputs = [*scores, *filter(None, (plan, curation))]
+    with provenance("table", config, inputs, [csv, parquet, *filter(None, [groups])]):
+        run = load_config(config)
+        write_table(run, scores, csv, parquet)
+        if groups and plan:
+            write_groups(run, scores, plan, curation, groups)
 
 
 @app.command()
@@ -476,6 +491,19 @@ def fidelity(
 
     values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device or "auto"))
     print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+@app.command("study")
+def evaluate_study(
+    answers: list[Path],
+    key: Annotated[Path, typer.Argument(help="study_key.csv of the report")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Evaluate the ANSWERS of the raters of a blind study, the files that its page saved, by its KEY."""
+    from syncdiff.report.answers import evaluate_answers, print_answers
+
+    found = evaluate_answers(answers, key)
+    print(json.dumps(found, indent=2)) if as_json else print_answers(found)
 
 
 @app.command("dub")
