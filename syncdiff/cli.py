@@ -457,6 +457,10 @@ def score(  # noqa: PLR0913, PLR0917 - an option each
         Face, typer.Option(help="of several faces at once: the largest, or speaking, the one with the highest LSE-C")
     ] = Face.SPEAKING,
     jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
+    real: Annotated[
+        list[Path] | None,
+        typer.Option(help="the real video of the same face, once for each of VIDEOS: how sharp the mouth is beside it"),
+    ] = None,
     dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
@@ -464,16 +468,24 @@ def score(  # noqa: PLR0913, PLR0917 - an option each
 ) -> None:
     """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does.
 
+    Beside --real, also sharpness, and the share of frames in the midst of silence in which the mouth is open.
+
     Of the config only `device` and, for the landmarker, `faces` are read.
     """
     from syncdiff.device import choose_device
+    from syncdiff.evaluation.against_real import compare_all, print_comparisons
     from syncdiff.evaluation.metrics.lse import print_scores, score_videos
     from syncdiff.weights.registry import get
 
     run, weights = load_config(config, need_root=False), syncnet or get("syncnet")[0]
     card = choose_device(device or run.device)
+    beside = compare_all(videos, real, run.faces) if real else []
     scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, card, face.value, run.faces)
-    print(json.dumps(scores, indent=2)) if as_json else print_scores(scores)
+    if as_json:
+        print(json.dumps(scores | {"beside_real": beside} if real else scores, indent=2))
+    else:
+        print_scores(scores)
+        print_comparisons(beside)
     raise typer.Exit(0 if scores["videos"] else 1)
 
 

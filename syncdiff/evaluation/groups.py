@@ -58,7 +58,7 @@ def facts_of(plan: pd.DataFrame, curation: pd.DataFrame | None) -> pd.DataFrame:
     """Join what the plan and curation know of each clip: a row a clip, named by it; and its speaker, by its folder."""
     facts = plan.set_index("clip")
     if curation is not None:
-        facts = facts.join(curation.set_index("clip"), rsuffix=" of curation")
+        facts = facts.join(curation.set_index("clip").drop(columns=[*facts], errors="ignore"))
     speaker = pd.Series([str(PurePosixPath(clip).parent) for clip in facts.index], facts.index)
     trained = facts["split"].isin(["train", "pretrain"]) & (facts["status"] == "ok")
     seen = speaker.isin(speaker[trained]).map({True: "seen", False: "unseen"})

@@ -11,7 +11,7 @@ from syncdiff.evaluation.scored_clip import FIELD_SIZE, ScoredClip
 from syncdiff.faces.ibug import LEFT_EYE, LIPS, LOWER_INNER_LIP, RIGHT_EYE, UPPER_INNER_LIP
 
 MIN_FACES = 0.9  # share of frames in which a face must be found
-OPEN = 0.05  # distances between the eyes: a mouth whose inner lips are further apart is open; ours, not LipLeak's
+OPEN = 0.1  # distances between the eyes: a mouth whose inner lips are further apart is open; ours, not LipLeak's
 
 
 def mouth_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
