@@ -100,8 +100,10 @@ def print_comparisons(found: Sequence[Mapping[str, Any]]) -> None:
 
 def silent_frames(audio: np.ndarray, n_frames: int) -> np.ndarray:
     """Return which frames lie in the midst of silence, (n_frames,) bool, of sound (n,) int16; none after its end."""
+    if len(audio) < SAMPLES_PER_FRAME:
+        return np.zeros(n_frames, bool)
     whole = audio[: len(audio) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
     levels = np.sqrt(np.square(whole.astype(np.float64)).mean(axis=1))
-    loud = levels > max(QUIET * float(np.quantile(levels, LOUDEST)) if len(levels) else 0, 1)
+    loud = levels > max(QUIET * float(np.quantile(levels, LOUDEST)), 1)
     near = np.convolve(loud, np.ones(2 * SILENCE_REACH + 1), mode="full")[SILENCE_REACH:][: len(loud)] > 0
     return np.pad(~near, (0, max(0, n_frames - len(near))))[:n_frames]

@@ -235,10 +235,10 @@ def why_not_taken(taken: Collection[str]) -> str:
         name: metric.scorer for name, metric in METRICS.items() if metric.scorer in NETWORKS and name not in taken
     }
     reasons = [
-        f"{METRICS[name].label}: evaluate.{key} names no weights (`syncdiff weights get {NETWORKS[key].weights}`)"
+        f"{METRICS[name].label} (evaluate.{key}; syncdiff weights get {NETWORKS[key].weights})"
         for name, key in wanted.items()
     ]
-    return f"not taken: {'; '.join(reasons)}" if reasons else ""
+    return f"not taken, for want of weights: {', '.join(reasons)}" if reasons else ""
 
 
 def _has_network(metric: Metric, networks: Collection[str]) -> bool:

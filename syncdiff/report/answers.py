@@ -46,7 +46,8 @@ def evaluate_answers(answers: Sequence[Path], key: Path) -> dict[str, Any]:
         key: study_key.csv of the same report.
 
     Returns:
-        {"shares": [{"question", "method", "over", "share", "low", "high", "n_chosen", "n_answers"}], "strengths":
+        {"shares": [{"question", "method", "over" (real video as the last), "share", "low", "high", "n_chosen",
+        "n_answers"}], "strengths":
         [{"question", "method", "strength", "low", "high"}], "n_raters", "n_pairs", "n_answers"}; strengths are natural
         logarithms of odds, their mean 0.
 
@@ -57,7 +58,7 @@ def evaluate_answers(answers: Sequence[Path], key: Path) -> dict[str, Any]:
     choices = list(_choices(answers, {row["pair"]: row for row in rows}, key))
     if not choices:
         raise UserError(f"{answers[0]}: no answers; give files that the study's page saved")
-    methods = list(dict.fromkeys(row[side] for row in rows for side in SIDES))
+    methods = sorted(dict.fromkeys(row[side] for row in rows for side in SIDES), key=lambda name: name == "real")
     asked = [(question.name, [c for c in choices if c.question == question.name]) for question in QUESTIONS]
     return {
         "shares": [share for name, own in asked for share in _shares(name, own, methods)],

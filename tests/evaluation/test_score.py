@@ -176,7 +176,7 @@ def test_without_weights_a_metric_is_not_taken_and_the_reason_names_the_key_and_
     assert "lpips" not in clip_metrics("paired", videos) and "lpips" in clip_metrics("paired", videos, ["alexnet"])
     assert set_metrics() == ["fid"] and set_metrics(["i3d"]) == ["fid", "fvd"]
     assert why_not_taken([*METRICS]) == ""
-    reason = "not taken: LPIPS: evaluate.alexnet names no weights (`syncdiff weights get alexnet`)"
+    reason = "not taken, for want of weights: LPIPS (evaluate.alexnet; syncdiff weights get alexnet)"
     assert why_not_taken({*METRICS} - {"lpips"}) == reason
 
 

@@ -36,9 +36,9 @@ def test_the_key_decides_which_method_a_side_was(tmp_path: Path) -> None:
     files = [write_answers(tmp_path, "an", {1: "a", 2: "b", 3: "b"}), write_answers(tmp_path, "bo", {1: "a", 2: "b"})]
     found = evaluate_answers(files, key)
     (share,) = found["shares"]
-    assert (share["question"], share["method"], share["over"]) == ("real", "real", "syncdiff")
-    assert (share["n_chosen"], share["n_answers"], share["share"]) == (4, 5, 0.8)
-    assert (share["low"], share["high"]) == pytest.approx(wilson(4, 5), abs=1e-6)
+    assert (share["question"], share["method"], share["over"]) == ("real", "syncdiff", "real")
+    assert (share["n_chosen"], share["n_answers"], share["share"]) == (1, 5, 0.2)
+    assert (share["low"], share["high"]) == pytest.approx(wilson(1, 5), abs=1e-6)
     assert (found["n_raters"], found["n_pairs"], found["n_answers"], found["strengths"]) == (2, 3, 5, [])
 
 
@@ -46,7 +46,7 @@ def test_questions_are_not_mixed(tmp_path: Path) -> None:
     key = write_key(tmp_path, [("real", "syncdiff")])
     files = [write_answers(tmp_path, "an", {1: "a"}), write_answers(tmp_path, "bo", {1: "b"}, "sync")]
     shares = {row["question"]: row["share"] for row in evaluate_answers(files, key)["shares"]}
-    assert shares == {"real": 1, "sync": 0}
+    assert shares == {"real": 0, "sync": 1}
 
 
 def test_strengths_are_those_of_greatest_likelihood() -> None:
@@ -76,7 +76,7 @@ def test_what_is_printed_has_words_for_the_rows(tmp_path: Path, capsys: pytest.C
     key = write_key(tmp_path, [("real", "syncdiff")])
     print_answers(evaluate_answers([write_answers(tmp_path, "an", {1: "b"})], key))
     printed = capsys.readouterr().out
-    assert "real video" in printed and "SyncDiff" in printed and "0 of 1" in printed
+    assert "real video" in printed and "SyncDiff" in printed and "1 of 1" in printed
     assert "1 answers of 1 raters about 1 pairs" in printed
 
 
