@@ -58,7 +58,9 @@ rule table:
     params:
         config=of_stage("table"),
         version=version("table"),
-        curation=lambda wildcards, input: ["--curation", *input.curation][: 2 * len(input.curation)],
+        curation=lambda wildcards, input: ["--curation", *input.curation][
+            : 2 * len(input.curation)
+        ],
     shell:
         "python -m syncdiff table {output.csv:q} {output.parquet:q} {input.scores:q} --groups {output.groups:q}"
         " --plan {input.plan:q} {params.curation:q} --config {params.config:q} 2>&1 | tee {log:q}"
