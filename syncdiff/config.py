@@ -399,8 +399,19 @@ class Evaluate(Section):
         ["paired", "cross", "silent"], min_length=1, description="which audio drives the face"
     )
     inception: Place | None = Field(None, description="pt_inception-2015-12-05 weights for FID; null: a named stand-in")
+    alexnet: Place | None = Field(None, description="torchvision's AlexNet weights for LPIPS; null: not taken")
+    facenet: Place | None = Field(None, description="FaceNet's VGGFace2 weights for CSIM; null: not taken")
+    i3d: Place | None = Field(None, description="i3d_torchscript.pt for FVD; null: not taken")
     external: dict[str, Place] = Field({}, description="method name: folder of its videos, laid out as <clip>.mp4")
     bootstrap: int = Field(200, ge=10, description="resamples of clips behind each interval")
+    groups: dict[str, list[float]] = Field(
+        {},
+        description="the table once more for each group of clips, by columns of the plan, of curation.parquet, or "
+        "speaker_seen: where its numbers are cut, or []: its categories, or thirds of its numbers",
+    )
+    study: list[str] = Field(
+        ["real", "syncdiff"], description="the rows that raters compare on the page of a blind study; []: no page"
+    )
 
 
 class Experiment(Section):
@@ -532,6 +543,7 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
     except ValidationError as error:
         raise UserError("config: " + "; ".join(_explain(dict(fault)) for fault in error.errors()[:3])) from None
     _check_rows(config)
+    _check_study(config)
     for name in config.experiments:
         config.experiment(name)
     if need_root and not (CORPORA[config.corpus.kind].rendered or config.corpus.root):
@@ -551,6 +563,15 @@ def _check_rows(config: Config) -> None:
             if _folded(name) in taken:
                 raise UserError(f"config: {key}.{shown}: this name is taken by another row of the table; rename it")
             taken.add(_folded(name))
+
+
+def _check_study(config: Config) -> None:
+    known = [*FIXED_ROWS, *config.experiments, *config.evaluate.external]
+    for name in config.evaluate.study:
+        if name not in known:
+            raise UserError(f"config: evaluate.study: {name} is no row of the table; there are {', '.join(known)}")
+    if len(config.evaluate.study) == 1 or len(set(config.evaluate.study)) < len(config.evaluate.study):
+        raise UserError("config: evaluate.study: raters compare two rows or more, each named once; [] for no page")
 
 
 def _name_fault(name: str) -> str | None:

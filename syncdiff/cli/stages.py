@@ -10,6 +10,7 @@ import typer
 
 from syncdiff.cli.options import ConfigOption, DeviceOption, WorkersOption
 from syncdiff.config import load_config
+from syncdiff.errors import UserError
 from syncdiff.pipeline.parallel import prepare_workers
 from syncdiff.pipeline.provenance import provenance, refuse_own_expert
 
@@ -297,12 +298,27 @@ def evaluate(  # noqa: PLR0913, PLR0917 - an option each
 
 
 @stage()
-def table(csv: Path, parquet: Path, scores: list[Path], config: ConfigOption = "{}") -> None:
+def table(
+    csv: Path,
+    parquet: Path,
+    scores: list[Path],
+    groups: Annotated[Path | None, typer.Option(help="the table of each group of evaluate.groups, as CSV")] = None,
+    plan: Annotated[Path | None, typer.Option(help="for --groups: plan/clips.parquet")] = None,
+    curation: Annotated[Path | None, typer.Option(help="for --groups: what curation measured of each clip")] = None,
+    config: ConfigOption = "{}",
+) -> None:
     """Gather the scores of all methods into one table with intervals."""
+    from syncdiff.evaluation.groups import write_groups
     from syncdiff.evaluation.table import write_table
 
-    with provenance("table", config, scores, [csv, parquet]):
-        write_table(load_config(config), scores, csv, parquet)
+    if (groups is None) != (plan is None):
+        raise UserError("table: --groups and --plan go together")
+    inputs = [*scores, *filter(None, (plan, curation))]
+    with provenance("table", config, inputs, [csv, parquet, *filter(None, [groups])]):
+        run = load_config(config)
+        write_table(run, scores, csv, parquet)
+        if groups and plan:
+            write_groups(run, scores, plan, curation, groups)
 
 
 @stage()

@@ -133,6 +133,10 @@ def score(  # noqa: PLR0913, PLR0917 - an option each
         Face, typer.Option(help="of several faces at once: the largest, or speaking, the one with the highest LSE-C")
     ] = Face.SPEAKING,
     jpeg: Annotated[bool, typer.Option(help="pass frames through the reference's JPEG")] = False,
+    real: Annotated[
+        list[Path] | None,
+        typer.Option(help="the real video of the same face, once for each of VIDEOS: how sharp the mouth is beside it"),
+    ] = None,
     dtype: Annotated[Dtype, typer.Option(help="arithmetic of the network")] = Dtype.FP32,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
@@ -140,16 +144,22 @@ def score(  # noqa: PLR0913, PLR0917 - an option each
 ) -> None:
     """Score the lip sync of VIDEOS: offset, LSE-D and LSE-C, as syncnet_python does.
 
+    Beside --real, also sharpness, and the share of frames in the midst of silence in which the mouth is open.
+
     Of the config only `device` and, for the landmarker, `faces` are read.
     """
     from syncdiff.device import choose_device
+    from syncdiff.evaluation import against_real
     from syncdiff.evaluation.metrics.lse import in_words, score_videos
     from syncdiff.weights.registry import get
 
     run, weights = load_config(config, need_root=False), syncnet or get("syncnet")[0]
     card = choose_device(device or run.device)
+    beside = against_real.compare_all(videos, real, run.faces) if real else []
     scores = score_videos(videos, weights, crop.value, jpeg, dtype.value, card, face.value, run.faces)
-    print(json.dumps(scores, indent=2) if as_json else "\n".join(in_words(scores)))
+    found = scores | {"beside_real": beside} if real else scores
+    lines = (*in_words(scores), *against_real.in_words(beside))
+    print(json.dumps(found, indent=2) if as_json else "\n".join(lines))
     raise typer.Exit(0 if scores["videos"] else 1)
 
 
@@ -167,6 +177,19 @@ def fidelity(
 
     values = measures.fidelity(real, fake, str(inception) if inception else None, choose_device(device or "auto"))
     print(json.dumps(values, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+@tool("study")
+def evaluate_study(
+    answers: list[Path],
+    key: Annotated[Path, typer.Argument(help="study_key.csv of the report")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout")] = False,
+) -> None:
+    """Evaluate the ANSWERS of the raters of a blind study, the files that its page saved, by its KEY."""
+    from syncdiff.report.answers import evaluate_answers, print_answers
+
+    found = evaluate_answers(answers, key)
+    print(json.dumps(found, indent=2)) if as_json else print_answers(found)
 
 
 @tool("dub")

@@ -17,16 +17,27 @@ import torch
 
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
+from syncdiff.evaluation.cuts import Cuts, Places
 from syncdiff.evaluation.metrics.fidelity import BATCH, fid_features
+from syncdiff.evaluation.metrics.fvd import fvd_frames
 from syncdiff.evaluation.metrics.lse import embed_lips
 from syncdiff.evaluation.scored_clip import Frames, ScoredClip
 from syncdiff.evaluation.videos import TAIL_FRAMES, is_padded, their_frames
-from syncdiff.faces.align import warp
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import SyncNet, for_inference, load_syncnet, mouth_view
 from syncdiff.pipeline.parallel import Outcome, attempt
-from syncdiff.registry.metrics import FEATURES, LANDMARKS, METRICS, SYNCNET, by_function, clip_metrics
+from syncdiff.registry.metrics import (
+    FACENET,
+    FEATURES,
+    I3D,
+    LANDMARKS,
+    METRICS,
+    NETWORKS,
+    SYNCNET,
+    by_function,
+    clip_metrics,
+)
 from syncdiff.shards.tar import Sample, decode_npy, metadata
 from syncdiff.synthesis.protocols import DrivingAudio
 
@@ -40,6 +51,7 @@ class Settings(NamedTuple):
     device: str
     threads: bool  # whether torch may use more than one
     chose_clips: bool = False  # the SyncNet has curated the clips: what it says of them is printed with that
+    networks: tuple[tuple[str, str], ...] = ()  # of registry.metrics.NETWORKS, each with the path of its weights
 
 
 class ClipScorer(NamedTuple):
@@ -50,7 +62,8 @@ class ClipScorer(NamedTuple):
     features: Callable[[np.ndarray], np.ndarray]
     landmarker: Landmarker
     crop_size: int
-    names: Mapping[str, str]  # of SYNCNET, FEATURES and LANDMARKS
+    names: Mapping[str, str]  # of SYNCNET, FEATURES, LANDMARKS and `networks`
+    networks: Mapping[str, Callable[..., np.ndarray]]  # of registry.metrics.NETWORKS, those whose weights are given
 
     def name_of(self, metric: str) -> str:
         """Return what is printed as the scorer of a metric."""
@@ -77,7 +90,9 @@ def load_scorer(settings: Settings) -> ClipScorer:
         features=features,
         landmarker=open_landmarker(settings.faces, settings.device),
         crop_size=settings.faces.size,
-        names={SYNCNET: scorer, FEATURES: bank, LANDMARKS: f"{settings.faces.backend} landmarks"},
+        names={SYNCNET: scorer, FEATURES: bank, LANDMARKS: f"{settings.faces.backend} landmarks"}
+        | {name: f"{Path(path).stem}, {NETWORKS[name].detail}" for name, path in settings.networks},
+        networks={name: NETWORKS[name].load()(path, device) for name, path in settings.networks},
     )
 
 
@@ -121,8 +136,8 @@ class ClipScores(NamedTuple):
     """The rows of one clip, and what the metrics of the whole set need of it."""
 
     rows: list[dict[str, Any]]
-    real: np.ndarray  # (T, D) features of the real crops
-    generated: dict[str, np.ndarray]  # protocol -> (T, D)
+    real: Mapping[str, np.ndarray]  # scorer -> (T, D) features of the real clip
+    generated: dict[str, Mapping[str, np.ndarray]]  # protocol -> the same of the method's
     failures: list[str]  # of each metric that failed here, the file that could not be read, or ""
 
 
@@ -134,7 +149,7 @@ def score_clip(settings: Settings, job: Job) -> ClipScores:
         OSError: it is not there any more.
     """
     scorer = load_scorer(settings)
-    real = _real_crops(job, scorer.crop_size)
+    real = _real_cuts(scorer, job)
     read: dict[Path | None, Outcome[Frames]] = {
         video: job.lost.get(video) or attempt(partial(read_frames_once, scorer, job), video)
         for video in dict.fromkeys(job.videos.values())
@@ -143,7 +158,7 @@ def score_clip(settings: Settings, job: Job) -> ClipScores:
     failures: list[str] = []
     for protocol, video in job.videos.items():
         clip = _scored_clip(scorer, job, protocol, real, read)
-        for names in by_function(clip_metrics(protocol, job.videos)):
+        for names in by_function(clip_metrics(protocol, job.videos, scorer.networks)):
             outcome = _values(METRICS[names[0]].load(), clip, read[video])
             failures += [outcome.file] * (outcome.status == "failed" and video not in job.lost)
             rows += rows_of(scorer, job.clip, protocol, names, outcome)
@@ -154,7 +169,7 @@ def score_clip(settings: Settings, job: Job) -> ClipScores:
 
 
 def _scored_clip(
-    scorer: ClipScorer, job: Job, protocol: str, real: np.ndarray, read: Mapping[Path | None, Outcome[Frames]]
+    scorer: ClipScorer, job: Job, protocol: str, real: Cuts, read: Mapping[Path | None, Outcome[Frames]]
 ) -> ScoredClip | None:
     """Return what the metrics of a protocol get; None where its video could not be read."""
     frames = read[job.videos[protocol]].value
@@ -163,11 +178,14 @@ def _scored_clip(
     return ScoredClip(
         frames=frames,
         is_real=job.videos[protocol] is None,
-        real=real,
+        real=np.stack(real.crops),
+        real_mouths=real.mouths,
+        real_portraits=real.stacked_portraits(),
         landmarks=job.landmarks,
         transforms=job.transforms,
         audio=job.audio[protocol],
         net=scorer.net,
+        networks=scorer.networks,
         others={name: read[video] for name, video in job.videos.items()},
     )
 
@@ -190,15 +208,15 @@ def read_frames_once(scorer: ClipScorer, job: Job, video: Path | None) -> Frames
     audio = [job.audio[protocol] for protocol in job.protocols_of(video)]
     n_frames = max((driving.n_frames for driving in audio if driving), default=len(job.transforms))
     size = scorer.net.image_size
-    crops: list[np.ndarray] = []
+    cuts = Cuts(_places(scorer, job))
     views: list[np.ndarray] = []
 
     frames, note = _frames(job, video, n_frames)
 
     def passing() -> Iterator[np.ndarray]:
-        for frame, transform in zip(frames, job.transforms, strict=False):
-            crops.append(warp(frame, transform, scorer.crop_size))
-            views.append(cv2.resize(frame, (size, size)) if scorer.whole_frames else mouth_view(crops[-1], size))
+        for frame, _ in zip(frames, job.transforms, strict=False):  # `frames` first: they check themselves as they end
+            crop = cuts.add(frame)
+            views.append(cv2.resize(frame, (size, size)) if scorer.whole_frames else mouth_view(crop, size))
             yield frame
 
     if video is not None and _needs_faces(job, video):
@@ -206,9 +224,21 @@ def read_frames_once(scorer: ClipScorer, job: Job, video: Path | None) -> Frames
     else:
         deque(passing(), maxlen=0)
         faces = [] if video else [[face] for face in job.landmarks]  # of the source, the stage `faces` has found them
-    notes = [note, "" if len(crops) == n_frames else f"{len(crops)} of {n_frames} frames"]
-    aligned, note = np.stack(crops), "; ".join(filter(None, notes))
-    return Frames(aligned, _features(scorer, aligned), embed_lips(views[:-1], scorer.net), faces, note)
+    notes = [note, "" if len(views) == n_frames else f"{len(views)} of {n_frames} frames"]
+    return Frames(
+        crops=np.stack(cuts.crops),
+        mouths=cuts.mouths,
+        portraits=cuts.stacked_portraits(),
+        features=_features(scorer, cuts),
+        lips=embed_lips(views[:-1], scorer.net),
+        faces=faces,
+        note="; ".join(filter(None, notes)),
+    )
+
+
+def _places(scorer: ClipScorer, job: Job) -> Places:
+    portraits = not {FACENET, I3D}.isdisjoint(scorer.networks)
+    return Places(job.transforms, job.landmarks, scorer.crop_size, portraits)
 
 
 def _needs_faces(job: Job, video: Path) -> bool:
@@ -223,10 +253,13 @@ def _needs_faces(job: Job, video: Path) -> bool:
     return not compared.isdisjoint(job.protocols_of(video))
 
 
-def _features(scorer: ClipScorer, crops: np.ndarray) -> np.ndarray:
-    """Features for FID, (T, S, S, 3) to (T, D) float32."""
-    batches = (crops[start : start + BATCH] for start in range(0, len(crops), BATCH))
-    return np.concatenate([scorer.features(batch) for batch in batches]).astype(np.float32)
+def _features(scorer: ClipScorer, cuts: Cuts) -> dict[str, np.ndarray]:
+    """Return what the metrics of the whole set compare, (T, D) float32 by scorer: of FID a row a frame, of FVD one."""
+    batches = (np.stack(cuts.crops[start : start + BATCH]) for start in range(0, len(cuts.crops), BATCH))
+    found = {FEATURES: np.concatenate([scorer.features(batch) for batch in batches])}
+    if I3D in scorer.networks and len(seen := fvd_frames(cuts.stacked_portraits())):
+        found[I3D] = scorer.networks[I3D](seen)
+    return {name: features.astype(np.float32) for name, features in found.items()}
 
 
 def _frames(job: Job, video: Path | None, n_frames: int) -> tuple[Iterator[np.ndarray], str]:
@@ -259,9 +292,13 @@ def _source(job: Job, n_frames: int) -> Iterator[np.ndarray]:
     return islice(read_frames(job.root / metadata["video"], metadata["first_frame"]), n_frames)
 
 
-def _real_crops(job: Job, size: int) -> np.ndarray:
-    frames = _source(job, len(job.transforms))
-    return np.stack([warp(frame, transform, size) for frame, transform in zip(frames, job.transforms, strict=True)])
+def _real_cuts(scorer: ClipScorer, job: Job) -> Cuts:
+    cuts = Cuts(_places(scorer, job))
+    for frame in _source(job, len(job.transforms)):
+        cuts.add(frame)
+    if len(cuts.crops) < len(job.transforms):
+        raise ClipRejected(f"its source has {len(cuts.crops)} of {len(job.transforms)} frames now")
+    return cuts
 
 
 def rows_of(

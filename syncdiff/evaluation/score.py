@@ -20,7 +20,7 @@ from syncdiff.evaluation.videos import looked_for, video_folders, videos_of
 from syncdiff.pipeline.files import read_parquet, sha256, write_parquet
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS, note_failures, stop_if_nothing_came_out
 from syncdiff.pipeline.parallel import Outcome, each_clip
-from syncdiff.registry.metrics import METRICS, Metric, clip_metrics
+from syncdiff.registry.metrics import METRICS, NETWORKS, Metric, clip_metrics, set_metrics
 from syncdiff.shards.tar import metadata
 from syncdiff.shards.verdicts import Verdicts, read_verdicts
 from syncdiff.synthesis.protocols import cross_clip, driving_audio, scored_clips
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 MEMBERS = ("__key__", "json", "landmarks.npy", "transform.npy", "audio.wav")  # what scoring needs of a sample
 COLUMNS = ["method", "protocol", "clip", "metric", "scorer", "value", "status", "reason"]
 SET_COLUMNS = ["ci_low", "ci_high", "n_expected", "n_scored"]  # of metrics of a whole set, whose clip is ""
-Pairs = list[tuple[np.ndarray, np.ndarray]]  # per clip, features of the real crops and of the method's, (T, D) each
+Features = Mapping[str, np.ndarray]  # scorer -> (T, D)
+Pairs = list[tuple[Features, Features]]  # per clip, features of the real video and of the method's
 
 
 def score_method(  # noqa: PLR0913, PLR0917 - a file each
@@ -52,7 +53,7 @@ def score_method(  # noqa: PLR0913, PLR0917 - a file each
     clips.
 
     Args:
-        config: with `evaluate.protocols`, `evaluate.inception`, `evaluate.bootstrap`, `sample.max_clips`.
+        config: with `evaluate.protocols`, `evaluate.bootstrap`, the networks of `evaluate`, `sample.max_clips`.
         method: `real`, `reconstruction`, `frozen`, `syncdiff`, an experiment, or a key of `evaluate.external`.
         shards: joined shards of the test split, with their index beside them.
         videos: folder with <protocol>/<clip>.mp4; of an external method whatever `videos_of` finds; None for `real`.
@@ -69,9 +70,15 @@ def score_method(  # noqa: PLR0913, PLR0917 - a file each
         UserError: a shard, the weights or the folder of an external method is not there; no clip could be scored.
     """
     verdicts = read_verdicts(curation)
-    judged_itself = verdicts.curator == sha256(syncnet) if curation else False
+    networks = tuple((name, path) for name in NETWORKS if (path := getattr(config.evaluate, name)))
     settings = Settings(
-        syncnet, config.evaluate.inception, config.faces, str(device), threads=workers == 1, chose_clips=judged_itself
+        syncnet,
+        config.evaluate.inception,
+        config.faces,
+        str(device),
+        threads=workers == 1,
+        chose_clips=bool(curation) and verdicts.curator == sha256(syncnet),
+        networks=networks,
     )
     scorer = load_scorer(settings)
     folders = video_folders(config, method, videos)
@@ -118,7 +125,7 @@ def _set_rows(
     config: Config, scorer: ClipScorer, folders: Mapping[str, Path | None], features: Mapping[str, Pairs]
 ) -> Iterator[dict[str, Any]]:
     """Yield the metrics of the whole set under each protocol; the same videos have the same."""
-    for name in (name for name, metric in METRICS.items() if metric.of_set):
+    for name in set_metrics(scorer.networks):
         known: dict[Path | None, dict[str, Any]] = {}
         for protocol, folder in folders.items():
             if protocol in METRICS[name].protocols:
@@ -128,12 +135,13 @@ def _set_rows(
 
 
 def _of_set(config: Config, metric: Metric, pairs: Pairs) -> dict[str, Any]:
-    """Return the value of a metric over all clips, with its interval."""
-    if not pairs:
-        reason = "no video of this method could be read"
+    """Return the value of a metric over all clips that have its features, with its interval."""
+    both = [(real[metric.scorer], own[metric.scorer]) for real, own in pairs if metric.scorer in {*real} & {*own}]
+    if not both:
+        reason = "no video of this method could be read" if not pairs else "no clip is long enough"
         return {"n_scored": 0, "value": float("nan"), "status": "failed", "reason": reason}
-    value, low, high = metric.load()(pairs, config.evaluate.bootstrap, config.seed)
-    return {"n_scored": len(pairs), "value": value, "status": "ok", "reason": "", "ci_low": low, "ci_high": high}
+    value, low, high = metric.load()(both, config.evaluate.bootstrap, config.seed)
+    return {"n_scored": len(both), "value": value, "status": "ok", "reason": "", "ci_low": low, "ci_high": high}
 
 
 def _jobs(
@@ -193,7 +201,7 @@ def _lost(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row without a value for every metric of a clip that could not be scored."""
     for protocol in folders:
-        yield from rows_of(scorer, clip, protocol, clip_metrics(protocol, folders), outcome)
+        yield from rows_of(scorer, clip, protocol, clip_metrics(protocol, folders, scorer.networks), outcome)
 
 
 def summary(method: str, scores: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from syncdiff.evaluation.metrics.bootstrap import mean_interval
 from syncdiff.evaluation.names import PROTOCOLS, in_order, method_label
 from syncdiff.pipeline.files import read_parquet, write_parquet, write_text
 from syncdiff.pipeline.ledger import stop_if_too_many_failed
-from syncdiff.registry.metrics import METRICS
+from syncdiff.registry.metrics import METRICS, why_not_taken
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ["method", "protocol", "metric", "scorer", "value", "ci_low", "ci_high", "n_expected", "n_scored"]
 LOG_COLUMNS = 220  # characters a line, where nobody's terminal says how many fit
@@ -49,6 +52,8 @@ def write_table(config: Config, scores: Sequence[Path], out_csv: Path, out_parqu
     write_text(out_csv, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_parquet(out_parquet, table)
     print_table(table, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS))
+    if reasons := why_not_taken(set(table["metric"])):
+        log.info(reasons)
 
 
 def summarise(rows: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:

@@ -33,6 +33,16 @@ MODEL_KEYS = (
     "seed",
 )
 
+SCORING_KEYS = (
+    "evaluate.protocols",
+    "evaluate.inception",
+    "evaluate.alexnet",
+    "evaluate.facenet",
+    "evaluate.i3d",
+    "evaluate.external",
+    "evaluate.bootstrap",
+)
+
 STAGES = {
     "corpus": Stage(7, ("corpus", "seed")),
     "plan": Stage(3, ("corpus", "plan")),
@@ -49,8 +59,8 @@ STAGES = {
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(7, ("evaluate", "faces", "sample.max_clips", "seed")),
-    "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),
+    "evaluate": Stage(7, (*SCORING_KEYS, "faces", "sample.max_clips", "seed")),
+    "table": Stage(2, ("evaluate.bootstrap", "evaluate.external", "evaluate.groups", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(4, ()),  # shows the whole config
 }

@@ -62,7 +62,7 @@ def tiles(config: Config, shown: GalleryClip, runs: Mapping[str, Path]) -> list[
         if method not in runs:
             continue
         try:
-            frames, audio = _clip(config, shown, method, protocol, runs[method])
+            frames, audio = beginning(config, shown, method, protocol, runs[method])
         except (ClipRejected, OSError):
             continue
         note = MADE_OF_OTHER_SOUND.get(protocol, "" if method == "real" else "synthetic")
@@ -87,26 +87,31 @@ def contact_sheet(config: Config, clips: Sequence[GalleryClip], runs: Mapping[st
 
 def _strip(config: Config, shown: GalleryClip, method: str, run: Path) -> np.ndarray:
     try:
-        frames, _ = _clip(config, shown, method, "paired", run)
+        frames, _ = beginning(config, shown, method, "paired", run)
     except (ClipRejected, OSError):
         frames = [np.full((SHEET_HEIGHT, SHEET_HEIGHT, 3), 255, np.uint8)]
     times = np.linspace(0, len(frames) - 1, SHEET_COLUMNS).round().astype(int)
-    strip = np.concatenate([_shrink(frames[t], SHEET_HEIGHT) for t in times], axis=1)
+    strip = np.concatenate([resized(frames[t], SHEET_HEIGHT) for t in times], axis=1)
     cv2.putText(strip, METHOD_LABELS[method], (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return strip
 
 
-def _clip(
+def beginning(
     config: Config, shown: GalleryClip, method: str, protocol: str, run: Path
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Read the beginning of a clip of one method: frames (H, W, 3) uint8 and their sound (n,) int16."""
+    """Read the beginning of a clip of one method: frames (H, W, 3) uint8 and their sound (n,) int16.
+
+    Raises:
+        ClipRejected: there is no such video, or it cannot be read.
+        OSError: it is not there any more.
+    """
     video, first = _place(config, shown, method, protocol, run)
     frames = list(islice(read_frames(video, first), min(shown.n_frames, MAX_FRAMES)))
     try:
         audio = read_audio(video, first / FPS)
     except ClipRejected:  # another method's: the picture alone
         audio = read_audio(shown.source, shown.first_frame / FPS)
-    return [_shrink(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio[
+    return [resized(frame, min(MAX_HEIGHT, frame.shape[0])) for frame in frames], audio[
         : len(frames) * SAMPLES_PER_FRAME
     ]
 
@@ -126,13 +131,14 @@ def _place(config: Config, shown: GalleryClip, method: str, protocol: str, run: 
     return video, place(video, shown.source, shown.first_frame, shown.n_frames).first
 
 
-def _shrink(frame: np.ndarray, height: int) -> np.ndarray:
+def resized(frame: np.ndarray, height: int) -> np.ndarray:
+    """Return a frame (H, W, 3) at another height, of the same shape."""
     width = round(frame.shape[1] * height / frame.shape[0])
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def embedded_mp4(frames: Sequence[np.ndarray], audio: np.ndarray) -> str:
-    """Encode anew: what the page holds plays in every browser, whatever the source was."""
+    """Encode anew, as base64: what the page holds plays in every browser, whatever the source was."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")
         write_video(path, frames, [audio])

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 import yaml
@@ -17,14 +16,17 @@ from matplotlib.figure import Figure
 from packaging.requirements import Requirement
 
 from syncdiff.config import Config
-from syncdiff.evaluation.names import PROTOCOLS, method_label
+from syncdiff.evaluation.groups import read_groups
+from syncdiff.evaluation.names import method_label
 from syncdiff.evaluation.table import panels
 from syncdiff.pipeline.files import atomic, read_parquet, write_text
 from syncdiff.pipeline.ledger import LEDGER_COLUMNS
 from syncdiff.pipeline.stages import STAGES
-from syncdiff.registry.metrics import METRICS
+from syncdiff.registry.metrics import METRICS, why_not_taken
 from syncdiff.report import plots
 from syncdiff.report.gallery import GalleryClip, contact_sheet, tiles
+from syncdiff.report.jinja import template
+from syncdiff.report.study import MAX_PAIRS, write_study
 
 GALLERY_CLIPS = 4
 HEADLINES = ("lse_c", "fid", "ssim", "mouth_corr")  # of `syncdiff`, paired, beside the rows that bound it
@@ -33,7 +35,10 @@ MAX_REASONS = 20
 
 
 def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
-    """Write the report of the results that lie in `folder`, with its figures in `figures/` beside the page."""
+    """Write the report of the results that lie in `folder`, with its figures in `figures/` beside the page.
+
+    Beside it lie study.html, for raters, and study_key.csv, which says what they saw.
+    """
     runs = {path.parent.name: path.parent for path in sorted(folder.glob("runs/*/scores.parquet"))}
     ledgers = [path for split in config.splits for path in sorted(folder.glob(f"{split}/**/*.parquet"))]
     ledgers += sorted(folder.glob("runs/*/sampled/*.parquet"))
@@ -56,10 +61,11 @@ def write_report(
 ) -> None:
     """Write the page, and loss.svg, sync.svg, mouth.svg, drift.svg, ledger.svg and gallery.png into `figures`.
 
-    The page needs no network and no other file. The same inputs give the same bytes.
+    Beside the page: study.html and study_key.csv. Neither page needs the network or another file. The same inputs give
+    the same bytes.
 
     Args:
-        table: table.parquet of `write_table`.
+        table: table.parquet of `write_table`; groups.csv of `write_groups` is looked for beside it.
         runs: method -> folder with scores.parquet and videos/; of an external method only scores.parquet.
         ledgers: parquet files of all stages and shards.
         plan: plan/clips.parquet.
@@ -77,7 +83,8 @@ def write_report(
     planned = read_parquet(plan)
     ledger = read_ledgers([read_parquet(path) for path in ledgers], planned)
     counts = count_clips(ledger)
-    gallery = gallery_clips(ledger[ledger["clip"].isin(scores["clip"])], planned, config.corpus_root)
+    scored = ledger[ledger["clip"].isin(scores["clip"])]
+    gallery = gallery_clips(scored, planned, config.corpus_root, GALLERY_CLIPS)
     drawn = {
         "loss": plots.curves({name: pd.read_csv(path) for name, path in curves.items()}),
         "ledger": plots.ledger_bars(counts),
@@ -92,6 +99,8 @@ def write_report(
         "corpus": config.corpus_name,
         "headlines": headlines(rows),
         "panels": panels(rows),
+        "not_taken": why_not_taken(set(rows["metric"])),
+        "groups": read_groups(table.with_name("groups.csv")),
         "gallery": [(shown.clip, tiles(config, shown, runs)) for shown in gallery],
         "figures": {name: Markup(svg.replace(plots.INK, "currentColor")) for name, svg in svgs.items()},
         "counts": counts.to_dict("records"),
@@ -99,7 +108,9 @@ def write_report(
         "config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         "versions": versions(),
     }
-    write_text(out_html, _template().render(page))
+    write_text(out_html, template("report.html.j2").render(page))
+    beside = (out_html.with_name(name) for name in ("study.html", "study_key.csv"))
+    write_study(config, gallery_clips(scored, planned, config.corpus_root, MAX_PAIRS), runs, *beside)
 
 
 def headlines(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -141,11 +152,11 @@ def reasons(ledger: pd.DataFrame) -> pd.DataFrame:
     return counted.sort_values("n", ascending=False, kind="stable").head(MAX_REASONS)
 
 
-def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame, root: Path) -> list[GalleryClip]:
-    """Choose test clips evenly over the sorted ids, so that several speakers are seen; `root` is the corpus's."""
+def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame, root: Path, n: int) -> list[GalleryClip]:
+    """Choose n test clips evenly over the sorted ids, so that several speakers are seen; `root` is the corpus's."""
     passed = ledger[(ledger["stage"] == "faces") & (ledger["split"] == "test") & (ledger["status"] == "ok")]
     source = dict(zip(plan["clip"], plan["video"], strict=True))
-    places = np.linspace(0, len(passed) - 1, min(len(passed), GALLERY_CLIPS)).round().astype(int)
+    places = np.linspace(0, len(passed) - 1, min(len(passed), n)).round().astype(int)
     chosen = passed.sort_values("clip").iloc[places]
     return [
         GalleryClip(row["clip"], root / source[row["file"]], int(row["first_frame"]), int(row["n_frames"]))
@@ -173,15 +184,3 @@ def _of_scores(scores: pd.DataFrame, methods: Sequence[str], clips: Sequence[str
         "mouth": plots.mouth_traces(scores, clips, traced),
         "drift": plots.drift(scores, methods, seed),
     }
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("syncdiff.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"metrics": METRICS, "protocols": PROTOCOLS, "label": method_label}
-    return environment.get_template("report.html.j2")

@@ -53,8 +53,8 @@ FAN_URL = "https://www.adrianbulat.com/downloads/python-fan/"
 FAN_LICENCE = "code BSD-3-Clause; none stated for the weights"
 VAE_URL = "https://huggingface.co/stabilityai/sd-vae-ft-mse/resolve/31f26fdeee1355a5c34592e401dd41e45d25a493/"
 
-# S3FD, 2DFAN4 and Inception carry the first digits of their sha256 in the file name; SyncNet's and the autoencoder's
-# stand in public mirrors. AV-HuBERT's publisher names none.
+# S3FD, 2DFAN4, Inception and AlexNet carry the first digits of their sha256 in the file name; those of SyncNet, the
+# autoencoder, FaceNet and I3D stand in public mirrors and in other people's checks. AV-HuBERT's publisher names none.
 REGISTRY = {
     "avhubert-base": Weights(
         "speech.checkpoint; pretrained on LRS3 + VoxCeleb2, 12 layers",
@@ -111,6 +111,42 @@ REGISTRY = {
                 "pt_inception-2015-12-05-6726825d.pth",
                 "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
                 95_628_359,
+            ),
+        ),
+    ),
+    "alexnet": Weights(
+        "evaluate.alexnet: LPIPS, whose heads torchmetrics carries",
+        "BSD-3-Clause (torchvision); the heads BSD-2-Clause",
+        (
+            File(
+                "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+                "alexnet-owt-7be5be79.pth",
+                "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                244_408_911,
+            ),
+        ),
+    ),
+    "facenet": Weights(
+        "evaluate.facenet: CSIM; Inception-ResNet v1 on VGGFace2",
+        "code MIT; none stated for the weights, whose faces were given out for research",
+        (
+            File(
+                "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
+                "20180402-114759-vggface2.pt",
+                "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+                111_898_327,
+            ),
+        ),
+    ),
+    "i3d": Weights(
+        "evaluate.i3d: FVD; trained on Kinetics-400, TorchScript",
+        "Apache-2.0 (LatentSync's repository); none stated for the file",
+        (
+            File(
+                "https://huggingface.co/ByteDance/LatentSync-1.5/resolve/main/auxiliary/i3d_torchscript.pt",
+                "i3d_torchscript.pt",
+                "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+                51_235_320,
             ),
         ),
     ),

@@ -18,7 +18,7 @@ from syncdiff.evaluation.videos import video_folders, video_of
 from syncdiff.pipeline.files import sha256
 from syncdiff.pipeline.retries import read_note, retry_note
 from syncdiff.priors import mouth_mask
-from syncdiff.registry.metrics import DRIFT, clip_metrics
+from syncdiff.registry.metrics import DRIFT, METRICS, NETWORKS, Network, clip_metrics, set_metrics, why_not_taken
 from tests.evaluation.drawn import CLIPS, N_FRAMES, SIZE, Faked, landmarks_of
 
 Change = Callable[[np.ndarray], np.ndarray]  # of frames (T, S, S, 3)
@@ -64,6 +64,7 @@ def test_real_video_is_perfect_and_the_lost_clip_is_counted(faked: Faked) -> Non
     assert paired[["lmd", "fid"]].tolist() == pytest.approx([0, 0], abs=1e-6)
     assert paired[["flicker_mouth", "flicker_rest", "aperture_error"]].tolist() == [0, 0, 0]
     assert paired["psnr"] == np.inf
+    assert paired["sharpness"] == 1
     lost = scores[scores["clip"] == "c/<i>1"]
     assert lost["value"].isna().all()
     assert set(lost["reason"]) == {"missing in speech; see the ledger there"}
@@ -80,6 +81,7 @@ def test_figures_follow_what_was_done_to_the_video(faked: Faked) -> None:
     assert abs(means(still)["mouth_corr"]) < 0.3
     assert means(soft)["mouth_corr"] > 0.9
     assert means(soft)["ssim"] < 0.95
+    assert means(soft)["sharpness"] < 0.5 < means(still)["sharpness"]
     assert means(soft)["fid"] > means(still)["fid"] > 0
     assert means(still)["lmd"] > means(soft)["lmd"]
     assert means(still)["aperture_error"] > means(soft)["aperture_error"]
@@ -119,7 +121,64 @@ def test_motion_in_silence(faked: Faked) -> None:
         faked.generate("syncdiff", protocol, change)
     scores = score(faked, "syncdiff", faked.videos("syncdiff"))
     assert means(scores, "silent")["mouth_std_ratio"] < 0.2
+    assert set(scores[scores["metric"] == "open_in_silence"]["protocol"]) == {"silent"}
     assert "mouth_std_ratio" not in means(scores, "cross")
+
+
+def test_a_mouth_that_stays_shut_in_silence_and_one_that_does_not(faked: Faked) -> None:
+    """Frame 3 of the drawings has the mouth wide open; a face without the dark bar is shut."""
+    shut = lambda frames: np.stack([np.full_like(frames[0], 150)] * len(frames))  # noqa: E731
+    found = {}
+    for name, change in (("open", frozen), ("shut", shut)):
+        for protocol in ("paired", "silent"):
+            faked.generate("syncdiff", protocol, change if protocol == "silent" else blurred)
+        found[name] = means(score(faked, "syncdiff", faked.videos("syncdiff")), "silent")["open_in_silence"]
+    assert found == {"open": 1, "shut": 0}
+
+
+def test_metrics_of_published_networks_are_taken_where_their_weights_are_given(
+    faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stand-ins for the networks: what they get is of the right shape and range, and of the right frames."""
+    seen: dict[str, list[tuple[int, ...]]] = {name: [] for name in NETWORKS}
+
+    def standin(name: str) -> Callable[..., Callable[..., np.ndarray]]:
+        def compute(*pictures: np.ndarray) -> np.ndarray:
+            seen[name] += [side.shape for side in pictures]
+            flat = [side.reshape(len(side), -1)[:, :400].astype(float) for side in pictures]
+            return {
+                "alexnet": lambda: np.abs(flat[0] - flat[-1]).mean(axis=1),
+                "facenet": lambda: flat[0] / np.linalg.norm(flat[0], axis=1, keepdims=True),
+                "i3d": lambda: flat[0][:1],
+            }[name]()
+
+        return lambda path, device: compute
+
+    monkeypatch.setattr(Network, "load", lambda self: standin(self.weights))
+    monkeypatch.setattr("syncdiff.evaluation.metrics.fvd.FIRST", 5)
+    monkeypatch.setattr("syncdiff.evaluation.metrics.fvd.LAST", 20)
+    weights = {name: f"{name}-123.pth" for name in NETWORKS}
+    config = parse_config({"evaluate": {**weights, "bootstrap": 20}, "faces": {"size": 64}})
+    faked.generate("frozen", "paired", frozen)
+    theirs = Faked(faked.root, config)
+    still, real = score(theirs, "frozen", faked.videos("frozen")), score(theirs, "real")
+    assert means(real)[["lpips", "csim", "fvd"]].tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+    assert means(still)["lpips"] > 0 and means(still)["csim"] < 1 and means(still)["fvd"] > 0
+    assert set(seen["alexnet"]) == {(N_FRAMES, SIZE, SIZE, 3)} and set(seen["facenet"]) == {(N_FRAMES, 224, 224, 3)}
+    assert set(seen["i3d"]) == {(16, 224, 224, 3)}
+    assert set(still[still["metric"] == "csim"]["scorer"]) == {"facenet-123, boxes of landmarks"}
+    whole = still[(still["clip"] == "") & (still["metric"] == "fvd")]
+    assert whole[["n_expected", "n_scored"]].to_numpy().tolist() == [[4, 3]] * 3
+
+
+@pytest.mark.quick
+def test_without_weights_a_metric_is_not_taken_and_the_reason_names_the_key_and_the_command() -> None:
+    videos = {"paired": Path("p.mp4")}
+    assert "lpips" not in clip_metrics("paired", videos) and "lpips" in clip_metrics("paired", videos, ["alexnet"])
+    assert set_metrics() == ["fid"] and set_metrics(["i3d"]) == ["fid", "fvd"]
+    assert why_not_taken([*METRICS]) == ""
+    reason = "not taken, for want of weights: LPIPS (evaluate.alexnet; syncdiff weights get alexnet)"
+    assert why_not_taken({*METRICS} - {"lpips"}) == reason
 
 
 def test_bad_videos_keep_their_rows_and_say_why(faked: Faked) -> None:

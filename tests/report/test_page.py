@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from syncdiff.evaluation.groups import write_groups
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
 from syncdiff.report.page import count_clips, read_ledgers, reasons, write_report
@@ -25,6 +26,8 @@ def reported(faked: Faked) -> Faked:
     paths = [faked.root / f"runs/{method}/scores.parquet" for method in ("real", "syncdiff")]
     config = faked.config.model_copy(update={"max_failed_fraction": 1.0})  # half of its videos are not there
     write_table(config, paths, faked.root / "table.csv", faked.root / "table.parquet")
+    grouped = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"groups": {"speaker": []}})})
+    write_groups(grouped, paths, faked.plan, None, faked.root / "groups.csv")
     steps = np.arange(10, 210, 10)
     curve = pd.DataFrame({"step": steps, "learning_rate": 1e-3, "loss": 1 / steps})
     curve.to_csv(faked.root / "loss.csv", index=False)
@@ -48,6 +51,12 @@ def test_page_holds_everything_and_needs_nothing(reported: Faked) -> None:
     for said in ("SyncNet of drawings", "texture bank", "Synthetic video", "missing in speech", "frames_per_shard"):
         assert said in page
     assert "c/<i>1" not in page  # names are escaped
+    assert "not taken, for want of weights: FVD (evaluate.i3d; syncdiff weights get i3d)" in page.replace("Not", "not")
+    assert re.findall(r"<summary>(\w) <small>(.*?)</small>", page) == [
+        ("a", "2 clips"),
+        ("b", "1 clip: no interval"),
+        ("c", "1 clip: no interval"),
+    ]
     assert page.count("3 of 4") > 10  # every figure says that a clip is missing
     figures = sorted(path.name for path in (reported.root / "one").iterdir())
     assert figures == ["drift.svg", "gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"]

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks/results"
 OF_TRIALS = {  # columns of trials.csv that are no metric of the table
     "lse_c_cross": "LSE-C, cross ↑",
+    "closed_read_open": "closed mouths read as open ↓",
     "error_unseen": "lip error, unseen people ↓",
     "error_seen": "lip error, training people ↓",
     "step_s": "s a step ↓",

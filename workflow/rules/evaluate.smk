@@ -1,8 +1,9 @@
 # REQUIRED INPUTS: test/shards/<shard>.tar, the SyncNet, and the videos of each method
-# OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, ablation.csv, report.html
+# OUTPUTS: runs/<method>/scores.parquet, table.csv and table.parquet, groups.csv, ablation.csv, report.html, study.html
 
 
-# Reads evaluate, faces, sample.max_clips, seed.
+# Reads evaluate.protocols, evaluate.inception, evaluate.alexnet, evaluate.facenet, evaluate.i3d, evaluate.external,
+# evaluate.bootstrap, faces, sample.max_clips, seed.
 rule evaluate:
     input:
         shards=files("test", "shards", "tar"),
@@ -34,15 +35,19 @@ rule evaluate:
         " {params.curation:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
-# Reads evaluate.bootstrap, evaluate.external, max_failed_fraction, seed.
+# What curation measured of the clips is read where it is.
+# Reads evaluate.bootstrap, evaluate.external, evaluate.groups, max_failed_fraction, seed.
 rule table:
     input:
-        lambda wildcards: [
+        scores=lambda wildcards: [
             f"{OUT}/runs/{method}/scores.parquet" for method in scored_methods()
         ],
+        plan=rules.plan.output,
+        curation=curation_there,
     output:
         csv=report(f"{OUT}/table.csv", caption="../report/table.rst", category="Scores"),
         parquet=f"{OUT}/table.parquet",
+        groups=f"{OUT}/groups.csv",
     log:
         f"{OUT}/logs/table.log",
     benchmark:
@@ -55,8 +60,12 @@ rule table:
     params:
         config=of_stage("table"),
         version=version("table"),
+        curation=lambda wildcards, input: ["--curation", *input.curation][
+            : 2 * len(input.curation)
+        ],
     shell:
-        "python -m syncdiff table {output.csv:q} {output.parquet:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
+        "python -m syncdiff table {output.csv:q} {output.parquet:q} {input.scores:q} --groups {output.groups:q}"
+        " --plan {input.plan:q} {params.curation:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 # The experiments of config/ablation.yaml beside the run that they change.
@@ -93,10 +102,13 @@ rule ablation:
 rule report:
     input:
         table=rules.table.output.parquet,
+        groups=rules.table.output.groups,
         plan=rules.plan.output,
         ledger=rules.ledger.output,
     output:
         html=f"{OUT}/report.html",
+        study=f"{OUT}/study.html",
+        key=f"{OUT}/study_key.csv",
         loss=report(
             f"{OUT}/figures/loss.svg",
             caption="../report/loss.rst",

@@ -11,6 +11,7 @@ from syncdiff.evaluation.scored_clip import FIELD_SIZE, ScoredClip
 from syncdiff.faces.ibug import LEFT_EYE, LIPS, LOWER_INNER_LIP, RIGHT_EYE, UPPER_INNER_LIP
 
 MIN_FACES = 0.9  # share of frames in which a face must be found
+OPEN = 0.1  # distances between the eyes: a mouth whose inner lips are further apart is open; ours, not LipLeak's
 
 
 def mouth_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
@@ -47,6 +48,18 @@ def motion_in_silence(clip: ScoredClip) -> dict[str, float | np.ndarray]:
     if not with_sound:
         raise ClipRejected("the mouth does not move with sound either")
     return {"mouth_std_ratio": float(in_silence / with_sound)}
+
+
+def open_in_silence(clip: ScoredClip) -> dict[str, float]:
+    """Return `open_in_silence`: the share of frames, driven by silence, in which the mouth is open.
+
+    For real video, which silence does not move, it is the share in which the mouth is open as it speaks.
+
+    Raises:
+        ClipRejected: no face in more than a tenth of the frames.
+    """
+    faces = match_faces(clip.frames.faces, clip.landmarks[: len(clip.frames.faces)])
+    return {"open_in_silence": float((mouth_aperture(faces) > OPEN).mean())}
 
 
 def match_faces(found: Sequence[list[np.ndarray]], real: np.ndarray) -> np.ndarray:
