@@ -10,7 +10,7 @@ import pytest
 
 from syncdiff.config import Config, parse_config
 from syncdiff.corpus.demo import identity_split, mesh, render_corpus
-from syncdiff.corpus.demo.clip import Script, mouth_opening, render_identity
+from syncdiff.corpus.demo.clip import Script, mouth_aperture, render_identity
 from syncdiff.corpus.demo.face import express, random_face
 from syncdiff.corpus.demo.head import Head, Pose
 from syncdiff.corpus.demo.parts import Part
@@ -93,7 +93,7 @@ def test_landmarker_sees_the_truth(videos: list[Path]) -> None:
         eyes = np.linalg.norm(expected[:, 36:42].mean(axis=1) - expected[:, 42:48].mean(axis=1), axis=1)
         errors.append(np.linalg.norm(landmarks - expected, axis=2)[:, 48:] / eyes[:, None])
         n_missed, n_frames = n_missed + len(faces) - len(seen), n_frames + len(faces)
-        assert np.corrcoef(mouth_opening(landmarks), true["opening"][seen])[0, 1] > 0.9, video
+        assert np.corrcoef(mouth_aperture(landmarks), true["opening"][seen])[0, 1] > 0.9, video
         assert true["opening"].std() > 0.03 and true["opening"].min() < 0.02, video
     assert n_missed <= 0.01 * n_frames
     assert np.median(np.concatenate(errors)) < 0.05

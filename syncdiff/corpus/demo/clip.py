@@ -71,7 +71,7 @@ def write_scene(root: Path, clip: str, scene: Scene, size: int) -> np.ndarray:
         write_clip(path, _developed(scene.frames, seen), scene.audio, size)
     landmarks = np.stack(seen)
     with atomic(root / "truth" / "main" / f"{clip}.npz") as path:
-        np.savez(path, landmarks=landmarks, opening=mouth_opening(landmarks))
+        np.savez(path, landmarks=landmarks, opening=mouth_aperture(landmarks))
     return landmarks
 
 
@@ -88,7 +88,7 @@ def box(landmarks: np.ndarray) -> dict[str, int]:
     return {"left": int(left), "top": int(top), "right": int(right), "bottom": int(bottom)}
 
 
-def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
+def mouth_aperture(landmarks: np.ndarray) -> np.ndarray:
     """Distance of the inner lips over that of the eyes' centres: (T, 68, 2) to (T,) float32."""
     eyes = landmarks[:, RIGHT_EYE].mean(axis=1) - landmarks[:, LEFT_EYE].mean(axis=1)
     lips = landmarks[:, UPPER_INNER_LIP] - landmarks[:, LOWER_INNER_LIP]
