@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from syncdiff.config import load_config
-from syncdiff.corpus.lrs import lrs2_clips, read_text
+from syncdiff.corpus.lrs import lrs2_clips, read_transcript
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.models.syncnet import load_syncnet
 from syncdiff.pipeline.parallel import time_limit
@@ -72,7 +72,7 @@ def test_transcripts_that_are_no_files(tmp_path: Path) -> None:
     loop.symlink_to(loop)
     large.write_bytes(b"Text: A\n" + bytes(10 << 20))
     with time_limit(10):
-        assert [read_text(path) for path in (fifo, loop, large, tmp_path / ("a" * 5000))] == ["", "", "A", ""]
+        assert [read_transcript(path).text for path in (fifo, loop, large, tmp_path / ("a" * 5000))] == ["", "", "A", ""]
 
 
 def tar_of(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
