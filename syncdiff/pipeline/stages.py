@@ -46,7 +46,7 @@ SCORING_KEYS = (
 STAGES = {
     "corpus": Stage(7, ("corpus", "seed")),
     "plan": Stage(3, ("corpus", "plan")),
-    "faces": Stage(6, ("faces", "corpus.kind")),
+    "faces": Stage(6, ("faces", "corpus.kind", "corpus.root")),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),

@@ -2,7 +2,7 @@
 # OUTPUTS: <split>/faces/<shard>.tar (clips: aligned crops, landmarks, transforms, 16 kHz audio) and its ledger
 
 
-# Reads faces, corpus.kind.
+# Reads faces, corpus.kind, corpus.root.
 rule faces:
     input:
         plan=rules.plan.output,
