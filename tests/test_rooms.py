@@ -29,6 +29,7 @@ ROOMS = [
     "training",
     "synthesis",
     "evaluation",
+    "dubbing",
     "report",
     "estimate",
     "api",

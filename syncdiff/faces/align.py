@@ -33,11 +33,16 @@ BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
 
 def align(video: Path | str, segment: Segment, faces: Faces) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Align the speaker's face: transforms (T, 2, 3) from the source to crops, and the crops (S, S, 3) uint8."""
-    anchors = smooth_landmarks(segment.landmarks[:, ANCHORS], faces.smoothing_frames)
-    blocks = (anchors[start : start + BLOCK] for start in range(0, len(anchors), BLOCK))
-    transforms = np.concatenate([similarity(block, faces.size) for block in blocks])
+    transforms = alignment(segment.landmarks, faces)
     frames = islice(read_frames(video, segment.start), len(transforms))
     return transforms, (warp(*pair, faces.size) for pair in zip(frames, transforms, strict=True))
+
+
+def alignment(landmarks: np.ndarray, faces: Faces) -> np.ndarray:
+    """Return the transforms (T, 2, 3) float64, source to crop, of a face's landmarks (T, 68, 2), smoothed over time."""
+    anchors = smooth_landmarks(landmarks[:, ANCHORS], faces.smoothing_frames)
+    blocks = (anchors[start : start + BLOCK] for start in range(0, len(anchors), BLOCK))
+    return np.concatenate([similarity(block, faces.size) for block in blocks])
 
 
 @cache
