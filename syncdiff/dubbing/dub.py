@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from syncdiff.dubbing.silence import THRESHOLD_DB, closing
 from syncdiff.dubbing.speaking import LipReader
 from syncdiff.dubbing.stretches import Seen, Stretch, look_through
 from syncdiff.dubbing.timeline import Length, Timeline, speech_of, timeline
+from syncdiff.dubbing.voices import Voice, is_table, mixed, naming, voices_of
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.evaluation.metrics.lse import Face, score_videos
 from syncdiff.faces.align import alignment, smooth_landmarks
@@ -67,7 +67,8 @@ def dub(networks: Networks, video: Path, sound: Path, out: Path, wishes: Wishes 
     Args:
         networks: of one model; of its config, `faces` and `sample` count too.
         video: any that FFmpeg reads, with a face.
-        sound: a sound file, or any container with sound.
+        sound: a sound file, or any container with sound; or a table (.csv) of several for several faces, see
+            `voices.voices_of`: then the video keeps its length, and its own sound where nobody is dubbed.
         out: mp4, m4v, mov, mkv or webm; none of the files that are read.
         wishes: None: the defaults.
 
@@ -77,22 +78,27 @@ def dub(networks: Networks, video: Path, sound: Path, out: Path, wishes: Wishes 
     """
     wishes = wishes or Wishes()
     check_out(out, video, sound)
-    with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder, "sound.wav")
-        with _naming(sound):
-            n_samples = write_wav(wav, stream_audio(sound))
-        source, seen, people = look(networks, video, Path(folder), wishes)
-        laid_out = timeline(source.form, seen.ticks, n_samples, wishes.length)
-        runs = _runs(networks, source, seen, choose(video, seen, people, wishes.face), laid_out, wav, wishes)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        voices = voices_of(sound, wishes.face, folder)
+        source, seen, people = look(networks, video, folder, wishes)
+        length: Length = "video" if is_table(sound) else wishes.length
+        laid_out = timeline(source.form, seen.ticks, voices[0].n_samples, length)
+        runs = [
+            run
+            for voice in voices
+            for run in _runs(networks, source, seen, choose(video, seen, people, voice.face), laid_out, voice, wishes)
+        ]
         if not runs:
             raise UserError(_nothing(video, sound, seen, laid_out, source.form))
-        with _naming(sound):
-            track = soundtrack_of(sound, laid_out.seconds)
-        said = list(_remarks(video, sound, source.form, seen, laid_out, n_samples))
+        said = list(_remarks(video, sound, source.form, seen, laid_out, voices))
         for line in said:
             log.warning(line)
         pictures = progress(dubbed(networks, source, laid_out, runs), "dub", len(laid_out.order))
-        with _naming(video):
+        heard = mixed(video, voices, laid_out.seconds, folder / "mixed.flac") if is_table(sound) else sound
+        with naming(sound):
+            track = soundtrack_of(heard, laid_out.seconds)
+        with naming(video):
             write_pictures(out, source.form, pictures, track, SYNTHETIC, wishes.crf)
     report = report_of((video, sound, out), source.form, seen, people, laid_out, runs, said)
     return replace(report, lse=_lse(networks, video, out, wishes)) if wishes.syncnet else report
@@ -105,7 +111,7 @@ def look(networks: Networks, video: Path, folder: Path, wishes: Wishes) -> tuple
         UserError: it cannot be read, or shows no face.
     """
     faces, device = networks.config.faces, str(networks.device)
-    with _naming(video):
+    with naming(video):
         source = Video(video)
         landmarker = open_landmarker(faces, device)
         seen = look_through(source, landmarker, faces, _reader(networks, video, folder, wishes))
@@ -147,32 +153,36 @@ def _runs(
     seen: Seen,
     chosen: Sequence[tuple[int, np.ndarray]],
     laid_out: Timeline,
-    wav: Path,
+    voice: Voice,
     wishes: Wishes,
 ) -> list[Run]:
-    """Return the frames of the output whose mouth is generated, stretch by stretch."""
-    config, times = networks.config, laid_out.times(video.form)
-    n_samples = round(laid_out.seconds * SAMPLE_RATE)
-    speech, rows = speech_of(wav, n_samples, times, config.speech, str(networks.device))
-    closed = np.zeros(len(times)) if wishes.silence_db is None else closing(wav, times, wishes.silence_db)
+    """Return the frames of the output whose mouth says what a voice does, stretch by stretch."""
+    config = networks.config
+    times = laid_out.times(video.form) - voice.start
+    said = (times >= 0) & (times < voice.over - voice.start)
+    speech, rows = speech_of(voice.wav, voice.n_samples, times, config.speech, str(networks.device))
+    closed = np.zeros(len(times)) if wishes.silence_db is None else closing(voice.wav, times, wishes.silence_db)
     seed = crc32(video.path.name.encode()) + config.seed
     runs = []
     for index, wanted in chosen:
         stretch = seen.stretches[index]
         transforms, moves = _placed(stretch, config.faces, video.form)
-        for frames in _shown(laid_out, stretch, wanted):
+        for frames in _shown(laid_out, stretch, wanted, said):
             here = slice(frames.start, frames.stop)
             own = laid_out.order[here] - stretch.start
             places = stored(transforms[own], video.form), stretch.identity, stretch.closed, moves[own]
             runs.append(Run(frames, index, *places, speech, rows[here], closed[here], seed))
-    return sorted(runs, key=lambda run: run.frames.start)
+    return runs
 
 
-def _shown(laid_out: Timeline, stretch: Stretch, wanted: np.ndarray) -> Iterator[range]:
-    """Yield the frames of the output that show the wanted frames (T,) of a stretch, without gaps each."""
+def _shown(laid_out: Timeline, stretch: Stretch, wanted: np.ndarray, said: np.ndarray) -> Iterator[range]:
+    """Yield the frames of the output that show the wanted frames (T,) of a stretch, without gaps each.
+
+    Of the output, only frames that are `said` (N,) count.
+    """
     own = laid_out.order - stretch.start
     inside = (own >= 0) & (own < len(wanted))
-    shows = inside & wanted[own.clip(0, len(wanted) - 1)]
+    shows = said & inside & wanted[own.clip(0, len(wanted) - 1)]
     edges = np.flatnonzero(np.diff(np.concatenate([[0], shows.astype(int), [0]])))
     yield from (range(first, stop) for first, stop in edges.reshape(-1, 2).tolist())
 
@@ -195,14 +205,21 @@ def _nothing(video: Path, sound: Path, seen: Seen, laid_out: Timeline, form: For
     return f"{video}: the chosen face is in none of the {len(laid_out.order)} frames; choose another"
 
 
-def _remarks(video: Path, sound: Path, form: Form, seen: Seen, laid_out: Timeline, n_samples: int) -> Iterator[str]:
+def _remarks(
+    video: Path, sound: Path, form: Form, seen: Seen, laid_out: Timeline, voices: Sequence[Voice]
+) -> Iterator[str]:
     """Say, a line each, what is unusual about the video, and what of the two was left out, added or kept."""
     for note in form.notes:
         yield f"{video}: {note}"
     if form.is_hdr:
         yield f"{video}: HDR is kept; the mouth is generated in the signal's own values"
     picture_s = float((seen.ticks[-1] * form.tick) + 1 / form.rate)
-    sound_s, frame_s = n_samples / SAMPLE_RATE, float(1 / form.rate)
+    if is_table(sound):
+        for voice in voices:
+            if (left := voice.start + voice.n_samples / SAMPLE_RATE - min(voice.end, picture_s)) >= 1 / FPS:
+                yield f"{voice.sound}: its last {left:.2f} s are left out, for its place in {sound} ends before"
+        return
+    sound_s, frame_s = voices[0].n_samples / SAMPLE_RATE, float(1 / form.rate)
     if sound_s - laid_out.seconds >= frame_s:
         yield f"{sound}: its last {sound_s - laid_out.seconds:.2f} s are left out, for {video} ends before"
     if picture_s - laid_out.seconds >= frame_s:
@@ -221,12 +238,3 @@ def _lse(networks: Networks, video: Path, out: Path, wishes: Wishes) -> dict[str
     scores = score_videos([video, out], wishes.syncnet, "face", device=networks.device, face=face)
     rows = {row["video"]: row for row in (*scores["videos"], *scores["failed"])}
     return {"before": rows[str(video)], "after": rows[str(out)], "scorer": scores["scorer"]}
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say which file it was that could not be used."""
-    try:
-        yield
-    except ClipRejected as error:
-        raise UserError(f"{path}: {error}; give another file") from None

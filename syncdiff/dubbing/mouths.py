@@ -114,7 +114,7 @@ def _mouths(networks: Networks, reel: Reel, part: Part, run: Run) -> Iterator[np
 
 
 def cut(part: Part, frame: VideoFrame, transform: np.ndarray, size: int) -> np.ndarray:
-    """Cut an aligned crop (size, size, 3) uint8 out of a stored picture, by the `transform` (2, 3) from it to the crop."""
+    """Cut an aligned crop (size, size, 3) uint8 out of a stored picture; `transform` (2, 3) leads from it there."""
     box = part.box(_corners(transform, 0, 0, size, size, MARGIN))
     if box.x0 >= box.x1 or box.y0 >= box.y1:
         return np.full((size, size, 3), HIDDEN_GREY, np.uint8)

@@ -128,7 +128,7 @@ class Video:
             said = notes(container, stream, first) + found.notes
             kept = tuple(note for note in said if note not in (*CARRIED, VARIABLE))
             steady = VARIABLE not in said
-            rate = frame_rate(stream) if steady else found.fps
+            rate = found.fps
             tick = 1 / rate if steady else Fraction(stream.time_base or Fraction(1, 90_000))
             self.form = _form(stream, first, tick, rate, found.n_frames, kept)
 

@@ -14,7 +14,7 @@ from syncdiff.models.pretrained import files_of, find_checkpoint, read_pretraine
 from syncdiff.pipeline.files import sha256, write_parquet
 from syncdiff.synthesis.export import export
 from syncdiff.synthesis.generate import Target, generate
-from syncdiff.synthesis.lip_sync import LipSync
+from syncdiff.dubbing.lip_sync import LipSync
 from tests.fuzz.checkpoints import checkpoint_seeds
 from tests.models.folder import write_model
 
