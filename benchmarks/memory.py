@@ -113,9 +113,9 @@ def run_dub(video: Path, folder: Path) -> int:
     import torch  # here, so that `faces` is measured without it
 
     from syncdiff.diffusion.schedule import scheduler
+    from syncdiff.dubbing.dub import dub
     from syncdiff.models.autoencoder import build_autoencoder
     from syncdiff.models.denoiser import Denoiser
-    from syncdiff.dubbing.dub import dub
     from syncdiff.synthesis.generate import Networks
 
     torch.set_num_threads(1)  # two are slower where networks are as small as these

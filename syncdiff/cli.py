@@ -528,23 +528,23 @@ def dub_video(  # noqa: PLR0913, PLR0917 - an option each
     from syncdiff.dubbing.output import check_out
 
     wishes = Wishes(face, length.value, silence if close else None, crf, syncnet)
+    if not jobs and not (video and (list_faces or (sound and out))):
+        raise UserError("dub: give VIDEO SOUND OUT, or VIDEO --list-faces SHEET.png, or --jobs TABLE.csv")
     if jobs and (video or list_faces):
         raise UserError("--jobs: its table names the videos; leave VIDEO and --list-faces out")
     table = read_jobs(jobs, wishes) if jobs else []
-    if not (jobs or (video and (list_faces or (sound and out)))):
-        raise UserError("dub: give VIDEO SOUND OUT, or VIDEO --list-faces SHEET.png, or --jobs TABLE.csv")
     if video and sound and out:
         check_out(out, video, sound)
     lips = LipSync.from_pretrained(model, device=device, config=read_config(config))
     if jobs:
         raise typer.Exit(0 if run_jobs(lips.dub, table, report) else 1)
-    if list_faces:
+    if video and list_faces:
         print("\n".join(lips.list_faces(video, list_faces, syncnet)))
-        return
-    made = lips.dub(video, sound, out, **vars(wishes))
-    if report:
-        made.write(report)
-    print(made.line())
+    elif video and sound and out:
+        made = lips.dub(video, sound, out, **vars(wishes))
+        if report:
+            made.write(report)
+        print(made.line())
 
 
 @app.command("export")

@@ -69,7 +69,7 @@ def _job(where: str, row: dict[str, str], wishes: Wishes) -> Job:
         if not (given["crf"].isdecimal() and int(given["crf"]) <= 51):
             raise UserError(f"{where}: crf {given['crf']}; say a whole number from 0 to 51")
         given["crf"] = int(given["crf"])
-    return Job(*(Path(row[name]) for name in NEEDED), replace(wishes, **given))
+    return Job(Path(row["video"]), Path(row["sound"]), Path(row["out"]), replace(wishes, **given))
 
 
 def run_jobs(dub: Callable[..., Report], jobs: Sequence[Job], report: Path | None = None) -> bool:

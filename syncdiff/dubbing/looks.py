@@ -21,7 +21,7 @@ SAME = 0.4  # a distance below this is the same person
 
 
 def looks_of(crops: Sequence[np.ndarray]) -> np.ndarray:
-    """Return what some crops (S, S, 3) uint8 of one face look like: (K, D), the same in other brightness or contrast."""
+    """Return what crops (S, S, 3) uint8 of one face look like: (K, D), the same in other brightness and contrast."""
     return np.stack([_look(crop) for crop in crops[:: -(-len(crops) // MAX_CROPS)]])
 
 

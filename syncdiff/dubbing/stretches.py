@@ -65,7 +65,8 @@ class Seen(NamedTuple):
     stretches: list[Stretch]
 
 
-class Snap(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Snap:
     """A face (68, 2) in one frame, and its crop (S, S, 3)."""
 
     index: int

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -191,8 +191,8 @@ def _form(
     if name not in KEPT or color is None or (odd and "444" not in name):
         deep = first.format.components[0].bits > 8
         name = f"yuv{'444' if odd else '420'}p{'10le' if deep else ''}"
-    found = first.side_data  # a mapping by type, which PyAV's stub does not say
-    raw = None if matrix is None else tuple(np.frombuffer(found[Type.DISPLAYMATRIX], np.int32).tolist())  # type: ignore[index]
+    found: Any = first.side_data  # a mapping by type, which PyAV's stub does not say
+    raw = None if matrix is None else tuple(np.frombuffer(found[Type.DISPLAYMATRIX], np.int32).tolist())
     square = square_size(first, aspect)
     return Form(
         first.width,
@@ -238,7 +238,7 @@ def compose(after: np.ndarray, before: np.ndarray) -> np.ndarray:
 def _in_form(rgb: np.ndarray, frame: VideoFrame, form: Form) -> VideoFrame:
     """Bring a shown picture (H, W, 3) back into the form of its video: one of another size or kind than the first."""
     shown = np.ascontiguousarray(rgb)
-    stored = cv2.warpAffine(
+    stored: Any = cv2.warpAffine(
         shown, form.to_shown, (form.width, form.height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
     picture = VideoFrame.from_ndarray(stored, format="rgb24").reformat(
