@@ -493,7 +493,10 @@ def dub_video(  # noqa: PLR0913, PLR0917 - an option each
     sound: Annotated[Path | None, typer.Argument(help="what the lips are to say; not with --jobs")] = None,
     out: Annotated[Path | None, typer.Argument(help=".mp4, .m4v, .mov, .mkv or .webm; not with --jobs")] = None,
     face: Annotated[
-        str, typer.Option(help="largest of each frame; speaking, whose lips fit the video's own sound; or a number")
+        str,
+        typer.Option(
+            help="largest of each frame; speaking, whose lips fit the video's own sound; or a number, or several: 1,3"
+        ),
     ] = "largest",
     list_faces: Annotated[
         Path | None, typer.Option(help="write a picture of the people in VIDEO, with their numbers, and nothing else")

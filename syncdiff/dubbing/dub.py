@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class Wishes:
     """How a video is dubbed.
 
-    face: `largest` of each frame, `speaking` (needs `syncnet`), or the number of a person.
+    face: `largest` of each frame, `speaking` (needs `syncnet`), or the number of a person; several with commas.
     length: `shortest` of picture and sound; `sound`, the video goes on there and back; `video`, silence follows.
     silence_db: below that level of full scale the sound is silent, and the mouth closes; None: it never does.
     crf: quality of the pictures, 0 to 51, lower is better.
@@ -94,13 +94,14 @@ def dub(networks: Networks, video: Path, sound: Path, out: Path, wishes: Wishes 
         said = list(_remarks(video, sound, source.form, seen, laid_out, voices))
         for line in said:
             log.warning(line)
-        pictures = progress(dubbed(networks, source, laid_out, runs), "dub", len(laid_out.order))
+        hidden: set[int] = set()
+        pictures = progress(dubbed(networks, source, laid_out, runs, hidden), "dub", len(laid_out.order))
         heard = mixed(video, voices, laid_out.seconds, folder / "mixed.flac") if is_table(sound) else sound
         with naming(sound):
             track = soundtrack_of(heard, laid_out.seconds)
         with naming(video):
             write_pictures(out, source.form, pictures, track, SYNTHETIC, wishes.crf)
-    report = report_of((video, sound, out), source.form, seen, people, laid_out, runs, said)
+    report = report_of((video, sound, out), source.form, seen, people, laid_out, runs, hidden, said)
     return replace(report, lse=_lse(networks, video, out, wishes)) if wishes.syncnet else report
 
 
@@ -170,7 +171,7 @@ def _runs(
         for frames in _shown(laid_out, stretch, wanted, said):
             here = slice(frames.start, frames.stop)
             own = laid_out.order[here] - stretch.start
-            places = stored(transforms[own], video.form), stretch.identity, stretch.closed, moves[own]
+            places = stored(transforms[own], video.form), stretch.identity, stretch.closed, moves[own], stretch.scene
             runs.append(Run(frames, index, *places, speech, rows[here], closed[here], seed))
     return runs
 

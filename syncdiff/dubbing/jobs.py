@@ -100,5 +100,7 @@ def _attempt(dub: Callable[..., Report], job: Job) -> tuple[str, str, Report | N
         return "ok", "", dub(job.video, job.sound, job.out, **wishes)
     except (UserError, ClipRejected) as error:
         return "failed", str(error), None
+    except OSError as error:
+        return "failed", f"{error.filename}: {error.strerror}" if error.filename else short_message(error), None
     except Exception as error:  # one bad video never stops the others
         return "failed", short_message(f"{type(error).__name__}: {error}"), None

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from syncdiff.dubbing.closed import ClosedMouth
+from syncdiff.dubbing.scene import Scene, relit
 from syncdiff.dubbing.timeline import DenseSpeech, Timeline
 from syncdiff.faces.align import warp
 from syncdiff.media.pictures import Form, Part, Picture, Video, compose
@@ -28,6 +29,7 @@ class Run:
     transforms: (T, 2, 3), from stored pixels to the crop.
     identity: (S, S, 3) uint8.
     rows: (T,) of the speech.
+    scene: the usual light and mouths of the stretch.
     closing: (T,) how far the mouth is closed, 0 to 1, by `closed`, which `moves` (T, 2, 3) bring into each crop.
     """
 
@@ -37,6 +39,7 @@ class Run:
     identity: np.ndarray
     closed: ClosedMouth
     moves: np.ndarray
+    scene: Scene
     speech: DenseSpeech
     rows: np.ndarray
     closing: np.ndarray
@@ -79,11 +82,16 @@ def played(video: Video, timeline: Timeline) -> Iterator[Picture]:
         yield picture._replace(ticks=ticks)
 
 
-def dubbed(networks: Networks, video: Video, timeline: Timeline, runs: Sequence[Run]) -> Iterator[Picture]:
-    """Yield every picture of the output; those of a run with the generated mouth, the others as they were read."""
+def dubbed(
+    networks: Networks, video: Video, timeline: Timeline, runs: Sequence[Run], hidden: set[int]
+) -> Iterator[Picture]:
+    """Yield every picture of the output; those of a run with the generated mouth, the others as they were read.
+
+    A frame with something before the mouth passes too; its index is added to `hidden`.
+    """
     reel, part = Reel(played(video, timeline)), Part(video.form)
     waiting = deque(sorted(runs, key=lambda run: run.frames.start))
-    under_way: list[tuple[Run, Iterator[np.ndarray]]] = []
+    under_way: list[tuple[Run, Iterator[np.ndarray | None]]] = []
     mask = mouth_mask(networks.config.faces.size)
     for index in range(len(timeline.order)):
         while waiting and waiting[0].frames.start == index:
@@ -91,26 +99,39 @@ def dubbed(networks: Networks, video: Video, timeline: Timeline, runs: Sequence[
             under_way.append((run, _mouths(networks, reel, part, run)))
         mouths = [(run.transforms[index - run.frames.start], next(crops)) for run, crops in under_way]
         picture = reel.pop()
-        if mouths:
+        seen = [(transform, mouth) for transform, mouth in mouths if mouth is not None]
+        if len(seen) < len(mouths):
+            hidden.add(index)
+        if seen:
             frame = part.copy(picture.frame)
-            for transform, mouth in mouths:
+            for transform, mouth in seen:
                 put(part, frame, mouth, transform, mask)
             picture = picture._replace(frame=frame)
         under_way = [(run, crops) for run, crops in under_way if index + 1 < run.frames.stop]
         yield picture
 
 
-def _mouths(networks: Networks, reel: Reel, part: Part, run: Run) -> Iterator[np.ndarray]:
-    """Yield the crops (S, S, 3) of a run, with mouths generated, and closed in silence."""
+def _mouths(networks: Networks, reel: Reel, part: Part, run: Run) -> Iterator[np.ndarray | None]:
+    """Yield the crops (S, S, 3) of a run, with mouths generated, and closed in silence; None: the mouth is hidden.
+
+    The network is shown crops of the usual light, as in its training, and what it makes is dimmed again.
+    """
     size = networks.config.faces.size
-    own = (
-        cut(part, reel[index].frame, transform, size)
-        for index, transform in zip(run.frames, run.transforms, strict=True)
-    )
-    target = Target(own, run.identity, run.speech, run.noise_seed, run.rows, len(run.speech.phases))
+    noted: deque[tuple[float, bool]] = deque()
+
+    def own() -> Iterator[np.ndarray]:
+        for index, transform in zip(run.frames, run.transforms, strict=True):
+            crop = cut(part, reel[index].frame, transform, size)
+            gain = run.scene.gain(crop)
+            noted.append((gain, run.scene.hides_mouth(crop, gain)))
+            yield relit(crop, 1 / gain)
+
+    target = Target(own(), run.identity, run.speech, run.noise_seed, run.rows, len(run.speech.phases))
     generated = generate(networks, [target], ahead=AHEAD)
     for share, move, [crop] in zip(run.closing.tolist(), run.moves, generated, strict=True):
-        yield run.closed.laid_over(crop, move, share) if share else crop
+        gain, is_hidden = noted.popleft()
+        shut = run.closed.laid_over(crop, move, share) if share else crop
+        yield None if is_hidden else relit(shut, gain)
 
 
 def cut(part: Part, frame: VideoFrame, transform: np.ndarray, size: int) -> np.ndarray:

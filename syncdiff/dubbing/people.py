@@ -68,7 +68,8 @@ def choose(video: Path, seen: Seen, people: Sequence[Person], face: str) -> list
     """Choose whose mouth is generated: stretches by their indices, and which (T,) of each one's frames.
 
     Args:
-        face: `largest`, of each frame; `speaking`, the person whose lips fit the video's sound best; or a number.
+        face: `largest`, of each frame; `speaking`, the person whose lips fit the video's sound best; or a number, or several with
+            commas, where one person has got two.
 
     Raises:
         UserError: there is no such person, or nobody is seen long enough to tell.
@@ -81,10 +82,18 @@ def choose(video: Path, seen: Seen, people: Sequence[Person], face: str) -> list
             raise UserError(f"{video}: no face is seen with sound for long enough to say who speaks; name a number")
         person = max(heard, key=lambda person: person.sync or 0)
     else:
-        known = {str(person.number): person for person in people}
-        if face not in known:
-            raise UserError(f"{video}: no face {face}, it has {len(people)}; `--list-faces SHEET.png` shows them")
-        person = known[face]
+        return [whole for number in face.split(",") for whole in _whole(seen, _numbered(video, people, number))]
+    return _whole(seen, person)
+
+
+def _numbered(video: Path, people: Sequence[Person], number: str) -> Person:
+    known = {str(person.number): person for person in people}
+    if number.strip() not in known:
+        raise UserError(f"{video}: no face {number}, it has {len(people)}; `--list-faces SHEET.png` shows them")
+    return known[number.strip()]
+
+
+def _whole(seen: Seen, person: Person) -> list[tuple[int, np.ndarray]]:
     return [(index, np.ones(len(seen.stretches[index].frames), bool)) for index in person.stretches]
 
 

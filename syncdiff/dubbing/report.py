@@ -17,7 +17,7 @@ from syncdiff.dubbing.timeline import Timeline
 from syncdiff.media.pictures import Form
 from syncdiff.pipeline.files import write_text
 
-NO_FACE, OTHER_FACE = "no face found", "another face"
+NO_FACE, OTHER_FACE, HIDDEN = "no face found", "another face", "mouth hidden"
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,25 @@ def report_of(
     people: Sequence[Person],
     timeline: Timeline,
     runs: Sequence[Run],
+    hidden: set[int],
     notes: Sequence[str],
 ) -> Report:
-    """Gather what is known once the runs are."""
-    generated, shows_face = _covered(timeline, [run.frames for run in runs]), _shows_face(seen, timeline)
+    """Gather what is known once the video is written."""
+    chosen, shows_face = _covered(timeline, [run.frames for run in runs]), _shows_face(seen, timeline)
     numbers = {index: person.number for person in people for index in person.stretches}
     times = timeline.times(form)
-    passed = {OTHER_FACE: int((~generated & shows_face).sum()), NO_FACE: int((~generated & ~shows_face).sum())}
+    passed = {
+        OTHER_FACE: int((~chosen & shows_face).sum()),
+        NO_FACE: int((~chosen & ~shows_face).sum()),
+        HIDDEN: len(hidden),
+    }
     video, sound, out = map(str, paths)
     return Report(
         video=video,
         sound=sound,
         out=out,
         frames=len(timeline.order),
-        generated=int(generated.sum()),
+        generated=int(chosen.sum()) - len(hidden),
         closed=int(sum((run.closing > 0.5).sum() for run in runs)),
         passed={reason: n for reason, n in passed.items() if n},
         fps=round(float(form.rate), 3),

@@ -12,6 +12,7 @@ import numpy as np
 from syncdiff.config import Faces
 from syncdiff.dubbing.closed import PAST_CLOSED, ClosedMouth, usual_pose
 from syncdiff.dubbing.looks import looks_of
+from syncdiff.dubbing.scene import Scene, scene_of
 from syncdiff.dubbing.speaking import LipReader
 from syncdiff.evaluation.metrics.mouth import mouth_opening
 from syncdiff.faces.align import ANCHORS, similarity, warp
@@ -36,6 +37,7 @@ class Stretch:
     area: square pixels of its box, on average.
     identity: (S, S, 3) uint8, the crop of the most usual pose.
     closed: where the mouth is open least.
+    scene: the usual light and mouths.
     looks: what tells people apart: see `looks`.
     sync: LSE-C of its lips with the video's own sound, and the windows behind it; None: not asked for, or too short.
     """
@@ -45,6 +47,7 @@ class Stretch:
     area: float
     identity: np.ndarray
     closed: ClosedMouth
+    scene: Scene
     looks: np.ndarray
     sync: tuple[float, int] | None
 
@@ -132,6 +135,7 @@ def _stretch(track: Track, snaps: Sequence[Snap], size: int, sync: tuple[float, 
         area=track.total_area / track.n_found,
         identity=snaps[int(far.argmin())].crop,
         closed=ClosedMouth(snaps[closed].crop, points[closed]),
+        scene=scene_of([snap.crop for snap in snaps]),
         looks=looks_of([snap.crop for snap in snaps]),
         sync=sync,
     )

@@ -47,12 +47,12 @@ class Actor:
         self.person = random_person(np.random.default_rng([0, seed]))
         self._head, self._texture = Head(self.person), paint(self.person)
         self._wall = paint_wall(self.person, SIDE * SUPERSAMPLING)
-        self._rng = np.random.default_rng([1, seed])
+        self._seed = seed
 
     def act(self, mouth: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Return a picture (SIDE, SIDE, 3) for each row of `articulate`, and how far the mouth is truly open."""
         film = Film(self._head, self.person, self._texture, self._wall, SIDE)
-        pictures = list(film.shoot(mouth, random_motion(self._rng, len(mouth))))
+        pictures = list(film.shoot(mouth, random_motion(np.random.default_rng([1, self._seed]), len(mouth))))
         return pictures, mouth_opening(np.stack(film.landmarks))
 
     def room(self) -> np.ndarray:

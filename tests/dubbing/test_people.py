@@ -10,6 +10,7 @@ import pytest
 
 from syncdiff.dubbing.closed import ClosedMouth
 from syncdiff.dubbing.people import choose, people_of, write_sheet
+from syncdiff.dubbing.scene import scene_of
 from syncdiff.dubbing.stretches import Seen, Stretch
 from syncdiff.errors import UserError
 
@@ -19,9 +20,9 @@ VIDEO = Path("film.mp4")
 
 def _stretch(start: int, n: int, looks: float, area: float = 1.0, sync: tuple[float, int] | None = None) -> Stretch:
     crop = np.full((64, 64, 3), 100 + 50 * looks, np.uint8)
-    closed = ClosedMouth(crop, np.zeros((68, 2)))
+    closed, scene = ClosedMouth(crop, np.zeros((68, 2))), scene_of([crop])
     return Stretch(
-        start, np.zeros((n, 68, 2), np.float32), area, crop, closed, np.full((2, 9), looks, np.float32), sync
+        start, np.zeros((n, 68, 2), np.float32), area, crop, closed, scene, np.full((2, 9), looks, np.float32), sync
     )
 
 
@@ -52,6 +53,7 @@ def test_a_number_chooses_all_stretches_of_one_person() -> None:
     people = people_of(seen.stretches)
     assert [index for index, _ in choose(VIDEO, seen, people, "1")] == [0, 2]
     assert [index for index, _ in choose(VIDEO, seen, people, "2")] == [1]
+    assert [index for index, _ in choose(VIDEO, seen, people, "2,1")] == [1, 0, 2]
     with pytest.raises(UserError, match=r"film\.mp4: no face 3, it has 2; `--list-faces"):
         choose(VIDEO, seen, people, "3")
 
