@@ -68,22 +68,25 @@ def choose(video: Path, seen: Seen, people: Sequence[Person], face: str) -> list
     """Choose whose mouth is generated: stretches by their indices, and which (T,) of each one's frames.
 
     Args:
-        face: `largest`, of each frame; `speaking`, the person whose lips fit the video's sound best; or a number, or several with
-            commas, where one person has got two.
+        face: `largest`, of each frame; `speaking`, the person whose lips fit the video's sound best; or a number, or
+            several with commas, where one person has got two.
 
     Raises:
         UserError: there is no such person, or nobody is seen long enough to tell.
     """
     if face == LARGEST:
         return _largest(seen)
-    if face == SPEAKING:
-        heard = [person for person in people if person.sync is not None]
-        if not heard:
-            raise UserError(f"{video}: no face is seen with sound for long enough to say who speaks; name a number")
-        person = max(heard, key=lambda person: person.sync or 0)
-    else:
-        return [whole for number in face.split(",") for whole in _whole(seen, _numbered(video, people, number))]
-    return _whole(seen, person)
+    wanted = [_speaking(video, people)] if face == SPEAKING else [_numbered(video, people, n) for n in face.split(",")]
+    return [
+        (index, np.ones(len(seen.stretches[index].frames), bool)) for person in wanted for index in person.stretches
+    ]
+
+
+def _speaking(video: Path, people: Sequence[Person]) -> Person:
+    heard = [person for person in people if person.sync is not None]
+    if not heard:
+        raise UserError(f"{video}: no face is seen with sound for long enough to say who speaks; name a number")
+    return max(heard, key=lambda person: person.sync or 0)
 
 
 def _numbered(video: Path, people: Sequence[Person], number: str) -> Person:
@@ -91,10 +94,6 @@ def _numbered(video: Path, people: Sequence[Person], number: str) -> Person:
     if number.strip() not in known:
         raise UserError(f"{video}: no face {number}, it has {len(people)}; `--list-faces SHEET.png` shows them")
     return known[number.strip()]
-
-
-def _whole(seen: Seen, person: Person) -> list[tuple[int, np.ndarray]]:
-    return [(index, np.ones(len(seen.stretches[index].frames), bool)) for index in person.stretches]
 
 
 def _largest(seen: Seen) -> list[tuple[int, np.ndarray]]:
