@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from syncdiff.faces.align import BLOCK
 from syncdiff.faces.ibug import ALL_BUT_MOUTH, LIPS
 
 STILL = np.r_[0:4, 13:17, 17:48]  # points that speech does not move: sides of the jaw, brows, nose, eyes
@@ -29,9 +30,13 @@ class ClosedMouth:
             landmarks: (T, 68, 2) of the source.
             transforms: (T, 2, 3) from there to the crops.
         """
-        theirs = np.einsum("tij,tkj->tki", transforms[:, :, :2], landmarks[:, STILL]) + transforms[:, None, :, 2]
-        own = np.column_stack([self.points[STILL], np.ones(len(STILL))])  # (K, 3)
-        maps: np.ndarray = np.einsum("ik,tkj->tji", np.linalg.pinv(own), theirs)
+        inverse = np.linalg.pinv(np.column_stack([self.points[STILL], np.ones(len(STILL))]))  # (3, K)
+        maps = np.empty((len(landmarks), 2, 3))
+        for start in range(0, len(landmarks), BLOCK):
+            block = slice(start, start + BLOCK)
+            turns, shifts = transforms[block, :, :2], transforms[block, None, :, 2]
+            theirs = np.einsum("tij,tkj->tki", turns, landmarks[block, STILL]) + shifts
+            maps[block] = np.einsum("ik,tkj->tji", inverse, theirs)
         return maps
 
     def laid_over(self, crop: np.ndarray, move: np.ndarray, share: float) -> np.ndarray:

@@ -28,7 +28,7 @@ from syncdiff.faces.align import alignment, smooth_landmarks
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.media.audio import SAMPLE_RATE, stream_audio, write_wav
 from syncdiff.media.container import FPS
-from syncdiff.media.encode import CRF, write_pictures
+from syncdiff.media.encode import CRF, check_form, write_pictures
 from syncdiff.media.pictures import Form, Video
 from syncdiff.media.soundtrack import soundtrack_of
 from syncdiff.pipeline.progress import progress
@@ -81,7 +81,11 @@ def dub(networks: Networks, video: Path, sound: Path, out: Path, wishes: Wishes 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         voices = voices_of(sound, wishes.face, folder)
-        source, seen, people = look(networks, video, folder, wishes)
+        check_out(out, *(voice.sound for voice in voices))
+        with naming(video):
+            source = Video(video)
+        check_form(out, source.form)
+        seen, people = look(networks, source, folder, wishes)
         length: Length = "video" if is_table(sound) else wishes.length
         laid_out = timeline(source.form, seen.ticks, voices[0].n_samples, length)
         runs = [
@@ -105,21 +109,20 @@ def dub(networks: Networks, video: Path, sound: Path, out: Path, wishes: Wishes 
     return replace(report, lse=_lse(networks, video, out, wishes)) if wishes.syncnet else report
 
 
-def look(networks: Networks, video: Path, folder: Path, wishes: Wishes) -> tuple[Video, Seen, list[Person]]:
-    """Go through a video once: its form, its stretches, and its people.
+def look(networks: Networks, video: Video, folder: Path, wishes: Wishes) -> tuple[Seen, list[Person]]:
+    """Go through a video once: its stretches, and its people.
 
     Raises:
         UserError: it cannot be read, or shows no face.
     """
     faces, device = networks.config.faces, str(networks.device)
-    with naming(video):
-        source = Video(video)
+    with naming(video.path):
         landmarker = open_landmarker(faces, device)
-        seen = look_through(source, landmarker, faces, _reader(networks, video, folder, wishes))
+        seen = look_through(video, landmarker, faces, _reader(networks, video.path, folder, wishes))
         if not seen.stretches:
             misses = f" ({landmarker.misses})" if landmarker.misses else ""
             raise ClipRejected(f"no face in any of {len(seen.ticks)} frames{misses}")
-    return source, seen, people_of(seen.stretches)
+    return seen, people_of(seen.stretches)
 
 
 def list_faces(networks: Networks, video: Path, sheet: Path, syncnet: Path | None = None) -> list[str]:
@@ -131,8 +134,10 @@ def list_faces(networks: Networks, video: Path, sheet: Path, syncnet: Path | Non
         UserError: as `look`; or the picture cannot be written.
     """
     wishes = Wishes(SPEAKING, syncnet=syncnet) if syncnet else Wishes()
+    with naming(video):
+        source = Video(video)
     with tempfile.TemporaryDirectory() as folder:
-        source, seen, people = look(networks, video, Path(folder), wishes)
+        seen, people = look(networks, source, Path(folder), wishes)
     tick = float(source.form.tick)
     write_sheet(sheet, seen, people, tick)
     return [describe(seen, person, tick) for person in people]

@@ -126,7 +126,7 @@ def _mouths(networks: Networks, reel: Reel, part: Part, run: Run) -> Iterator[np
             noted.append((gain, run.scene.hides_mouth(crop, gain)))
             yield relit(crop, 1 / gain)
 
-    target = Target(own(), run.identity, run.speech, run.noise_seed, run.rows, len(run.speech.phases))
+    target = Target(own(), run.identity, run.speech, run.noise_seed, run.rows, run.speech.density)
     generated = generate(networks, [target], ahead=AHEAD)
     for share, move, [crop] in zip(run.closing.tolist(), run.moves, generated, strict=True):
         gain, is_hidden = noted.popleft()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -18,6 +19,7 @@ from syncdiff.speech.extract import LongSpeech
 
 Length = Literal["shortest", "sound", "video"]
 BYTES_KEPT = 256_000_000  # of pictures that a video is continued with, there and back
+ROWS_IN_BLOCK = 250  # of speech at 25 a second, made at once
 DENSITIES = (1, 2, 4)  # rows of speech in 40 ms; 4: every 10 ms, which is what speech features are made of
 NEAR = 0.05  # rows: what rounding in a file's clock makes
 
@@ -79,26 +81,39 @@ def _there_and_back(n_frames: int, kept: int, more: int) -> np.ndarray:
     return np.concatenate([np.arange(n_frames), np.tile(turn, more // len(turn) + 1)])
 
 
-@dataclass(frozen=True)
 class DenseSpeech:
     """The speech features of a sound, `density` rows in 40 ms: row r is that of a frame that is due at r / density.
 
-    Between two rows of a video at 25 frames a second, nothing is interpolated: the sound is shifted.
+    Between two rows of a video at 25 frames a second, nothing is interpolated: the sound is shifted. Rows are made in
+    blocks, for an encoder that looks far around costs as much for one as for many.
     """
 
-    phases: tuple[LongSpeech, ...]
+    def __init__(self, phases: Sequence[LongSpeech]) -> None:
+        """Take the features of the sound as it is, and of the sound some samples later."""
+        self.density = len(phases)
+        self._phases = phases
+        self._blocks: dict[int, np.ndarray] = {}  # the last two
 
     def __len__(self) -> int:
         """Rows."""
-        return len(self.phases) * len(self.phases[0])
+        return self.density * len(self._phases[0])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Return (n, D) float32."""
-        density = len(self.phases)
         start, stop, _ = rows.indices(len(self))
-        first, last = start // density, -(-stop // density)
-        both = np.stack([phase[first:last] for phase in self.phases], axis=1)  # (n, density, D)
-        return both.reshape(-1, both.shape[-1])[start - first * density : stop - first * density]
+        n_rows = ROWS_IN_BLOCK * self.density
+        first, last = start // n_rows, max(stop - 1, start) // n_rows
+        both = np.concatenate([self._block(number) for number in range(first, last + 1)])
+        return both[start - first * n_rows : stop - first * n_rows]
+
+    def _block(self, number: int) -> np.ndarray:
+        if number not in self._blocks:
+            while len(self._blocks) > 1:
+                del self._blocks[next(iter(self._blocks))]
+            here = slice(number * ROWS_IN_BLOCK, (number + 1) * ROWS_IN_BLOCK)
+            made = np.stack([phase[here] for phase in self._phases], axis=1)  # (n, density, D)
+            self._blocks[number] = made.reshape(-1, made.shape[-1])
+        return self._blocks[number]
 
 
 def speech_of(
@@ -110,7 +125,7 @@ def speech_of(
     rows = np.rint(exact * density).astype(int)
     n_rows = max(ceil(exact[-1]) + 1, n_samples // SAMPLES_PER_FRAME)
     shift = SAMPLES_PER_FRAME // density
-    phases = (
+    phases = [
         LongSpeech(wav, 0, n_rows, speech.feature_set, speech, device, shift=phase * shift) for phase in range(density)
-    )
-    return DenseSpeech(tuple(phases)), rows
+    ]
+    return DenseSpeech(phases), rows

@@ -11,6 +11,7 @@ import av
 import ffmpeg
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from syncdiff.errors import UserError
 from syncdiff.media.pictures import Form, Picture
 from syncdiff.media.soundtrack import Soundtrack
 from syncdiff.media.video import BITEXACT, MESSAGE, PRESET, VIDEO_CRF, X264
@@ -38,6 +39,16 @@ KINDS = {
     ".mkv": Kind("aac", _MOV.copied | {"opus", "vorbis", "flac"}),
     ".webm": Kind("libvorbis", frozenset(("opus", "vorbis"))),
 }
+
+
+def check_form(path: Path, form: Form) -> None:
+    """Refuse pictures that the container's encoder does not take.
+
+    Raises:
+        UserError: 10 bits for WebM.
+    """
+    if path.suffix.lower() == ".webm" and form.bits > 8:
+        raise UserError(f"{path}: pictures of 10 bits are not written as WebM; name it {path.stem}.mp4")
 
 
 def write_pictures(

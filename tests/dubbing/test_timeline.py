@@ -66,15 +66,15 @@ def test_the_rows_of_speech_are_those_of_each_frames_own_time(tmp_path: Path) ->
     write_wav(tmp_path / "a.wav", [audio])
     whole = features(audio, 50, "fbank", Speech())
     speech, rows = speech_of(tmp_path / "a.wav", len(audio), np.arange(50) / 25, Speech(), "cpu")
-    assert (len(speech.phases), rows.tolist()) == (1, list(range(50)))
+    assert (speech.density, rows.tolist()) == (1, list(range(50)))
     np.testing.assert_allclose(speech[3:9], whole[3:9], atol=1e-5)
     speech, rows = speech_of(tmp_path / "a.wav", len(audio), np.arange(100) / 50, Speech(), "cpu")
-    assert (len(speech.phases), rows.tolist()) == (2, list(range(100)))
+    assert (speech.density, rows.tolist()) == (2, list(range(100)))
     np.testing.assert_allclose(speech[10:21][::2], whole[5:11], atol=1e-5)
     later = features(audio[320:], 49, "fbank", Speech())
     np.testing.assert_allclose(speech[11:20][::2], later[5:10], atol=1e-5)
     speech, rows = speech_of(tmp_path / "a.wav", len(audio), np.arange(60) / 30, Speech(), "cpu")
-    assert len(speech.phases) == 4
+    assert speech.density == 4
     assert np.abs(rows / 100 - np.arange(60) / 30).max() <= 0.0051  # seconds
     assert len(speech[len(speech) - 10 : len(speech) + 20]) == 10
 

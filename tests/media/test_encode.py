@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from syncdiff.errors import UserError
 from syncdiff.media.audio import read_audio
-from syncdiff.media.encode import KINDS, write_pictures
+from syncdiff.media.encode import KINDS, check_form, write_pictures
 from syncdiff.media.pictures import Video
 from syncdiff.media.soundtrack import soundtrack_of
 from tests.dubbing.film import even_times, facts, shown_times, write_film
@@ -64,6 +65,8 @@ def test_ten_bits_stay_ten_with_the_tags_of_hdr(tmp_path: Path) -> None:
     soundfile.write(wav, _tone(), 48_000)
     after = facts(_again(source, wav, tmp_path / "out.mov"))
     assert (after["pixels"], after["colours"]) == ("yuv420p10le", (9, 9, 18, 1))
+    with pytest.raises(UserError, match=r"out\.webm: pictures of 10 bits are not written as WebM; name it out\.mp4"):
+        check_form(tmp_path / "out.webm", Video(source).form)
 
 
 def test_a_sound_that_the_container_takes_is_copied_packet_by_packet(tmp_path: Path) -> None:
