@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.monotonic() - start, sum(os.times()[:4]) - before
 
 
-def network(networks: Networks, n_frames: int) -> object:
+def network(networks: Networks, n_frames: int) -> Iterator[np.ndarray]:
     """Generate as many crops of noise."""
     size, speech = networks.config.faces.size, networks.config.speech
     crop = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)

@@ -73,6 +73,7 @@ def test_the_sheet_has_a_row_for_each_person(tmp_path: Path) -> None:
     seen = _seen(_stretch(0, 5, 0), _stretch(5, 9, 1), _stretch(20, 7, 0))
     write_sheet(tmp_path / "s.png", seen, people_of(seen.stretches), 0.04)
     sheet = cv2.imread(str(tmp_path / "s.png"))
+    assert sheet is not None
     assert sheet.shape[0] == 2 * (128 + 24)
     assert sheet[60, 60].tolist() == [100] * 3
     assert sheet[60, 190].tolist() == [100] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.quick
 FILM = Fraction(24_000, 1001)  # frames a second
 CROP = 64
 TO_CROP = np.array([[0.9, 0.2, -30.0], [-0.2, 0.9, -5.0]])  # from the shown picture
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "8 bits": {},
     "BT.709": {"matrix": 1, "transfer": 1, "primaries": 1},
     "HLG": {"pixel_format": "yuv420p10le", "matrix": 9, "transfer": 18, "primaries": 9},
