@@ -6,7 +6,7 @@ import csv
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf, isfinite
 from pathlib import Path
@@ -33,6 +33,7 @@ class Voice:
     face: as `people.choose` takes it.
     sound: the file; wav: the same as `write_wav` writes it, with so many samples.
     start, end: in seconds of the video, between which it is said; the sound begins at `start`.
+    placed: by a table, among others; else it has the whole video.
     """
 
     face: str
@@ -41,12 +42,12 @@ class Voice:
     n_samples: int
     start: float = 0.0
     end: float = inf
+    placed: bool = False
 
     @property
     def over(self) -> float:
         """When its place is over: with the sound, if that is shorter; one that has the whole video is never over."""
-        whole = self.start == 0 and self.end == inf
-        return inf if whole else min(self.end, self.start + self.n_samples / SAMPLE_RATE)
+        return min(self.end, self.start + self.n_samples / SAMPLE_RATE) if self.placed else inf
 
 
 def is_table(sound: Path) -> bool:
@@ -75,20 +76,20 @@ def voices_of(sound: Path, face: str, folder: Path) -> list[Voice]:
         UserError: a file cannot be read; the table has another form, or one face says two things at once.
     """
     if not is_table(sound):
-        return [_voice(sound, face, 0.0, inf, folder / "0.wav")]
+        return [_voice(sound, face, folder / "0.wav")]
     rows = list(_rows(sound))
     for (a, one), (b, other) in combinations(enumerate(rows, start=2), 2):
         if one[0] == other[0] and one[2] < other[3] and other[2] < one[3]:
             raise UserError(f"{sound}, lines {a} and {b}: face {one[0]} says two things at once; part their times")
     return [
-        _voice(path, number, start, end, folder / f"{index}.wav")
+        replace(_voice(path, number, folder / f"{index}.wav"), start=start, end=end, placed=True)
         for index, (number, path, start, end) in enumerate(rows)
     ]
 
 
-def _voice(sound: Path, face: str, start: float, end: float, wav: Path) -> Voice:
+def _voice(sound: Path, face: str, wav: Path) -> Voice:
     with naming(sound):
-        return Voice(face, sound, wav, write_wav(wav, stream_audio(sound)), start, end)
+        return Voice(face, sound, wav, write_wav(wav, stream_audio(sound)))
 
 
 def _rows(table: Path) -> Iterator[tuple[str, Path, float, float]]:
