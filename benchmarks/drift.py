@@ -52,7 +52,7 @@ LABELS = {
     "reconstruction": "autoencoder round trip",
 }
 RESTART = 7 * FPS  # frame
-BEGIN = {"mouth_corr": 0, "ssim": 0, "opening_error": 0, "flicker_mouth": 1}  # frame of a series' first value
+BEGIN = {"mouth_corr": 0, "ssim": 0, "aperture_error": 0, "flicker_mouth": 1}  # frame of a series' first value
 RESAMPLES = 1000
 SHEET_TIMES = (0.5, 1.5, 2.5, 7.5, 8.5, 9.5)  # seconds
 Series = dict[str, dict[str, list[np.ndarray]]]  # method -> metric -> a series a clip
@@ -75,7 +75,7 @@ def main() -> None:
     figures = {method: {metric: windows(series, method, metric) for metric in BEGIN} for method in METHODS}
     compared = {method: {metric: ratio(series, method, metric) for metric in BEGIN} for method in METHODS}
     changes = {metric: since_restart(series, metric) for metric in BEGIN}
-    lengths = [len(clip) for clip in series["real"]["mouth_opening"]]
+    lengths = [len(clip) for clip in series["real"]["mouth_aperture"]]
     save(
         "drift",
         {
@@ -168,14 +168,14 @@ def values(series: Series, method: str, metric: str, seconds: tuple[float, float
     """Return a metric within a window of time, a value a clip (n,)."""
     cut = slice(*(max(0, round(second * FPS) - BEGIN[metric]) for second in seconds))
     if metric == "mouth_corr":
-        pairs = zip(series[method]["mouth_opening"], series["real"]["mouth_opening"], strict=True)
+        pairs = zip(series[method]["mouth_aperture"], series["real"]["mouth_aperture"], strict=True)
         return np.array([mouth_corr(generated[cut], real[cut]) for generated, real in pairs])
     return np.array([clip[cut].mean() for clip in series[method][metric]])
 
 
 def windows(series: Series, method: str, metric: str) -> list[dict[str, float]]:
     """Return a metric in each whole second that all clips have: the mean over clips and its interval."""
-    n_seconds = min(len(clip) for clip in series["real"]["mouth_opening"]) // FPS
+    n_seconds = min(len(clip) for clip in series["real"]["mouth_aperture"]) // FPS
     return [
         {"second": second, **bounded(values(series, method, metric, (second, second + 1)))}
         for second in range(n_seconds)

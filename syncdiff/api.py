@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from syncdiff.config import Faces
 from syncdiff.device import choose_device
 from syncdiff.evaluation.metrics import fidelity as measures
-from syncdiff.evaluation.metrics.lse import score_videos
+from syncdiff.evaluation.metrics.lse import DEFAULT_FACES, score_videos
 from syncdiff.speech.extract import extract_features
 from syncdiff.weights.registry import get
 
@@ -28,6 +29,7 @@ def score(
     jpeg: bool = False,
     dtype: Literal["fp32", "bf16"] = "fp32",
     device: str = "auto",
+    faces: Faces = DEFAULT_FACES,
 ) -> pd.DataFrame:
     """Score the lip sync of videos as syncnet_python does; a row each, in their order.
 
@@ -39,6 +41,7 @@ def score(
         jpeg: pass the pictures through the reference's JPEG.
         dtype: arithmetic of the network.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+        faces: which landmarker finds the faces, and how: the section `faces` of a config, `load_config(...).faces`.
 
     Returns:
         Columns video, offset (video frames by which the sound comes before the lips), lse_d (lower is better), lse_c
@@ -49,7 +52,7 @@ def score(
     """
     paths = [Path(videos)] if isinstance(videos, (str, PathLike)) else [Path(video) for video in videos]
     weights = Path(syncnet) if syncnet else get("syncnet")[0]
-    return _frame(score_videos(paths, weights, crop, jpeg, dtype, choose_device(device), face), paths)
+    return _frame(score_videos(paths, weights, crop, jpeg, dtype, choose_device(device), face, faces), paths)
 
 
 def features(

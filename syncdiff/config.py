@@ -32,6 +32,7 @@ from syncdiff.registry.corpora import CORPORA
 from syncdiff.registry.landmarkers import LANDMARKERS
 from syncdiff.registry.speech_encoders import SPEECH_ENCODERS, feature_set
 
+FPS = 25  # at which everything is computed
 ROOT_VARIABLE = "SYNCDIFF_CORPUS_ROOT"  # where the corpus lies, for the jobs of the workflow
 ROOT_ELSEWHERE = f"${ROOT_VARIABLE}"  # stands for it in the slice of a stage: a corpus that moved reruns nothing
 NULLS = ("", "~", "null", "Null", "NULL", "none", "None")  # Snakemake hands over as text what stands in its --config
@@ -155,6 +156,26 @@ class Faces(Section):
     smoothing_frames: int = Field(5, ge=1, le=25, description="width of the landmark smoother; 1 switches it off")
     max_gap_frames: int = Field(5, ge=0, description="frames without a face that are interpolated over")
     min_track_frames: int = Field(25, ge=5, description="shorter face tracks are rejected")
+    tracks: Literal["largest", "all"] | None = Field(
+        None, description="which faces of a file become clips; null: all of a folder's, the largest of a corpus's"
+    )
+    max_track_seconds: float | None = Field(
+        20.0, gt=0, description="longer tracks are cut into equal pieces, each a clip; null: they stay whole"
+    )
+
+    @property
+    def max_track_frames(self) -> int | None:
+        """The frames of the longest clip; None: no limit."""
+        return None if self.max_track_seconds is None else int(self.max_track_seconds * FPS)
+
+    @model_validator(mode="after")
+    def _pieces_are_long_enough(self) -> Faces:
+        if self.max_track_frames is not None and self.max_track_frames < 2 * self.min_track_frames:
+            raise ValueError(
+                f"faces.max_track_seconds: a piece can be half so long, which must be faces.min_track_frames "
+                f"{self.min_track_frames} or more: {2 * self.min_track_frames / FPS:g} s, or null"
+            )
+        return self
 
 
 class Priors(Section):
@@ -362,6 +383,11 @@ class Config(Section):
         A whole path joined to it stays what it is.
         """
         return Path(self.corpus.root or f"{self.results}/{self.corpus_name}/corpus")
+
+    @property
+    def tracks(self) -> str:
+        """Which faces of a file become clips: `largest` or `all`."""
+        return self.faces.tracks or CORPORA[self.corpus.kind].tracks
 
     @property
     def splits(self) -> list[str]:

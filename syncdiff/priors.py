@@ -1,10 +1,11 @@
 """The paper's three visual priors: masked frame, identity frame, temporal pose frame with its fixed reduction.
 
 The target is frame I_t of a clip of aligned crops.
-- Masked frame: I_t with the mouth region hidden; it carries head pose and background.
-- Identity frame I_rand: a random frame of the same clip; in sampling, the one of the most usual pose [I].
+- Masked frame: I_t with the mouth region hidden (`mouth_mask`); it carries head pose and background.
+- Identity frame I_rand: in training a random frame of the same clip (`training.windows`); in sampling the one of the
+  most usual pose (`identity_index`) [I].
 - Temporal pose frame: I_{t-1} in training, the synthesised one in sampling; for t = 0, the identity frame [I]. The
-  bottleneck is this module's reduction to r x r pixels, then the learned layer in `models.bottleneck`.
+  bottleneck is the reduction to r x r pixels (`reduce_pose`), then the learned layer in `models.bottleneck`.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def modules_of(stage: str) -> set[str]:
 
 
 def _commands(stage: str) -> list[ast.FunctionDef]:
-    """Return the functions of cli.py that write a stage's provenance."""
-    functions = [node for node in _tree("syncdiff.cli").body if isinstance(node, ast.FunctionDef)]
+    """Return the functions of cli/stages.py that write a stage's provenance."""
+    functions = [node for node in _tree("syncdiff.cli.stages").body if isinstance(node, ast.FunctionDef)]
     return [function for function in functions if f"provenance('{stage}'," in ast.unparse(function)]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from syncdiff.config import parse_config
 from syncdiff.faces.align import template
-from syncdiff.faces.shard import clip_faces
+from syncdiff.faces.shard import file_faces
 from syncdiff.media.video import decode_crops
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.priors import identity_index, masked_frame, mouth_mask, priors_shard, reduce_pose
@@ -99,7 +99,8 @@ def test_the_mask_hides_lips_and_jaw_of_real_speakers(shared: Path, tmp_path: Pa
     mask = mouth_mask(config.faces.size)
     for video in sorted(shared.glob("clips/lrs2_mini/mvlrs_v1/main/*/*.mp4"))[:3]:
         row = {"clip": "a", "video": str(video), "width": 160, "height": 160, "text": "", "split": "test"}
-        sample, _ = clip_faces(config.faces, "cpu", tmp_path, row)
+        sample = file_faces(config.faces, "largest", "cpu", tmp_path, row)[0].sample
+        assert sample
         transform, landmarks = np.load(sample["transform.npy"]), np.load(sample["landmarks.npy"])
         points = np.einsum("tij,tkj->tki", transform[..., :2], landmarks) + transform[:, None, :, 2]
         moving = np.rint(points[:, [*range(4, 13), *range(48, 68)]]).astype(int)  # jaw line below the ears, lips

@@ -22,6 +22,7 @@ from syncdiff.corpus.lrs import HELD_OUT
 from syncdiff.corpus.plan import Facts, looks, verdict
 from syncdiff.corpus.split import ListedClip
 from syncdiff.corpus.tree import left_out, walk
+from syncdiff.errors import escape
 from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.media.clock import n_shown
 from syncdiff.media.video import FPS, read_frames
@@ -121,9 +122,8 @@ def print_report(report: Report) -> None:
 def _counted(what: str, clips: Sequence[str]) -> str:
     if not clips:
         return what
-    names = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in clip) for clip in clips[:EXAMPLES])
     more = f" and {len(clips) - EXAMPLES} more" if len(clips) > EXAMPLES else ""
-    return f"{len(clips)} x {what}: {', '.join(names)}{more}"
+    return f"{len(clips)} x {what}: {', '.join(map(escape, clips[:EXAMPLES]))}{more}"
 
 
 def _kind(reason: str) -> str:

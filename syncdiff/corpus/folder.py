@@ -16,7 +16,7 @@ from syncdiff.pipeline.files import MAX_NAME_BYTES
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
-LONGEST_NAME = MAX_NAME_BYTES - len(".mp4")  # which is put behind it
+LONGEST_NAME = MAX_NAME_BYTES - len("@0000000+7.mp4")  # which is put behind it
 
 
 class Folder(CorpusKind):
@@ -84,5 +84,5 @@ def _listed(prefix: str, video: str, stamp: str, split: str) -> ListedClip:
     clip, reason = printable(video)
     n_bytes = len(os.fsencode(video.rpartition("/")[2]))
     if n_bytes > LONGEST_NAME:
-        reason = f"its name of {n_bytes} bytes leaves no room for .mp4 behind it; shorten it to {LONGEST_NAME}"
+        reason = f"its name of {n_bytes} bytes leaves no room for what is put behind it; shorten it to {LONGEST_NAME}"
     return ListedClip(clip, split, f"{prefix}{clip}", reason, stamp=stamp)

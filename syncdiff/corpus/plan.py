@@ -53,7 +53,8 @@ def plan_corpus(config: Config, out: Path, workers: int = 1, listing: Path | Non
         rows = [row for row in ledger.rows if row["split"] == split and row["status"] == "ok"]
         for row, shard in zip(rows, balance([row["n_frames"] for row in rows], n_shards), strict=True):
             row["shard"] = f"{shard:05d}"
-    log.info("\n".join([_summary(ledger), *(f"  {note}" for note in note_lines(listed.notes))]))
+    notes = [*note_lines(listed.notes), *_long_files(ledger, config.plan.frames_per_shard)]
+    log.info("\n".join([_summary(ledger), *(f"  {note}" for note in notes)]))
     stop_if_too_many_failed("plan", ledger.frame(), config.max_failed_fraction)
     _check_train(ledger)
     ledger.write(out, ledger.frame().astype(dict.fromkeys(INTEGERS, "Int64")))
@@ -82,8 +83,8 @@ def verdict(outcome: Outcome[Facts], limits: Plan) -> Outcome[Facts]:
     """Return what becomes of a clip in the plan after a first look; what is unusual about a good one is its reason."""
     if outcome.value is None:
         return outcome
-    if refused := refusal(outcome.value.probe, limits):
-        return Outcome("rejected", refused)
+    if reason := rejection_reason(outcome.value.probe, limits):
+        return Outcome("rejected", reason)
     return replace(outcome, reason="; ".join(outcome.value.probe.notes))
 
 
@@ -99,7 +100,7 @@ def inspect(listed: ListedClip) -> Facts:
     """Look at one clip's file and transcript.
 
     Raises:
-        ClipRejected: the listing refused it, no file can have its name, or it has no readable picture.
+        ClipRejected: the listing rejected it, no file can have its name, or it has no readable picture.
         OSError: the file is missing, or cannot be read.
     """
     if listed.reason:
@@ -115,10 +116,10 @@ def inspect(listed: ListedClip) -> Facts:
     return Facts(probe(listed.video), read_text(listed.transcript))
 
 
-def refusal(found: Probe, limits: Plan) -> str:
-    """Return why the config's filters refuse a clip, or "" where they do not.
+def rejection_reason(found: Probe, limits: Plan) -> str:
+    """Return why the config's filters reject a clip, or "" where they do not.
 
-    Digital silence does not show in a file's headers: the speech stage, which decodes the sound, refuses it.
+    Digital silence does not show in a file's headers: the speech stage, which decodes the sound, rejects it.
     """
     if found.audio_rate is None:
         return "no audio stream"
@@ -167,6 +168,19 @@ def _summary(ledger: Ledger) -> str:
         lines.append(f"  {split}: {len(seconds)} clips, {sum(seconds) / 3600:.3f} h")
     reasons = Counter(row["reason"] for row in ledger.rows if row["reason"])
     return "\n".join([*lines, *(f"  {n} x {reason}" for reason, n in reasons.most_common(10))])
+
+
+def _long_files(ledger: Ledger, frames_per_shard: int) -> list[str]:
+    """Return a line where one file fills more than a shard: its clips are not spread over several."""
+    long = [row for row in ledger.rows if row["shard"] and row["n_frames"] > frames_per_shard]
+    if not long:
+        return []
+    longest = max(long, key=lambda row: row["n_frames"])
+    return [
+        f"{len(long)} files have more frames than plan.frames_per_shard {frames_per_shard} (longest: "
+        f"{longest['clip']}, {longest['n_frames']}); all clips of a file "
+        "go into one shard: cut such files to spread the work"
+    ]
 
 
 def _check_train(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Sampling latents a step at a time, so that frames which have got to different steps share a batch."""
+"""Sampling latents a step at a time, with guidance; frames which have got to different steps share a batch."""
 
 from __future__ import annotations
 

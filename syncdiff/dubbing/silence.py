@@ -7,9 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from syncdiff.media.audio import SAMPLE_RATE, stream_wav
+from syncdiff.media.audio import SAMPLE_RATE
 
+BLOCK = 65_536  # samples read at a time
 HOP = SAMPLE_RATE // 100  # samples whose level is measured at a time
 THRESHOLD_DB = -50.0  # below full scale: speech falls under it between sentences, a quiet room is below it
 HYSTERESIS_DB = 6.0  # a silence ends that much above where it begins
@@ -45,7 +47,7 @@ def levels(wav: Path) -> np.ndarray:
 
 def _levels(wav: Path) -> Iterator[np.ndarray]:
     rest = np.empty(0, np.int16)
-    for block in stream_wav(wav):
+    for block in soundfile.blocks(wav, blocksize=BLOCK, dtype="int16"):
         samples = np.concatenate([rest, block])
         n_hops = len(samples) // HOP
         hops, rest = samples[: n_hops * HOP].reshape(-1, HOP), samples[n_hops * HOP :]

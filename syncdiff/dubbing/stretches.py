@@ -14,11 +14,10 @@ from syncdiff.dubbing.closed import PAST_CLOSED, ClosedMouth, usual_pose
 from syncdiff.dubbing.looks import looks_of
 from syncdiff.dubbing.scene import Scene, scene_of
 from syncdiff.dubbing.speaking import LipReader
-from syncdiff.evaluation.metrics.mouth import mouth_opening
+from syncdiff.evaluation.metrics.mouth import mouth_aperture
 from syncdiff.faces.align import ANCHORS, similarity, warp
-from syncdiff.faces.cuts import is_cut, thumbnail
 from syncdiff.faces.landmarks import Landmarker
-from syncdiff.faces.track import Track, link_faces
+from syncdiff.faces.track import Track, faces_of_frames, link_faces
 from syncdiff.media.container import FPS
 from syncdiff.media.pictures import Video
 from syncdiff.pipeline.progress import progress
@@ -91,8 +90,16 @@ def look_through(video: Video, landmarker: Landmarker, faces: Faces, reader: Lip
     ticks: list[int] = []
     album = Album(faces.size)
 
+    given: deque[tuple[int, np.ndarray]] = deque()  # to the landmarker, which has not answered yet
+
+    def watched() -> Iterator[np.ndarray]:
+        for given_now in progress(video.shown(), "look", video.form.n_frames):
+            given.append(given_now)
+            yield given_now[1]
+
     def noted() -> Iterator[tuple[bool, list[np.ndarray]]]:
-        for index, (tick, frame, cut, found) in enumerate(_faces_of(video, landmarker)):
+        for index, (cut, found) in enumerate(faces_of_frames(watched(), landmarker)):
+            tick, frame = given.popleft()
             ticks.append(tick)
             album.add(index, frame, found)
             if reader:
@@ -107,27 +114,11 @@ def look_through(video: Video, landmarker: Landmarker, faces: Faces, reader: Lip
     return Seen(np.array(ticks), sorted(stretches, key=lambda stretch: (stretch.start, -stretch.area)))
 
 
-def _faces_of(video: Video, landmarker: Landmarker) -> Iterator[tuple[int, np.ndarray, bool, list[np.ndarray]]]:
-    """Yield of each frame its ticks, what it shows, whether a scene begins with it, and its faces."""
-    given: deque[tuple[int, np.ndarray, bool]] = deque()  # to the landmarker, which has not answered yet
-
-    def watched() -> Iterator[np.ndarray]:
-        before: np.ndarray | None = None
-        for tick, frame in progress(video.shown(), "look", video.form.n_frames):
-            after = thumbnail(frame)
-            given.append((tick, frame, before is not None and is_cut(before, after)))
-            before = after
-            yield frame
-
-    for found in landmarker.track(watched()):
-        yield *given.popleft(), found
-
-
 def _stretch(track: Track, snaps: Sequence[Snap], size: int, sync: tuple[float, int] | None) -> Stretch:
     landmarks = np.stack([snap.face for snap in snaps])
     transforms = similarity(landmarks[:, ANCHORS], size)
     points = np.einsum("nij,nkj->nki", transforms[:, :, :2], landmarks) + transforms[:, None, :, 2]
-    opening, far = mouth_opening(landmarks), usual_pose(points)
+    opening, far = mouth_aperture(landmarks), usual_pose(points)
     closed = int(np.where(opening <= opening.min() + PAST_CLOSED, far, np.inf).argmin())
     return Stretch(
         start=track.start,

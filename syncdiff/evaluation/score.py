@@ -57,7 +57,7 @@ def score_method(
         syncnet: weights for `load_syncnet`.
         out: parquet with the columns method, protocol, clip, metric, scorer, value, status, reason; ci_low, ci_high,
             n_expected, n_scored of the whole set; and `series`, float32, the values frame by frame behind a mouth
-            opening, its error, SSIM and the flicker of the mouth, whose first value is that of frame 1.
+            aperture, its error, SSIM and the flicker of the mouth, whose first value is that of frame 1.
         device: of the networks.
         workers: processes, over clips.
 

@@ -143,14 +143,14 @@ def place(video: Path, source: Path, first_frame: int, n_frames: int) -> Place:
 
 
 def their_frames(
-    video: Path, source: Path, about: Mapping[str, Any], n_frames: int
+    video: Path, source: Path, metadata: Mapping[str, Any], n_frames: int
 ) -> tuple[Iterator[np.ndarray], str]:
     """Open the clip's segment in another method's video.
 
     Args:
         video: of the method.
         source: of the clip.
-        about: the JSON of the clip's sample.
+        metadata: the JSON of the clip's sample.
         n_frames: that are wanted.
 
     Returns:
@@ -160,14 +160,14 @@ def their_frames(
         ClipRejected: unreadable, of another length, or of frames that do not show the source's; here or as they come.
         OSError: one of the two is not there.
     """
-    height, width = about["height"], about["width"]
-    first_frame, note = place(video, source, about["first_frame"], n_frames)
+    height, width = metadata["height"], metadata["width"]
+    first_frame, note = place(video, source, metadata["first_frame"], n_frames)
     first = next(read_frames(video, first_frame), None)
     if first is None:
         raise ClipRejected(f"its pictures end before frame {first_frame}, where the clip's segment begins")
     if not is_padded(first, height, width):
         found = f"{first.shape[1]}x{first.shape[0]}"
-        if not _shows(first, next(read_frames(source, about["first_frame"]))):
+        if not _shows(first, next(read_frames(source, metadata["first_frame"]))):
             raise ClipRejected(f"frames of {found}, the source has {width}x{height}: give its whole frames, not a crop")
         note = "; ".join(filter(None, [note, f"frames of {found} made {width}x{height}"]))
     return _their_frames(video, first_frame, n_frames, height, width), note

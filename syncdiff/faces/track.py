@@ -1,11 +1,14 @@
-"""Who may be the speaker of a clip: join faces over frames, end tracks at scene cuts and long gaps, rank them."""
+"""The faces of a video over time: join them over frames, end tracks at scene cuts and long gaps, choose among them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +52,11 @@ class Track:
         """Frames from the first to the last in which it was found."""
         return self.end - self.start
 
+    @property
+    def frames(self) -> range:
+        """From the first to the last in which it was found."""
+        return range(self.start, self.end)
+
     def shares(self, frames: range) -> bool:
         """Say whether it has frames in common with others."""
         return self.start < frames.stop and frames.start < self.end
@@ -60,12 +68,26 @@ class Track:
 
 @dataclass(frozen=True)
 class Segment:
-    """The frames of a clip that show one face."""
+    """The frames of a video that show one face."""
 
     start: int
     landmarks: np.ndarray  # (T, 68, 2) float32
-    clip_frames: int  # of the whole clip
+    clip_frames: int  # of the whole video
     note: str  # which frames were kept and why, and what else to know; empty: all of them, nothing else
+
+    @property
+    def stop(self) -> int:
+        """The frame after its last."""
+        return self.start + len(self.landmarks)
+
+    @property
+    def frames(self) -> range:
+        """Its frames in the video."""
+        return range(self.start, self.stop)
+
+
+Found = Iterable[tuple[bool, list[np.ndarray]]]
+"""Of each frame, whether a new scene begins with it, and the (68, 2) landmarks of all its faces."""
 
 
 def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Segment:
@@ -74,8 +96,7 @@ def find_speaker(video: Path | str, landmarker: Landmarker, faces: Faces) -> Seg
     Raises:
         ClipRejected: unreadable, or without one face for long enough.
     """
-    found = _faces_of(video, landmarker)
-    return speaker(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
+    return largest(find_faces(video, landmarker, faces))
 
 
 def find_faces(video: Path | str, landmarker: Landmarker, faces: Faces) -> list[Segment]:
@@ -84,17 +105,17 @@ def find_faces(video: Path | str, landmarker: Landmarker, faces: Faces) -> list[
     Raises:
         ClipRejected: unreadable, or without one face for long enough.
     """
-    found = _faces_of(video, landmarker)
+    found = faces_of_frames(read_frames(video), landmarker)
     return candidates(found, faces.max_gap_frames, faces.min_track_frames, landmarker.misses)
 
 
-def _faces_of(video: Path | str, landmarker: Landmarker) -> Iterator[tuple[bool, list[np.ndarray]]]:
+def faces_of_frames(frames: Iterable[np.ndarray], landmarker: Landmarker) -> Iterator[tuple[bool, list[np.ndarray]]]:
     """Yield of each frame whether a new scene begins with it, and its faces."""
     cuts: deque[bool] = deque()  # of the frames that the landmarker has been given and has not answered yet
 
     def watched() -> Iterator[np.ndarray]:
         before: np.ndarray | None = None
-        for frame in read_frames(video):
+        for frame in frames:
             after = thumbnail(frame)
             cuts.append(before is not None and is_cut(before, after))
             before = after
@@ -104,20 +125,11 @@ def _faces_of(video: Path | str, landmarker: Landmarker) -> Iterator[tuple[bool,
         yield cuts.popleft(), faces
 
 
-def speaker(
-    found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int, min_track_frames: int, misses: str = ""
-) -> Segment:
-    """Choose the largest consistent face: the first of `candidates`, which see."""
-    return largest(candidates(found, max_gap_frames, min_track_frames, misses))
-
-
-def candidates(
-    found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int, min_track_frames: int, misses: str = ""
-) -> list[Segment]:
+def candidates(found: Found, max_gap_frames: int, min_track_frames: int, misses: str = "") -> list[Segment]:
     """Return the largest consistent face, the track with the greatest sum of box areas, and then those beside it.
 
     Args:
-        found: of each frame, whether a new scene begins with it, and the (68, 2) landmarks of all its faces.
+        found: as `faces_of_frames` yields it.
         max_gap_frames: so many frames without the face are interpolated over; more end the track.
         min_track_frames: shorter tracks are not enough.
         misses: which faces cannot be among those found, for the reason.
@@ -128,28 +140,44 @@ def candidates(
     Raises:
         ClipRejected: no face at all, or no track that is long enough.
     """
-    n_frames = 0
-
-    def counted() -> Iterator[tuple[bool, list[np.ndarray]]]:
-        nonlocal n_frames
-        for frame in found:
-            n_frames += 1
-            yield frame
-
-    longest, passing, tracks = 0, [], []
-    for track in link_faces(counted(), max_gap_frames):
-        longest = max(longest, len(track))
-        tracks.append(track) if len(track) >= min_track_frames else passing.append(range(track.start, track.end))
-    if not longest:
-        raise ClipRejected(f"no face in any of {n_frames} frames" + (f" ({misses})" if misses else ""))
-    if not tracks:
-        raise ClipRejected(f"longest face track has {longest} frames, faces.min_track_frames is {min_track_frames}")
+    tracks, brief, n_frames = _long_and_brief(found, max_gap_frames, min_track_frames, misses)
     tracks.sort(key=lambda track: track.total_area, reverse=True)
-    beside = [track for track in tracks if track.shares(range(tracks[0].start, tracks[0].end))]
+    beside = [track for track in tracks if track.shares(tracks[0].frames)]
     name = "the largest face" if len(beside) == 1 else "the face"
+    return [_segment(track, n_frames, name, sum(track.shares(other.frames) for other in brief)) for track in beside]
+
+
+class AllFaces(NamedTuple):
+    """Every face of a video, in the order of their first frames; of those that begin together the larger first."""
+
+    long: list[Segment]
+    brief: list[range]  # the frames of those that were seen for less than `min_track_frames`
+
+
+def all_faces(found: Found, max_gap_frames: int, min_track_frames: int, misses: str = "") -> AllFaces:
+    """Return every track of a video; takes and raises what `candidates` does."""
+    tracks, brief, n_frames = _long_and_brief(found, max_gap_frames, min_track_frames, misses)
+    tracks.sort(key=lambda track: (track.start, -track.total_area))
+    return AllFaces(
+        [_segment(track, n_frames, "the face", n_brief=0) for track in tracks],
+        sorted((track.frames for track in brief), key=lambda frames: (frames.start, frames.stop)),
+    )
+
+
+def pieces(segment: Segment, max_frames: int | None) -> list[Segment]:
+    """Cut a segment into the fewest pieces of equal length that have at most `max_frames`; None: it stays whole."""
+    n_frames = len(segment.landmarks)
+    n_pieces = ceil(n_frames / max_frames) if max_frames else 1
+    if n_pieces == 1:
+        return [segment]
+    edges = [n_frames * piece // n_pieces for piece in range(n_pieces + 1)]
+    notes = [
+        f"piece {number} of {n_pieces} of a track of {n_frames} frames{segment.note and '; '}{segment.note}"
+        for number in range(1, n_pieces + 1)
+    ]
     return [
-        Segment(track.start, track.landmarks(), n_frames, _note(track, n_frames, name, sum(map(track.shares, passing))))
-        for track in beside
+        replace(segment, start=segment.start + first, landmarks=segment.landmarks[first:stop], note=note)
+        for (first, stop), note in zip(pairwise(edges), notes, strict=True)
     ]
 
 
@@ -172,7 +200,7 @@ def quarter_turns(landmarks: np.ndarray) -> int:
     return round(-np.arctan2(down[0], down[1]) / (np.pi / 2)) % 4
 
 
-def link_faces(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: int) -> Iterator[Track]:
+def link_faces(found: Found, max_gap_frames: int) -> Iterator[Track]:
     """Join each frame's faces to the tracks before it, best overlap first; what fits none begins a new track.
 
     Yields:
@@ -187,6 +215,32 @@ def link_faces(found: Iterable[tuple[bool, list[np.ndarray]]], max_gap_frames: i
         yield from ended
         _append(alive, index, faces, cut)
     yield from alive
+
+
+def _long_and_brief(
+    found: Found, max_gap_frames: int, min_track_frames: int, misses: str
+) -> tuple[list[Track], list[Track], int]:
+    """Return the tracks that are long enough, the others, and the frames of the video."""
+    n_frames = 0
+
+    def counted() -> Iterator[tuple[bool, list[np.ndarray]]]:
+        nonlocal n_frames
+        for frame in found:
+            n_frames += 1
+            yield frame
+
+    tracks = list(link_faces(counted(), max_gap_frames))
+    if not tracks:
+        raise ClipRejected(f"no face in any of {n_frames} frames" + (f" ({misses})" if misses else ""))
+    long = [track for track in tracks if len(track) >= min_track_frames]
+    if not long:
+        longest = max(map(len, tracks))
+        raise ClipRejected(f"longest face track has {longest} frames, faces.min_track_frames is {min_track_frames}")
+    return long, [track for track in tracks if len(track) < min_track_frames], n_frames
+
+
+def _segment(track: Track, n_frames: int, name: str, n_brief: int) -> Segment:
+    return Segment(track.start, track.landmarks(), n_frames, _note(track, n_frames, name, n_brief))
 
 
 def _append(tracks: list[Track], index: int, faces: list[np.ndarray], cut: bool) -> None:
@@ -207,7 +261,7 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(overlap / union) if union > 0 else 0.0
 
 
-def _note(track: Track, n_frames: int, name: str, n_passing: int) -> str:
+def _note(track: Track, n_frames: int, name: str, n_brief: int) -> str:
     parts = []
     edges = []
     if track.start > 0:
@@ -220,6 +274,6 @@ def _note(track: Track, n_frames: int, name: str, n_passing: int) -> str:
         parts.append(f"interpolated over {len(track) - track.n_found} frames without the face")
     if turns := quarter_turns(track.landmarks()):
         parts.append(f"the face is turned by {90 * turns} degrees clockwise: made upright")
-    if n_passing:
-        parts.append(f"faces seen too briefly to be taken: {n_passing}")
+    if n_brief:
+        parts.append(f"faces seen too briefly to be taken: {n_brief}")
     return "; ".join(parts)

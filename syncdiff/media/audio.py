@@ -24,7 +24,6 @@ from syncdiff.pipeline.files import atomic, short_message
 
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
-WAV_BLOCK = 65_536  # samples that are streamed at a time
 MAX_CHANNELS = 64  # that libav mixes
 PHASE_EVERY = 50  # frames: about once a second
 CANCELLED = 1e-4  # of the power of the channels is left in their mean: 40 dB below
@@ -98,11 +97,6 @@ def write_wav(path: Path, pieces: Iterable[np.ndarray]) -> int:
         for piece in pieces:
             file.writeframesraw(piece.tobytes())
         return file.getnframes()
-
-
-def stream_wav(path: Path) -> Iterator[np.ndarray]:
-    """Stream what `write_wav` wrote: (n,) int16, piece by piece."""
-    yield from soundfile.blocks(path, blocksize=WAV_BLOCK, dtype="int16")
 
 
 def read_wav(data: bytes | Path, start: int = 0, stop: int | None = None) -> np.ndarray:

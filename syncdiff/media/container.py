@@ -20,10 +20,10 @@ from av.frame import Frame
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from syncdiff.config import FPS
 from syncdiff.errors import ClipRejected
 from syncdiff.pipeline.files import short_message
 
-FPS = 25
 # Containers that hold their own frames and audio. Playlists (hls, dash, concat, image2) are not among them: they name
 # other files, which libav would open.
 DEMUXERS = (

@@ -19,6 +19,8 @@ from syncdiff.media.clock import Clock
 from syncdiff.media.container import frame_time, open_media, video_stream
 
 MAX_DAMAGE_S = Fraction(1, 2)  # that may be left out at the end of a file that was cut short
+INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+RUN_UP_S = 10  # before a place that is sought: what a picture depends on lies within
 NO_PICTURE = "cannot be decoded: no picture in the video stream"
 
 
@@ -56,6 +58,25 @@ def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
     for frame in decoded_video(container, stream):
         return frame
     raise ClipRejected(NO_PICTURE)
+
+
+def seek_before(container: InputContainer, stream: VideoStream, seconds: Fraction) -> VideoFrame | None:
+    """Seek to a key frame well before a time, in seconds after the file's first frame, and return that first one.
+
+    Near the beginning, and in containers without an index of key frames and their times, nothing is done: None.
+    """
+    target = seconds - RUN_UP_S
+    if target < RUN_UP_S or container.format.name not in INDEXED:
+        return None
+    first = first_frame(container, stream)
+    for since in (target, Fraction(0)):  # a damaged index may lead too far: then from the beginning
+        place = round((frame_time(first) + since) / Fraction(first.time_base or 1))
+        container.seek(place, stream=stream)
+        reached = frame_time(first_frame(container, stream)) - frame_time(first)
+        container.seek(place, stream=stream)
+        if reached <= since:
+            return first
+    raise ClipRejected("cannot be decoded: its index is damaged; write the file anew (ffmpeg -i IN -c copy OUT)")
 
 
 def has_slots(container: InputContainer) -> bool:

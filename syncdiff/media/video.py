@@ -28,7 +28,7 @@ from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import write_wav
 from syncdiff.media.clock import n_shown, shown_for
 from syncdiff.media.container import FPS, audio_stream, continuous, frame_rate, frame_time, open_media, video_stream
-from syncdiff.media.decode import NO_PICTURE, decoded_video
+from syncdiff.media.decode import NO_PICTURE, decoded_video, seek_before
 from syncdiff.media.extent import extent
 from syncdiff.media.rgb import MATRICES, ColorSpace, ToRgb, color_space_for, color_space_of, deinterlaced, notes
 from syncdiff.media.soundtrack import Soundtrack
@@ -107,21 +107,29 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
     to_rgb: ToRgb | None = None
     with open_media(source) as container:
         stream = video_stream(container)
-        for frame, until in _timeline(container, stream):
-            to_rgb = to_rgb or ToRgb(stream, frame)
+        first = seek_before(container, stream, Fraction(start, FPS))
+        for frame, until in _timeline(container, stream, first):
+            to_rgb = to_rgb or ToRgb(stream, first or frame)
             yield from _repeated(to_rgb, frame, until - max(slot, start))
             slot = until
 
 
-def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int]]:
-    """Yield the file's frames that are shown at 25 fps, each with the slot from which the next is shown, or the end."""
+def _timeline(
+    container: InputContainer, stream: VideoStream, first: VideoFrame | None
+) -> Iterator[tuple[VideoFrame, int]]:
+    """Yield the file's frames that are shown at 25 fps, each with the slot from which the next is shown, or the end.
+
+    Args:
+        first: the file's first frame, where the container has been sought; None: decoding begins with it.
+    """
     waiting: deque[tuple[VideoFrame, int]] = deque()  # the end may come before the slots that the nearest would have
     held: VideoFrame | None = None
     slot = n_decoded = 0
-    zero = shown = end = Fraction(0)  # these and `begin` in slots
+    zero = shown = end = since = Fraction(0)  # these and `begin` in slots
     for frame in deinterlaced(continuous(decoded_video(container, stream))):
         if held is None:
-            zero = frame_time(frame) * FPS
+            zero = frame_time(first or frame) * FPS
+            since = frame_time(frame) * FPS - zero
         begin = end if frame.pts is None else frame_time(frame) * FPS - zero
         if held is not None and (until := ceil(max((shown + begin) / 2, begin - HALF))) > slot:
             waiting.append((held, until))
@@ -132,8 +140,8 @@ def _timeline(container: InputContainer, stream: VideoStream) -> Iterator[tuple[
         n_decoded += 1
     if held is None:
         raise ClipRejected(NO_PICTURE)
-    own, span = Fraction((held.duration or 0) * (held.time_base or 0)), shown / FPS
-    n_frames = n_shown(span + shown_for(own, span, n_decoded, frame_rate(stream)))
+    own, span = Fraction((held.duration or 0) * (held.time_base or 0)), (shown - since) / FPS
+    n_frames = n_shown(shown / FPS + shown_for(own, span, n_decoded, frame_rate(stream)))
     yield from ((frame, min(until, n_frames)) for frame, until in waiting)
     yield held, n_frames
 

@@ -1,4 +1,7 @@
-"""The learned half of the bottleneck BN, which "compresses the dimension of the pose prior" [P]; its form is [I]."""
+"""The learned half of the bottleneck BN, which "compresses the dimension of the pose prior" [P]; its form is [I].
+
+The fixed half, before it, is `priors.reduce_pose`.
+"""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -171,7 +171,7 @@ def _fuse(layers: nn.Sequential) -> nn.Sequential:
 
 
 class LoadedSyncNet(NamedTuple):
-    """A SyncNet from a file, the name under which its scores are printed, and the picture that it was trained on."""
+    """A SyncNet from a file, the name under which its scores are printed, and the crops that it was trained on."""
 
     net: SyncNet
     scorer: str
@@ -188,27 +188,27 @@ def load_syncnet(path: Path | str) -> LoadedSyncNet:
         UserError: the file is missing, unreadable, or of another model.
     """
     path = Path(path)
-    weights, metadata = read_safetensors(path) if path.suffix == ".safetensors" else (read_weights(path), {})
+    weights, stored = read_safetensors(path) if path.suffix == ".safetensors" else (read_weights(path), {})
     try:
-        about = json.loads(metadata.get("syncnet", "{}"))
-        width, image_size = float(about.get("width", 1.0)), about.get("image_size", 224)
+        metadata = json.loads(stored.get("syncnet", "{}"))
+        width, image_size = float(metadata.get("width", 1.0)), metadata.get("image_size", 224)
         if not (0 < width <= 1 and image_size in get_args(ImageSize)):  # before memory is set aside for it
             raise ValueError("no SyncNet has these sizes")
         net = SyncNet(width, image_size)
         net.load_state_dict(weights)
-        crop_size = int(about.get("crop_size", CROP_SIZE))
+        crop_size = int(metadata.get("crop_size", CROP_SIZE))
     except (RuntimeError, ValueError, TypeError, AttributeError):
         raise UserError(
             f"{path}: not a SyncNet checkpoint; give syncnet_v2.model, or the syncnet.safetensors of a run"
         ) from None
-    if "corpus" not in about:
+    if "corpus" not in metadata:
         return LoadedSyncNet(net.eval(), path.stem, "face")
-    scorer = f"SyncNet of {about['corpus']} ({net.image_size} px, width {net.width:g})"
+    scorer = f"SyncNet of {metadata['corpus']} ({net.image_size} px, width {net.width:g})"
     return LoadedSyncNet(net.eval(), scorer, "aligned", crop_size)
 
 
 def save_syncnet(net: SyncNet, path: Path | str, corpus: str, crop_size: int = CROP_SIZE) -> None:
     """Write a SyncNet trained on aligned crops of `corpus`, of `crop_size` pixels, as safetensors, atomically."""
     # One entry: safetensors writes several in an order that changes from run to run.
-    about = json.dumps({"width": net.width, "image_size": net.image_size, "corpus": corpus, "crop_size": crop_size})
-    write_safetensors(path, net.state_dict(), {"syncnet": about})
+    metadata = {"width": net.width, "image_size": net.image_size, "corpus": corpus, "crop_size": crop_size}
+    write_safetensors(path, net.state_dict(), {"syncnet": json.dumps(metadata)})

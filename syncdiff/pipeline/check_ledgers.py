@@ -51,8 +51,11 @@ def check_ledgers(config: Config, folder: Path, splits: Collection[str], out: Pa
 
 
 def _of_shard(split: Path, shard: str, planned: set[str], feature_set: str) -> Iterator[pd.DataFrame]:
-    """Yield the ledgers of one shard, stage by stage; what a stage lets through must have entered the next ones."""
-    faces = _checked(split / f"faces/{shard}.parquet", planned)
+    """Yield the ledgers of one shard, stage by stage; what a stage lets through must have entered the next ones.
+
+    The plan's rows are files, of which each gives one clip or several: those are what enters the other stages.
+    """
+    faces = _checked(split / f"faces/{shard}.parquet", planned, of="file")
     yield faces.assign(split=split.name)
     passed = _passed(faces)
     for stage in ("priors", f"speech/{feature_set}", "shards"):
@@ -69,13 +72,14 @@ def _passed(ledger: pd.DataFrame) -> set[str]:
     return set(ledger.loc[ledger["status"] == "ok", "clip"])
 
 
-def _checked(path: Path, entered: set[str]) -> pd.DataFrame:
-    ledger = read_parquet(path, *LEDGER_COLUMNS)
-    clips = list(ledger["clip"])
-    if sorted(clips) != sorted(entered):
-        odd = min(entered.symmetric_difference(clips) or {clip for clip in clips if clips.count(clip) > 1})
+def _checked(path: Path, entered: set[str], of: str = "clip") -> pd.DataFrame:
+    """Read a ledger whose rows are those of what entered, each clip once; a file may have given several clips."""
+    ledger = read_parquet(path, *LEDGER_COLUMNS, of)
+    twice = set(ledger.loc[ledger["clip"].duplicated(), "clip"])
+    if odd := entered.symmetric_difference(ledger[of]) | twice:
         raise UserError(
-            f"{path}: {len(entered)} clips entered and {len(clips)} rows are there (see {odd}); delete it and run again"
+            f"{path}: {len(entered)} {of}s entered and {len(ledger)} rows are there (see {min(odd)}); "
+            "delete it and run again"
         )
     return ledger
 

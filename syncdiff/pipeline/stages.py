@@ -36,7 +36,7 @@ MODEL_KEYS = (
 STAGES = {
     "corpus": Stage(7, ("corpus", "seed")),
     "plan": Stage(2, ("corpus", "plan")),
-    "faces": Stage(4, ("faces",)),
+    "faces": Stage(5, ("faces", "corpus.kind")),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -47,10 +47,10 @@ STAGES = {
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(6, ("evaluate", "faces", "sample.max_clips", "seed")),
+    "evaluate": Stage(7, ("evaluate", "faces", "sample.max_clips", "seed")),
     "table": Stage(1, ("evaluate.bootstrap", "evaluate.external", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
-    "report": Stage(3, ()),  # shows the whole config
+    "report": Stage(4, ()),  # shows the whole config
 }
 
 

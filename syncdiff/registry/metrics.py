@@ -30,6 +30,7 @@ class Metric(Part):
     against: the protocol with whose video it compares its own; it is not taken where both are the same.
     of_set: one value for all clips together.
     in_table: it is averaged over clips; else only its values frame by frame are of use, to the report.
+    drift_from: the report draws its values over time, and the first is of this frame; None: it does not.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Metric(Part):
     against: str | None = None
     of_set: bool = False
     in_table: bool = True
+    drift_from: int | None = None
 
     @property
     def heading(self) -> str:
@@ -89,7 +91,14 @@ METRICS = {
         scorer=FEATURES,
         of_set=True,
     ),
-    "ssim": Metric(_FIDELITY, label="SSIM", better="↑", digits=3, meaning="structural similarity of aligned crops"),
+    "ssim": Metric(
+        _FIDELITY,
+        label="SSIM",
+        better="↑",
+        digits=3,
+        meaning="structural similarity of aligned crops",
+        drift_from=0,
+    ),
     "psnr": Metric(_FIDELITY, label="PSNR", better="↑", meaning="peak signal-to-noise ratio of aligned crops, in dB"),
     "flicker_mouth": Metric(
         _FLICKER,
@@ -97,6 +106,7 @@ METRICS = {
         better="↓",
         meaning="mean |change of the error from frame to frame| under the mouth mask, in grey levels (0..510), of "
         "crops of at most 96 px",
+        drift_from=1,
     ),
     "flicker_rest": Metric(_FLICKER, label="Flicker, rest", better="↓", meaning="the same outside the mouth mask"),
     "lmd": Metric(
@@ -110,20 +120,21 @@ METRICS = {
         _MOUTH,
         label="Mouth r",
         better="↑",
-        meaning="Pearson correlation of the mouth opening, real against generated",
+        meaning="Pearson correlation of the mouth aperture, real against generated",
         scorer=LANDMARKS,
     ),
-    "opening_error": Metric(
+    "aperture_error": Metric(
         _MOUTH,
-        label="Opening error",
+        label="Aperture error",
         better="↓",
         digits=3,
-        meaning="mean |generated - real mouth opening|, in distances between the eyes (0 closed, about 0.3 wide open)",
+        meaning="mean |generated - real mouth aperture|, in distances between the eyes (0 closed, about 0.3 wide open)",
         scorer=LANDMARKS,
+        drift_from=0,
     ),
-    "mouth_opening": Metric(
+    "mouth_aperture": Metric(
         _MOUTH,
-        label="Mouth opening",
+        label="Mouth aperture",
         digits=3,
         meaning="gap of the inner lips frame by frame, in distances between the eyes",
         scorer=LANDMARKS,
@@ -133,13 +144,13 @@ METRICS = {
         _SILENCE,
         label="Moves",
         better="↓",
-        meaning="std of the mouth opening when driven by silence, over that with sound",
+        meaning="std of the mouth aperture when driven by silence, over that with sound",
         protocols=("silent",),
         scorer=LANDMARKS,
         against="paired",
     ),
 }
-DRIFT = {"opening_error": 0, "ssim": 0, "flicker_mouth": 1}  # drawn over time, from the frame of their first value
+DRIFT = {name: metric.drift_from for name, metric in METRICS.items() if metric.drift_from is not None}
 
 
 def clip_metrics(protocol: str, videos: Mapping[str, Path | None]) -> list[str]:

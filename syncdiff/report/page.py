@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from packaging.requirements import Requirement
 
 from syncdiff.config import Config
@@ -76,14 +77,12 @@ def write_report(
     ledger = read_ledgers([read_parquet(path) for path in ledgers], planned)
     counts = count_clips(ledger)
     gallery = gallery_clips(ledger[ledger["clip"].isin(scores["clip"])], planned, config.corpus_root)
-    pictures = {
+    drawn = {
         "loss": plots.curves({name: pd.read_csv(path) for name, path in curves.items()}),
-        "sync": plots.sync_distribution(scores, methods, config.seed),
-        "mouth": plots.mouth_traces(scores, [shown.clip for shown in gallery], _traced(methods)),
-        "drift": plots.drift(scores, methods, config.seed),
         "ledger": plots.ledger_bars(counts),
+        **_of_scores(scores, methods, [shown.clip for shown in gallery], config.seed),
     }
-    svgs = {name: plots.to_svg(figure) for name, figure in pictures.items()}
+    svgs = {name: plots.to_svg(figure) for name, figure in drawn.items()}
     for name, svg in svgs.items():
         write_text(figures / f"{name}.svg", svg)
     with atomic(figures / "gallery.png") as temporary:
@@ -148,7 +147,7 @@ def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame, root: Path) -> list[
     places = np.linspace(0, len(passed) - 1, min(len(passed), GALLERY_CLIPS)).round().astype(int)
     chosen = passed.sort_values("clip").iloc[places]
     return [
-        GalleryClip(row["clip"], root / source[row["clip"]], int(row["first_frame"]), int(row["n_frames"]))
+        GalleryClip(row["clip"], root / source[row["file"]], int(row["first_frame"]), int(row["n_frames"]))
         for row in chosen.to_dict("records")
     ]
 
@@ -165,8 +164,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _traced(methods: Sequence[str]) -> list[str]:
-    return [method for method in ("frozen", "real", "syncdiff") if method in methods]
+def _of_scores(scores: pd.DataFrame, methods: Sequence[str], clips: Sequence[str], seed: int) -> dict[str, Figure]:
+    """Draw the figures of the scores; the mouths of a few clips alone."""
+    traced = [method for method in ("frozen", "real", "syncdiff") if method in methods]
+    return {
+        "sync": plots.sync_distribution(scores, methods, seed),
+        "mouth": plots.mouth_traces(scores, clips, traced),
+        "drift": plots.drift(scores, methods, seed),
+    }
 
 
 def _template() -> jinja2.Template:

@@ -109,14 +109,14 @@ def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -
 
 @mpl.rc_context(STYLE)
 def mouth_traces(scores: pd.DataFrame, clips: Sequence[str], methods: Sequence[str]) -> Figure:
-    """Draw the mouth opening over time under the clip's own sound, real against generated.
+    """Draw the mouth aperture over time under the clip's own sound, real against generated.
 
     Args:
-        scores: tidy rows of all methods; those of the mouth opening carry a `series`.
+        scores: tidy rows of all methods; those of the mouth aperture carry a `series`.
         clips: one panel each.
         methods: one line each.
     """
-    traces = _series(scores, "mouth_opening")
+    traces = _series(scores, "mouth_aperture")
     figure, grid = _panels(len(clips), columns=2, height=1.75)
     for axes, clip in zip(grid, clips, strict=False):
         for method in methods:

@@ -16,6 +16,7 @@ from syncdiff.errors import UserError
 from syncdiff.models.pretrained import files_of, read_pretrained_config
 from syncdiff.pipeline.files import read_parquet, scratch, sha256, write_text
 from syncdiff.pipeline.provenance import SUFFIX, config_of
+from syncdiff.registry.corpora import CORPORA
 from syncdiff.weights.registry import AVHUBERT_LICENCE
 
 CARD, LICENCE = "README.md", "LICENSE"
@@ -85,7 +86,7 @@ def _data(run: Path) -> Iterator[str]:
         return
     corpus: dict[str, Any] = config_of(plan).get("corpus") or {}
     kind = corpus.get("kind", "demo")
-    yield DEMO if kind == "demo" else f"the corpus `{corpus.get('name') or kind}`, {REAL.format(kind=kind)}"
+    yield DEMO if CORPORA[kind].rendered else f"the corpus `{corpus.get('name') or kind}`, {REAL.format(kind=kind)}"
     clips = read_parquet(plan, "status", "split")
     counts = clips[clips["status"] == "ok"].groupby("split").size()
     yield "clips planned: " + ", ".join(f"{n} {split}" for split, n in counts.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from syncdiff.media.audio import SAMPLES_PER_FRAME, concatenate, pad_or_trim, read_wav
-from syncdiff.shards.tar import Sample, read_shard
+from syncdiff.shards.tar import Sample, metadata, read_shard
 
 PROTOCOLS = ("paired", "cross", "silent")
 
@@ -33,9 +33,13 @@ def scored_clips(shard: Path, max_clips: int | None) -> list[Sample]:
 def cross_clip(index: int, samples: Sequence[Sample]) -> Sample | None:
     """Return the clip whose audio drives clip `index` in the cross protocol: the one half a shard away.
 
-    A shard is sorted by clip id, so half a shard away is, as a rule, another speaker. None: there is no other clip.
+    A shard is sorted by clip id, so half a shard away is, as a rule, another speaker; of the clips from there on, the
+    first of another file is taken. None: there is no other clip.
     """
-    return samples[(index + max(1, len(samples) // 2)) % len(samples)] if len(samples) > 1 else None
+    own, half = samples[index], (index + max(1, len(samples) // 2)) % len(samples)
+    others = [sample for sample in (*samples[half:], *samples[:half]) if sample is not own]
+    file = metadata(own)["video"]
+    return next((other for other in others if metadata(other)["video"] != file), next(iter(others), None))
 
 
 def driving_audio(protocol: str, sample: Sample, other: Sample | None) -> DrivingAudio | None:

@@ -55,7 +55,7 @@ class Job:
 
     @property
     def identity(self) -> np.ndarray:
-        """The clip's identity frame (S, S, 3) uint8."""
+        """The clip's identity frame (S, S, 3) uint8, which `priors.identity_index` chose."""
         return next(read_frames(self.sample["crop.mp4"], self.metadata["identity"]))
 
 

@@ -305,17 +305,18 @@ class Trainer(Generic[M]):
         self.done, self.curve = saved["done"], saved["curve"]
         self.saved = self.done
         self.speed.restart(self.done)
-        if self.accelerator.is_main_process:
-            log.info(f"{self.run.label}: resumed at step {self.done}")
 
     def _check_agreement(self) -> None:
-        """Going on from different checkpoints, or one from none, the processes would train different weights."""
+        """Say where all processes go on; from different checkpoints they would train different weights."""
         steps = self.accelerator.gather(torch.tensor([self.done], device=self.run.device)).tolist()
         if len(set(steps)) > 1:
             raise UserError(
                 f"{self.run.folder / 'resume.pt'}: not the same for all processes (steps {min(steps)} to {max(steps)});"
                 " the folder must lie on a file system that all nodes share; if it does, run again"
             )
+        if self.done and self.accelerator.is_main_process:
+            everywhere = f" in all {len(steps)} processes" if len(steps) > 1 else ""
+            log.info(f"{self.run.label}: resumed at step {self.done}{everywhere}")
 
 
 def write_curve(path: Path, curve: list[dict[str, float]]) -> None:

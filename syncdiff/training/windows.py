@@ -161,7 +161,7 @@ class Pool:
         return len(self.start)
 
     def gather(self, frame: Tensor, other: Tensor, window_frames: int) -> Batch:
-        """Return the batch of target frames `frame` (B,) int64; `other` (B,) in [0, 1) chooses identity frames."""
+        """Return the batch of target frames `frame` (B,) int64; `other` (B,) in [0, 1) draws identity frames."""
         frame, other = frame.to(self.device), other.to(self.device)
         start, stop = self.start[frame], self.stop[frame]
         n_frames = stop - start

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from syncdiff.config import Config, Plan, parse_config
 from syncdiff.corpus import plan as module
-from syncdiff.corpus.plan import balance, plan_corpus, refusal
+from syncdiff.corpus.plan import balance, plan_corpus, rejection_reason
 from syncdiff.errors import ClipRejected, UserError
 from syncdiff.media.video import Probe
 from syncdiff.pipeline.files import read_parquet
@@ -53,7 +53,7 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict]:
     ],
 )
 def test_filters_say_which_key_refused(facts: dict, reason: str) -> None:
-    assert refusal(found(**facts), Plan(max_seconds=60)) == reason
+    assert rejection_reason(found(**facts), Plan(max_seconds=60)) == reason
 
 
 @pytest.mark.quick

@@ -70,7 +70,7 @@ def make(root: Path) -> Faked:
         write_video(video, [drawing(opening, seed=index) for opening in openings], [sound(index)])
         samples.append(sample(clip, video, openings, index))
         for book in (ledger, faces):
-            book.add(clip, first_frame=0, n_frames=N_FRAMES)
+            book.add(clip, file=clip, first_frame=0, n_frames=N_FRAMES)
         plan.add(clip, split="test", video=str(video))
     ledger.add("c/<i>1", "rejected", "missing in speech; see the ledger there")
     plan.add("c/<i>1", split="test", video="")

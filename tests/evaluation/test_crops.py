@@ -11,7 +11,7 @@ import pytest
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import aligned_crops, crop_face, face_boxes, scored_pictures, through_jpeg
-from syncdiff.faces.shard import KEPT, clip_faces
+from syncdiff.faces.shard import KEPT, file_faces
 from syncdiff.media.video import decode_crops, read_frames, write_video
 from syncdiff.shards.tar import metadata
 
@@ -71,7 +71,8 @@ def test_aligned_crops_are_those_of_the_stage_faces(shared: Path, tmp_path: Path
     """But for the stage's encoding. The clip's first scenes have no speaker for long enough."""
     video = shared / "clips/raw/cuts_multi_noface_stage.mp4"
     row = dict.fromkeys(KEPT, "x") | {"video": str(video)}
-    sample, _ = clip_faces(Faces(min_track_frames=6), "cpu", tmp_path, row)
+    sample = file_faces(Faces(min_track_frames=6), "largest", "cpu", tmp_path, row)[0].sample
+    assert sample
     start, crops = aligned_crops(video)
     assert start == metadata(sample)["first_frame"] > 0
     stored = decode_crops(sample["crop.mp4"].read_bytes())

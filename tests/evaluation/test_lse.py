@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+import syncdiff
 from syncdiff.cli import app
 from syncdiff.config import Faces
 from syncdiff.errors import ClipRejected, UserError
@@ -100,7 +101,7 @@ def test_a_syncnet_of_the_workflow_sees_aligned_faces(tmp_path: Path) -> None:
 
 
 @pytest.mark.quick
-def test_score_finds_faces_with_the_landmarker_of_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_score_finds_faces_with_the_landmarker_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Nobody:
         misses = ""
 
@@ -119,7 +120,10 @@ def test_score_finds_faces_with_the_landmarker_of_its_config(tmp_path: Path, mon
     command = ["score", str(tmp_path / "a.mp4"), "--syncnet", str(tmp_path / "syncnet.safetensors"), "--config", config]
     done = CliRunner().invoke(app, command)
     assert "not scored: no face" in done.output
-    assert asked == [("face_alignment", 96, 6)]
+    faces = Faces(backend="face_alignment", size=128)
+    table = syncdiff.score(tmp_path / "a.mp4", syncnet=tmp_path / "syncnet.safetensors", faces=faces)
+    assert table["failed"][0].startswith("no face")
+    assert asked == [("face_alignment", 96, 6)] * 2
 
 
 @pytest.mark.quick

@@ -1,9 +1,9 @@
-"""Mouth opening, its correlation, and the landmark distance."""
+"""Mouth aperture, its correlation, and the landmark distance."""
 
 import numpy as np
 import pytest
 
-from syncdiff.evaluation.metrics.mouth import lmd, mouth_corr, mouth_opening
+from syncdiff.evaluation.metrics.mouth import lmd, mouth_aperture, mouth_corr
 
 pytestmark = pytest.mark.quick
 
@@ -18,8 +18,8 @@ def faces(openings: np.ndarray, scale: float = 1.0) -> np.ndarray:
 
 def test_opening_is_measured_in_eye_distances() -> None:
     openings = np.array([0.0, 0.1, 0.3])
-    np.testing.assert_allclose(mouth_opening(faces(openings)), openings, atol=1e-6)
-    np.testing.assert_allclose(mouth_opening(faces(openings, scale=2.5)), openings, atol=1e-6)
+    np.testing.assert_allclose(mouth_aperture(faces(openings)), openings, atol=1e-6)
+    np.testing.assert_allclose(mouth_aperture(faces(openings, scale=2.5)), openings, atol=1e-6)
 
 
 def test_correlation_is_pearsons() -> None:

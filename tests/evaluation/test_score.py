@@ -61,7 +61,7 @@ def test_real_video_is_perfect_and_the_lost_clip_is_counted(faked: Faked) -> Non
     paired = means(scores)
     assert paired[["ssim", "mouth_corr"]].tolist() == pytest.approx([1, 1])
     assert paired[["lmd", "fid"]].tolist() == pytest.approx([0, 0], abs=1e-6)
-    assert paired[["flicker_mouth", "flicker_rest", "opening_error"]].tolist() == [0, 0, 0]
+    assert paired[["flicker_mouth", "flicker_rest", "aperture_error"]].tolist() == [0, 0, 0]
     assert paired["psnr"] == np.inf
     lost = scores[scores["clip"] == "c/<i>1"]
     assert lost["value"].isna().all()
@@ -81,18 +81,18 @@ def test_figures_follow_what_was_done_to_the_video(faked: Faked) -> None:
     assert means(soft)["ssim"] < 0.95
     assert means(soft)["fid"] > means(still)["fid"] > 0
     assert means(still)["lmd"] > means(soft)["lmd"]
-    assert means(still)["opening_error"] > means(soft)["opening_error"]
+    assert means(still)["aperture_error"] > means(soft)["aperture_error"]
 
 
 def test_series_have_a_value_for_each_frame(faked: Faked) -> None:
     faked.generate("frozen", "paired", frozen)
     still, real = score(faked, "frozen", faked.videos("frozen")), score(faked, "real")
-    for metric, first in {"mouth_opening": 0, **DRIFT}.items():
+    for metric, first in {"mouth_aperture": 0, **DRIFT}.items():
         values = still[still["metric"] == metric]["value"].dropna().tolist()
         assert [len(found) for found in series(still, metric)] == [N_FRAMES - first] * len(CLIPS)
         assert values == pytest.approx([found.mean() for found in series(still, metric)], rel=1e-5)
-    errors = np.stack(series(still, "opening_error"))
-    apertures, true = (np.stack(series(scores, "mouth_opening")) for scores in (still, real))
+    errors = np.stack(series(still, "aperture_error"))
+    apertures, true = (np.stack(series(scores, "mouth_aperture")) for scores in (still, real))
     np.testing.assert_allclose(errors, np.abs(apertures - true), atol=1e-6)
 
 

@@ -49,7 +49,7 @@ def test_set_figures_keep_their_own_interval_and_counts() -> None:
 
 
 def test_traces_are_no_figures() -> None:
-    assert summarise(scores("real", [0.1, 0.2], "mouth_opening"), 10, 0).empty
+    assert summarise(scores("real", [0.1, 0.2], "mouth_aperture"), 10, 0).empty
 
 
 def test_scorers_are_never_averaged_together() -> None:

@@ -45,7 +45,8 @@ def test_sample_of_a_good_clip(shared: Path, tmp_path: Path, config: Config) -> 
     video = next((shared / "clips" / "lrs2_mini").rglob("*.mp4"))
     (sample,), ledger = run(config, plan_of(tmp_path, {"main/6000/1": video}), "a")
     assert ledger.to_dict("records") == [
-        {"clip": "main/6000/1", "stage": "faces", "status": "ok", "reason": "", "first_frame": 0, "n_frames": 75}
+        {"clip": "main/6000/1", "stage": "faces", "status": "ok", "reason": "", "file": "main/6000/1"}
+        | {"first_frame": 0, "n_frames": 75}
     ]
     facts = json.loads(sample["json"])
     assert sample["__key__"] == clip_key("main/6000/1")

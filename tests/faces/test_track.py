@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from syncdiff.errors import ClipRejected
-from syncdiff.faces.track import Segment, Track, is_cut, link_faces, speaker, thumbnail
+from syncdiff.faces.track import Segment, Track, all_faces, candidates, is_cut, largest, link_faces, pieces, thumbnail
 from syncdiff.media.video import read_frames
 
 pytestmark = pytest.mark.quick
@@ -24,7 +24,7 @@ def at(face: np.ndarray, x: float = 0, scale: float = 1) -> np.ndarray:
 
 def chosen(faces: Faces, cuts: Sequence[int] = (), min_track_frames: int = 25) -> Segment:
     found = ((index in cuts, there) for index, there in enumerate(faces))
-    return speaker(found, max_gap_frames=5, min_track_frames=min_track_frames)
+    return largest(candidates(found, max_gap_frames=5, min_track_frames=min_track_frames))
 
 
 def linked(faces: Faces, cuts: Sequence[int] = ()) -> list[Track]:
@@ -139,3 +139,25 @@ def test_cuts_of_a_real_clip(shared: Path) -> None:
     path = shared / "clips" / "raw" / "cuts_multi_noface_stage.mp4"
     cuts = cuts_of(read_frames(path))
     assert cuts == [17, 68, 176]  # by eye
+
+
+def found_in(faces: Faces, cuts: Sequence[int] = ()) -> list[tuple[bool, list[np.ndarray]]]:
+    return [(index in cuts, there) for index, there in enumerate(faces)]
+
+
+def test_all_faces_are_those_of_every_scene_and_those_side_by_side(face: np.ndarray) -> None:
+    beside = [[at(face), at(face, 400, 1.5)]] * 30
+    found = all_faces(found_in([[face]] * 40 + beside + [[at(face, 800)]] * 7, cuts=[40, 70]), 5, 25)
+    assert [(track.start, track.stop) for track in found.long] == [(0, 40), (40, 70), (40, 70)]
+    assert np.ptp(found.long[1].landmarks) > np.ptp(found.long[2].landmarks)  # the larger first
+    assert found.brief == [range(70, 77)]
+    assert found.long[0].note == "kept frames 0 to 39 of 77: the face ends at a scene cut"
+
+
+def test_a_long_track_is_cut_into_equal_pieces(face: np.ndarray) -> None:
+    whole = chosen([[at(face, t)] for t in range(101)])
+    assert pieces(whole, None) == pieces(whole, 101) == [whole]
+    cut = pieces(whole, 50)
+    assert [(piece.start, piece.stop) for piece in cut] == [(0, 33), (33, 67), (67, 101)]
+    np.testing.assert_array_equal(np.concatenate([piece.landmarks for piece in cut]), whole.landmarks)
+    assert cut[1].note == "piece 2 of 3 of a track of 101 frames"

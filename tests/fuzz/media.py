@@ -148,12 +148,12 @@ def probe_reader(place: Place) -> tuple[Make, Read]:
     """Headers and one picture, then what the plan makes of them."""
     place.set_up()
     from syncdiff.config import Config
-    from syncdiff.corpus.plan import Facts, _columns, refusal
+    from syncdiff.corpus.plan import Facts, _columns, rejection_reason
     from syncdiff.media.video import probe
 
     def read(path: Path) -> None:
         found = probe(path)
-        refusal(found, Config().plan)
+        rejection_reason(found, Config().plan)
         np.array(_columns(Facts(found, ""))["n_frames"], np.int64)
 
     return media(place), read

@@ -32,7 +32,7 @@ def corpus(tmp_path: Path) -> Path:
 def _write(corpus: Path, stage: str, statuses: dict[str, str]) -> None:
     ledger = Ledger(stage.partition("/")[0])
     for clip, status in statuses.items():
-        ledger.add(clip, status, "" if status == "ok" else "some reason")
+        ledger.add(clip, status, "" if status == "ok" else "some reason", file=clip.partition("@")[0])
     ledger.write(corpus / f"train/{stage}/00000.parquet")
 
 
@@ -50,7 +50,9 @@ def test_it_gathers_every_row(corpus: Path) -> None:
 @pytest.mark.parametrize("stage", ["faces", *STAGES])
 def test_a_clip_that_got_lost_is_named(corpus: Path, stage: str) -> None:
     _write(corpus, stage, {"a": "ok", "c": "rejected"} if stage == "faces" else {"a": "ok"})
-    with pytest.raises(UserError, match=rf"{stage}/00000.parquet: . clips entered and . rows are there \(see b\)"):
+    with pytest.raises(
+        UserError, match=rf"{stage}/00000.parquet: . (clips|files) entered and . rows are there \(see b\)"
+    ):
         _account(corpus)
     assert not (corpus / "ledger.parquet").exists()
 
@@ -59,6 +61,16 @@ def test_a_clip_that_appears_twice_or_from_nowhere_is_named(corpus: Path) -> Non
     _write(corpus, "priors", {"a": "ok", "b": "ok", "z": "ok"})
     with pytest.raises(UserError, match="see z"):
         _account(corpus)
+
+
+def test_a_file_may_give_several_clips_which_all_go_on(corpus: Path) -> None:
+    parts = {"a@000000": "ok", "a@000500": "ok", "a@000900": "rejected"}
+    _write(corpus, "faces", parts | {"b": "ok", "c": "rejected"})
+    with pytest.raises(UserError, match=r"priors/00000.parquet: 3 clips entered and 2 rows are there \(see a\)"):
+        _account(corpus)
+    for stage in STAGES:
+        _write(corpus, stage, {"a@000000": "ok", "a@000500": "ok", "b": "ok"})
+    assert (_account(corpus)["stage"] == "faces").sum() == 5
 
 
 def test_too_many_failures_stop_the_run(corpus: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_bad_clip_is_an_outcome_and_the_order_is_kept(workers: int) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("command", "work"),
-    [("corpus root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "clip_faces")],
+    [("corpus root", "render_identity"), ("faces plan train 00000 out.tar out.parquet", "file_faces")],
 )
 def test_workers_import_their_work_while_the_command_does(
     monkeypatch: pytest.MonkeyPatch, command: str, work: str
@@ -47,7 +47,7 @@ def test_workers_import_their_work_while_the_command_does(
         prepared.append(importlib.import_module(module))
         raise SystemExit
 
-    monkeypatch.setattr("syncdiff.cli.prepare_workers", prepare)
+    monkeypatch.setattr("syncdiff.cli.stages.prepare_workers", prepare)
     CliRunner().invoke(app, [*command.split(), "--workers", "2"])
     [module] = prepared
     assert getattr(module, work).__module__ == module.__name__

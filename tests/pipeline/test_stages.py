@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from syncdiff.cli import app
+from syncdiff.cli import app, stages
 from syncdiff.pipeline.stages import STAGES
 from tests.code_of_stages import KNOWN, modules_of, state
 
@@ -41,7 +41,13 @@ def test_every_stage_is_a_rule_and_a_subcommand_of_its_name() -> None:
     called = re.findall(r"^rule (\w+):.*?syncdiff (\w+) ", RULES, re.MULTILINE | re.DOTALL)
     assert all(rule == subcommand for rule, subcommand in called)
     assert len(called) == len(rules)
-    assert set(STAGES) <= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(STAGES) == set(typer.main.get_command(stages.app).commands)  # type: ignore[attr-defined]
+
+
+def test_help_shows_the_tools_apart_from_the_stages() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    panels = {name: command.rich_help_panel.split(",")[0] for name, command in commands.items()}
+    assert panels == {name: "Stages" if name in STAGES else "Tools" for name in commands}
 
 
 @pytest.mark.parametrize("stage", STAGES)

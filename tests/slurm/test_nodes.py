@@ -5,6 +5,7 @@ both tasks, each with its own torch.distributed.run, are put on one node.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,15 +85,13 @@ def test_two_tasks_of_a_job_train_like_one_process(folder: Path, start: Start, m
     rows = ["nodes=1", "slurm_partition=gpu", "mem_mb=2000", "runtime=10"]
     resources = ["--set-resources", *(f"train:{row}" for row in rows)]
     process = start(*TARGET, *resources, *_config(), "device=cpu", folder=folder)
-    until(lambda: (folder / RUN / "resume.pt").exists() or process.poll() is not None, 120)
+    until(lambda: (folder / RUN / "resume.pt").exists() or process.poll() is not None, 300)
     slurm("scontrol", "requeue", jobs_of("train", folder)[-1]["JobId"])
-    assert process.wait(240) == 0, (folder / "said.txt").read_text()[-6000:]
+    assert process.wait(600) == 0, (folder / "said.txt").read_text()[-6000:]
     job = jobs_of("train", folder)[-1]
     assert (job["JobState"], job["Restarts"], job["NumTasks"]) == ("COMPLETED", "1", "2")
     log = (folder / "results/demo/logs/train-syncdiff.log").read_text()
-    resumed = [line for line in log.splitlines() if "train: resumed at step" in line]
-    assert len(resumed) == 2
-    assert len(set(resumed)) == 1
+    assert re.search(r"train: resumed at step \d+ in all 2 processes", log)
 
     one = _train_alone(folder)
     curves = [pd.read_csv(run / "loss.csv") for run in (one, folder / RUN)]

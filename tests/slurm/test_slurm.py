@@ -67,7 +67,7 @@ def test_the_whole_workflow_runs_to_its_table(finished: Ran) -> None:
     ("rule", "partition", "memory", "time_limit", "gpus"),
     [
         ("train", "gpu", "32000M", "3-00:00:00", "gres:gpu:1"),
-        ("score", "gpu", "16000M", "08:00:00", "gres:gpu:1"),
+        ("evaluate", "gpu", "16000M", "08:00:00", "gres:gpu:1"),
         ("faces", "cpu", "8000M", "04:00:00", None),
         ("table", "cpu", "2000M", "00:30:00", None),
     ],

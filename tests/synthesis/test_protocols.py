@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 def _sample(key: str, n_frames: int, level: int) -> Sample:
     return {
         "__key__": key,
-        "json": to_json({"clip": key}),
+        "json": to_json({"clip": key, "video": key.partition("@")[0]}),
         "audio.wav": wav_bytes(np.full(640 * n_frames, level, np.int16)),
     }
 
@@ -37,6 +37,18 @@ def test_no_clip_drives_itself_and_a_lone_clip_has_no_partner() -> None:
         samples = [_sample(str(i), 1, i) for i in range(n)]
         assert all(cross_clip(i, samples) is not samples[i] for i in range(n))
     assert cross_clip(0, [_sample("a", 1, 0)]) is None
+
+
+def test_a_clip_of_another_file_is_preferred() -> None:
+
+    def partner(index: int, samples: list[Sample]) -> str:
+        other = cross_clip(index, samples)
+        assert other is not None
+        return str(other["__key__"])
+
+    samples = [_sample(key, 1, 0) for key in ("a@000000", "a@000500", "a@001000", "a@001500", "b", "c")]
+    assert [partner(i, samples) for i in range(6)] == ["b", "b", "b", "b", "a@000500", "a@001000"]
+    assert [partner(i, samples[:3]) for i in range(3)] == ["a@000500", "a@001000", "a@000000"]
 
 
 def test_scored_clips_are_spread_over_the_shard(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_sigterm_to_one_process_ends_all_after_the_same_step_and_the_main_one_al
         "rank 0 writes loss.csv",
     }
     resumed = _train(shards, tmp_path / "out", 2)
-    assert "resumed at step 6" in resumed.stderr
+    assert "resumed at step 6 in all 2 processes" in resumed.stderr
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert (tmp_path / "out/denoiser.safetensors.provenance.json").exists()
 

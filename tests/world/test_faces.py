@@ -16,7 +16,7 @@ from syncdiff.corpus.demo import render_corpus
 from syncdiff.errors import ClipRejected
 from syncdiff.evaluation.crops import TRACKED, face_boxes, faces_of, scored_pictures
 from syncdiff.evaluation.metrics import lse
-from syncdiff.evaluation.metrics.lse import SyncScore, print_scores, score_videos
+from syncdiff.evaluation.metrics.lse import SyncScore, in_words, score_videos
 from syncdiff.faces.align import align
 from syncdiff.faces.landmarks import Landmarker, open_landmarker
 from syncdiff.faces.shard import faces_shard
@@ -206,7 +206,7 @@ def test_the_ledger_says_that_there_were_two_faces(people: list[Person], tmp_pat
 
 
 def test_the_one_in_sync_is_scored_unless_the_largest_is_asked_for(
-    people: list[Person], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    people: list[Person], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a judge to whom the bright one is in sync. A video with one face gives the same either way."""
 
@@ -228,8 +228,7 @@ def test_the_one_in_sync_is_scored_unless_the_largest_is_asked_for(
     assert speaking[0]["lse_c"] > largest_face[0]["lse_c"] + 60
     assert speaking[1] == largest_face[1]
     assert speaking[1]["note"] == ""
-    print_scores(scores)
-    lines = capsys.readouterr().out.splitlines()
+    lines = list(in_words(scores))
     assert lines[0].endswith("windows (2 faces: the larger was taken)")
     assert lines[1].endswith("windows")
 

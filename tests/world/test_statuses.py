@@ -190,7 +190,7 @@ def ledgers(folder: Path, faces: Sequence[tuple[str, str]]) -> Path:
     books = {name: Ledger(name) for name in ("plan", "faces", "priors", "speech", "shards")}
     for index, (status, reason) in enumerate(faces):
         books["plan"].add(f"c/{index}", split="test", shard="00000")
-        books["faces"].add(f"c/{index}", status, reason)
+        books["faces"].add(f"c/{index}", status, reason, file=f"c/{index}")
         for name in ("priors", "speech", "shards") if status == "ok" else ():
             books[name].add(f"c/{index}")
     places = {"plan": "plan/clips", "speech": f"test/speech/{parse_config({}).speech.feature_set}/00000"}

@@ -104,7 +104,7 @@ def test_names_of_all_kinds_stay_apart(tmp_path: Path) -> None:
     listing = {listed.clip: listed.reason for listed in folder_clips(tmp_path, 0, 0.1)}
     assert set(names) < set(listing)
     assert [reason for reason in listing.values() if reason] == [
-        "its name of 255 bytes leaves no room for .mp4 behind it; shorten it to 251"
+        "its name of 255 bytes leaves no room for what is put behind it; shorten it to 241"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from itertools import groupby
 from typing import Any
 
 import typer.main
@@ -16,15 +17,19 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def command_line() -> str:
-    """Every subcommand with its arguments and options."""
-    return "\n\n".join(_commands(typer.main.get_command(app), "syncdiff"))
+    """Every subcommand with its arguments and options, under the headings that `syncdiff --help` has."""
+    commands = typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    parts = []
+    for panel, group in groupby(commands, lambda item: item[1].rich_help_panel):
+        parts += [f"## {panel}", *_commands(dict(group), "syncdiff")]
+    return "\n\n".join(parts)
 
 
-def _commands(group: Any, path: str) -> list[str]:
+def _commands(commands: dict[str, Any], path: str) -> list[str]:
     found = []
-    for name, command in group.commands.items():
+    for name, command in commands.items():
         own = f"{path} {name}"
-        found += _commands(command, own) if hasattr(command, "commands") else [_command(command, own)]
+        found += _commands(command.commands, own) if hasattr(command, "commands") else [_command(command, own)]
     return found
 
 

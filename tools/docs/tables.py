@@ -26,7 +26,7 @@ DEMO_COLUMNS = [
     ("cross", "lse_c"),
     ("silent", "lse_c"),
 ]
-DRIFT = ("mouth_corr", "ssim", "opening_error", "flicker_mouth")
+DRIFT = ("mouth_corr", "ssim", "aperture_error", "flicker_mouth")
 
 
 def content(name: str) -> str:

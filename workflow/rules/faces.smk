@@ -1,8 +1,8 @@
 # REQUIRED INPUTS: plan/clips.parquet and the videos that it names
-# OUTPUTS: <split>/faces/<shard>.tar (aligned crops, landmarks, transforms, 16 kHz audio) and its ledger
+# OUTPUTS: <split>/faces/<shard>.tar (clips: aligned crops, landmarks, transforms, 16 kHz audio) and its ledger
 
 
-# Reads faces.
+# Reads faces, corpus.kind.
 rule faces:
     input:
         plan=rules.plan.output,

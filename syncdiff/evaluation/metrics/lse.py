@@ -195,18 +195,18 @@ def _score_file(
     return scores[best]._asdict() | {"note": choose(segments, best, "one most in sync").note}
 
 
-def print_scores(scores: dict[str, Any]) -> None:
-    """Print what `score_videos` returns: a line a video, the failures with their reasons, the means, the scorer."""
+def in_words(scores: dict[str, Any]) -> Iterator[str]:
+    """Yield what `score_videos` returns: a line a video, the failures with their reasons, the means, the scorer."""
     line = "{name}: offset {offset:g}, LSE-D {lse_d:.3f}, LSE-C {lse_c:.3f}"
     for row in scores["videos"]:
         note = f" ({row['note']})" if row["note"] else ""
-        print(line.format(name=row["video"], **row) + f", {row['n_windows']} windows{note}")
+        yield line.format(name=row["video"], **row) + f", {row['n_windows']} windows{note}"
     for row in scores["failed"]:
-        print(f"{row['video']}: not scored: {row['reason']}")
+        yield f"{row['video']}: not scored: {row['reason']}"
     mean = scores["mean"]
     if mean["n_scored"]:
-        print(line.format(name=f"mean of {mean['n_scored']} of {mean['n_expected']} videos", **mean))
-    print(f"scorer: {scores['scorer']}, crop: {scores['crop']}")
+        yield line.format(name=f"mean of {mean['n_scored']} of {mean['n_expected']} videos", **mean)
+    yield f"scorer: {scores['scorer']}, crop: {scores['crop']}"
 
 
 def _mean(values: list[float]) -> float | None:

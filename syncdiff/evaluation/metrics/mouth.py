@@ -1,4 +1,4 @@
-"""How the mouth moves: opening, its correlation with the real one, and the distance of lip landmarks (LMD)."""
+"""How the mouth moves: aperture, its correlation with the real one, and the distance of lip landmarks (LMD)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_FACES = 0.9  # share of frames in which a face must be found
 
 
 def mouth_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
-    """Return `lmd`, `mouth_corr`, `opening_error` (T,) and `mouth_opening` (T,) of the face nearest to the real one.
+    """Return `lmd`, `mouth_corr`, `aperture_error` (T,) and `mouth_aperture` (T,) of the face nearest to the real one.
 
     Raises:
         ClipRejected: no face in more than a tenth of the frames.
@@ -22,12 +22,12 @@ def mouth_of_clip(clip: ScoredClip) -> dict[str, float | np.ndarray]:
     real = clip.landmarks[: len(clip.frames.faces)]
     generated = match_faces(clip.frames.faces, real)
     transforms = clip.transforms[: len(real)] * (FIELD_SIZE / clip.real.shape[1])
-    aperture, real_aperture = mouth_opening(generated), mouth_opening(real)
+    aperture, real_aperture = mouth_aperture(generated), mouth_aperture(real)
     return {
         "lmd": lmd(_aligned(generated, transforms), _aligned(real, transforms)),
         "mouth_corr": mouth_corr(aperture, real_aperture),
-        "opening_error": np.abs(aperture - real_aperture),
-        "mouth_opening": aperture,
+        "aperture_error": np.abs(aperture - real_aperture),
+        "mouth_aperture": aperture,
     }
 
 
@@ -41,7 +41,7 @@ def motion_in_silence(clip: ScoredClip) -> dict[str, float | np.ndarray]:
     if paired.value is None:
         raise ClipRejected(f"paired video: {paired.reason}")  # its own rows say whether that can mend
     in_silence, with_sound = (
-        mouth_opening(match_faces(frames.faces, clip.landmarks[: len(frames.faces)])).std()
+        mouth_aperture(match_faces(frames.faces, clip.landmarks[: len(frames.faces)])).std()
         for frames in (clip.frames, paired.value)
     )
     if not with_sound:
@@ -76,7 +76,7 @@ def _aligned(landmarks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
     return landmarks @ transforms[:, :, :2].swapaxes(1, 2) + transforms[:, None, :, 2]
 
 
-def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
+def mouth_aperture(landmarks: np.ndarray) -> np.ndarray:
     """Return the inner-lip gap over the distance between the eyes' centres.
 
     Args:
@@ -92,7 +92,7 @@ def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
 
 
 def mouth_corr(generated: np.ndarray, real: np.ndarray) -> float:
-    """Return Pearson's r of two mouth openings, (T,) each, -1..1.
+    """Return Pearson's r of two mouth apertures, (T,) each, -1..1.
 
     Frames where either is not finite are left out. A mouth that does not move gets 0 by definition.
     """
