@@ -291,16 +291,6 @@ def memory() -> str:
     return table(["command", "minutes of 1080p", "peak MB"], rows)
 
 
-def dubbing() -> str:
-    """Speed of `dub` by the height of the picture and the cores, and of its parts alone."""
-    parts = ("end_to_end", "network", "find_faces", "decode_and_encode")
-    rows = [
-        [f"{row['height']}", f"{row['cores']}", *(f"{row[f'{part}_frames_per_s']:.0f}" for part in parts)]
-        for row in json_of("dub")["rows"]
-    ]
-    return table(["lines", "cores", "frames/s, end to end", "network alone", "faces found", "decoded, encoded"], rows)
-
-
 def speeds() -> str:
     """Speed of the stages that read videos, with the script that measures each."""
     faces, loader, parse, score = (json_of(name) for name in ("faces", "loader", "parse", "score"))
@@ -350,7 +340,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "pose": pose,
     "grid": grid,
     "memory": memory,
-    "dubbing": dubbing,
     "speeds": speeds,
     "metrics": metrics,
     "command-line": reference.command_line,
