@@ -66,7 +66,7 @@ class Target:
 
     def windows(self, times: range, width: int) -> tuple[Tensor, Tensor]:
         """Return what `speech_windows` gives around some of the frames."""
-        rows = np.array(times) if self.rows is None else self.rows[times.start : times.stop]
+        rows = times if self.rows is None else self.rows[times.start : times.stop]
         return speech_windows(self.speech, rows, width, self.stride)
 
 
@@ -126,7 +126,7 @@ Callback = Callable[[int, Previous], Previous]
 
 
 def generate(
-    networks: Networks, targets: Sequence[Target], callback: Callback | None = None, ahead: int = BATCH
+    networks: Networks, targets: Sequence[Target], callback: Callback | None = None, ahead: int | None = None
 ) -> Iterator[np.ndarray]:
     """Yield the frames t = 0, 1, ... of all targets that are that long: (B_t, S, S, 3) uint8 crops.
 
@@ -136,12 +136,12 @@ def generate(
         networks: of one experiment.
         targets: in order of falling length, so that the first B_t of them are those with a frame t.
         callback: looks at the frame before each frame, or changes it.
-        ahead: so many crops are asked for and encoded at a time.
+        ahead: so many crops are asked for and encoded at a time; None: `BATCH`.
     """
     sample, size = networks.config.sample, networks.config.faces.size
     pose_steps = min(sample.pose_steps or sample.steps, sample.steps)
     mask = mouth_mask(size)
-    streams = [_inputs(networks, target, mask, ahead) for target in targets]
+    streams = [_inputs(networks, target, mask, ahead or BATCH) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
     with networks.autocast():
         identity = encode(networks.autoencoder, identity_frames)
@@ -213,12 +213,12 @@ def _advance(
             frame.crops = blend(frame.own, generated, mask)
 
 
-def speech_windows(speech: Rows, centres: np.ndarray, width: int, stride: int = 1) -> tuple[Tensor, Tensor]:
+def speech_windows(speech: Rows, centres: range | np.ndarray, width: int, stride: int = 1) -> tuple[Tensor, Tensor]:
     """Return rows (n, W, D) of `speech`, `stride` apart, around the `centres` (n,), which do not fall.
 
     They are zero where valid (n, W) is false: past its ends.
     """
-    rows = centres[:, None] + stride * (np.arange(width) - width // 2)  # (n, W)
+    rows = np.array(centres)[:, None] + stride * (np.arange(width) - width // 2)  # (n, W)
     valid = (rows >= 0) & (rows < len(speech))
     inside = rows.clip(0, len(speech) - 1)
     first = inside[0, 0]
