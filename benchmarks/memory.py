@@ -113,16 +113,16 @@ def run_dub(video: Path, folder: Path) -> int:
     import torch  # here, so that `faces` is measured without it
 
     from syncdiff.diffusion.schedule import scheduler
+    from syncdiff.dubbing.dub import dub
     from syncdiff.models.autoencoder import build_autoencoder
     from syncdiff.models.denoiser import Denoiser
-    from syncdiff.synthesis.dub import dub
     from syncdiff.synthesis.generate import Networks
 
     torch.set_num_threads(1)  # two are slower where networks are as small as these
     config = parse_config(SMALL)
     denoiser, autoencoder = Denoiser(config).eval(), build_autoencoder(config.autoencoder).eval()
     networks = Networks(config, denoiser, autoencoder, scheduler(config.diffusion, config.sample), torch.device("cpu"))
-    return dub(networks, video, video, folder / "out.mp4")
+    return dub(networks, video, video, folder / "out.mp4").generated
 
 
 def peak_mb() -> float:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from syncdiff.api import curate, features, fidelity, score
+    from syncdiff.dubbing.lip_sync import LipSync
     from syncdiff.shards.clips import Clips
-    from syncdiff.synthesis.lip_sync import LipSync
 
     __version__: str
 
@@ -25,7 +25,7 @@ __all__ = ["Clips", "LipSync", "__version__", "curate", "features", "fidelity", 
 
 HOMES = {
     "Clips": "syncdiff.shards.clips",
-    "LipSync": "syncdiff.synthesis.lip_sync",
+    "LipSync": "syncdiff.dubbing.lip_sync",
     **dict.fromkeys(("curate", "features", "fidelity", "score"), "syncdiff.api"),
 }
 

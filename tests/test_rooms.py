@@ -29,6 +29,7 @@ ROOMS = [
     "training",
     "synthesis",
     "evaluation",
+    "dubbing",
     "curation",
     "report",
     "estimate",

@@ -13,7 +13,7 @@ import typer
 
 from syncdiff.cli.options import ConfigOption, DeviceOption, WorkersOption
 from syncdiff.config import load_config, read_config
-from syncdiff.errors import escape
+from syncdiff.errors import UserError, escape
 from syncdiff.pipeline.parallel import prepare_workers
 from syncdiff.registry.corpora import CORPORA
 
@@ -43,6 +43,14 @@ class Face(StrEnum):
 
     LARGEST = "largest"
     SPEAKING = "speaking"
+
+
+class Length(StrEnum):
+    """How long a dubbed video is."""
+
+    SHORTEST = "shortest"
+    SOUND = "sound"
+    VIDEO = "video"
 
 
 class Dtype(StrEnum):
@@ -193,26 +201,67 @@ def evaluate_study(
 
 
 @tool("dub")
-def dub_video(
-    video: Path,
-    sound: Path,
-    out: Path,
+def dub_video(  # noqa: PLR0913, PLR0917 - an option each
     model: Annotated[Path, typer.Option(help="folder of a run, such as results/demo/runs/syncdiff, or of an export")],
+    video: Annotated[Path | None, typer.Argument(help="with a face; not with --jobs")] = None,
+    sound: Annotated[Path | None, typer.Argument(help="what the lips are to say; not with --jobs")] = None,
+    out: Annotated[Path | None, typer.Argument(help=".mp4, .m4v, .mov, .mkv or .webm; not with --jobs")] = None,
+    face: Annotated[
+        str,
+        typer.Option(
+            help="largest of each frame; speaking, whose lips fit the video's own sound; or a number, or several: 1,3"
+        ),
+    ] = "largest",
+    list_faces: Annotated[
+        Path | None, typer.Option(help="write a picture of the people in VIDEO, with their numbers, and nothing else")
+    ] = None,
+    length: Annotated[
+        Length, typer.Option(help="shortest of both; sound: the video goes on there and back; video: silence follows")
+    ] = Length.SHORTEST,
+    silence: Annotated[
+        float, typer.Option(max=0, help="dB of full scale: below it the sound is silent, and the mouth closes")
+    ] = -50.0,
+    close: Annotated[bool, typer.Option("--close/--no-close", help="close the mouth in silence")] = True,
+    crf: Annotated[int, typer.Option(min=0, max=51, help="quality of the pictures; lower is better")] = 17,
+    syncnet: Annotated[
+        Path | None, typer.Option(help="weights: LSE before and after, and what --face speaking needs")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="write what was dubbed, what was not and why, as JSON")] = None,
+    jobs: Annotated[
+        Path | None, typer.Option(help="a CSV of videos: columns video, sound, out, and any of face, length, crf")
+    ] = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
-    """Write VIDEO with lips that say SOUND, as long as the shorter of the two, to OUT: .mp4, .m4v, .mov or .mkv.
+    """Write VIDEO with lips that say SOUND to OUT, at VIDEO's own frame rate, size and colours, with SOUND as it is.
 
-    VIDEO and SOUND are never written.
+    VIDEO and SOUND are never written. Every stretch of VIDEO that shows the chosen face is dubbed, all else passes.
 
     The config is the model's own, with the keys of --config (of `sample`, say) laid over it.
     """
-    from syncdiff.synthesis.dub import check_out
-    from syncdiff.synthesis.lip_sync import LipSync
+    from syncdiff.dubbing.dub import Wishes
+    from syncdiff.dubbing.jobs import read_jobs, run_jobs
+    from syncdiff.dubbing.lip_sync import LipSync
+    from syncdiff.dubbing.output import check_out
 
-    check_out(out, video, sound)
+    wishes = Wishes(face, length.value, silence if close else None, crf, syncnet)
+    if not jobs and not (video and (list_faces or (sound and out))):
+        raise UserError("dub: give VIDEO SOUND OUT, or VIDEO --list-faces SHEET.png, or --jobs TABLE.csv")
+    if jobs and (video or list_faces):
+        raise UserError("--jobs: its table names the videos; leave VIDEO and --list-faces out")
+    table = read_jobs(jobs, wishes) if jobs else []
+    if video and sound and out:
+        check_out(out, video, sound)
     lips = LipSync.from_pretrained(model, device=device, config=read_config(config))
-    print(f"{out}: {lips.dub(video, sound, out)} frames with generated lips")
+    if jobs:
+        raise typer.Exit(0 if run_jobs(lips.dub, table, report) else 1)
+    if video and list_faces:
+        print("\n".join(lips.list_faces(video, list_faces, syncnet)))
+    elif video and sound and out:
+        made = lips.dub(video, sound, out, **vars(wishes))
+        if report:
+            made.write(report)
+        print(made.line())
 
 
 @tool("export")

@@ -102,12 +102,17 @@ def face_boxes(video: Path, face: Segment | None = None) -> tuple[int, np.ndarra
     landmarks = face.landmarks
     if turns := quarter_turns(landmarks):
         landmarks = _turned(landmarks, turns, next(read_frames(video, face.start)).shape[:2])
+    boxes = detector_box(landmarks)
+    odd = len(boxes) - 1 + len(boxes) % 2
+    return face.start, medfilt(boxes, (min(SMOOTHING_FRAMES, odd), 1))  # it pads with zeros: no wider than the track
+
+
+def detector_box(landmarks: np.ndarray) -> np.ndarray:
+    """Return the box that a detector would give to faces (T, 68, 2): (T, 3) float64 centre x, y and half side."""
     x0, y0, x1, y1 = bounding_box(landmarks).T
     y0 = y0 - FOREHEAD * (y1 - y0)
     half_side = np.maximum(x1 - x0, y1 - y0) / 2
-    boxes = np.stack([(x0 + x1) / 2, (y0 + y1) / 2, half_side], axis=1).astype(np.float64)  # (T, 3)
-    odd = len(boxes) - 1 + len(boxes) % 2
-    return face.start, medfilt(boxes, (min(SMOOTHING_FRAMES, odd), 1))  # it pads with zeros: no wider than the track
+    return np.stack([(x0 + x1) / 2, (y0 + y1) / 2, half_side], axis=1).astype(np.float64)
 
 
 def _turned(points: np.ndarray, turns: int, shape: tuple[int, ...]) -> np.ndarray:

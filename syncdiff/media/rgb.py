@@ -79,9 +79,13 @@ def color_space_for(width: int, height: int) -> ColorSpace:
 class ToRgb:
     """Converts the decoded frames of one stream to what a viewer sees, each in the size of the first one."""
 
-    def __init__(self, stream: VideoStream, first: VideoFrame) -> None:
-        """Begin with the stream's first frame, which need not be the first one that is converted."""
+    def __init__(self, stream: VideoStream, first: VideoFrame, tone_mapped: bool = True) -> None:
+        """Begin with the stream's first frame, which need not be the first one that is converted.
+
+        tone_mapped: of HDR, whether it becomes BT.709; else the RGB is the signal's own, dull on other screens.
+        """
         self._stream = stream
+        self._tone_mapped = tone_mapped
         self._coded_aspect = stream.codec_context.sample_aspect_ratio
         self._reformatter = VideoReformatter()  # keeps the table for HDR, which takes seconds to make
         self.height, self.width = self._size(first)
@@ -90,7 +94,8 @@ class ToRgb:
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, contiguous: square pixels, turned and mirrored as the display matrix asks."""
         width, height = square_size(frame, self._aspect())
-        options: dict[str, Any] = _tone_mapping(frame) if frame.color_trc in HDR else {}
+        mapped = self._tone_mapped and frame.color_trc in HDR
+        options: dict[str, Any] = _tone_mapping(frame) if mapped else {}
         if (width, height) != (frame.width, frame.height):
             options |= {"width": width, "height": height, "interpolation": Interpolation.BICUBIC}
         rgb = turned(self._convert(_tilted(frame), options).to_ndarray(), display_matrix(frame))
@@ -144,7 +149,7 @@ def display_matrix(frame: VideoFrame) -> np.ndarray | None:
 
 def turned(frame: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     """Turn a frame (H, W, 3) by quarters, and mirror it, as a display matrix asks."""
-    if matrix is None or _tilt(matrix):
+    if matrix is None or tilt(matrix):
         return frame
     if _is_on_its_side(matrix):
         frame, matrix = frame.transpose(1, 0, 2), matrix[::-1]
@@ -208,10 +213,10 @@ def _is_credible(aspect: Fraction) -> bool:
 
 def _is_on_its_side(matrix: np.ndarray | None) -> bool:
     """Return whether width and height change places: a quarter turn, within a degree."""
-    return matrix is not None and not _tilt(matrix) and bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
+    return matrix is not None and not tilt(matrix) and bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
 
 
-def _tilt(matrix: np.ndarray) -> float:
+def tilt(matrix: np.ndarray) -> float:
     """Return the clockwise angle in degrees where a matrix asks for another turn than by quarters, else 0."""
     scale = np.hypot(*matrix)
     if not scale.all():  # the matrix says nothing
@@ -223,7 +228,7 @@ def _tilt(matrix: np.ndarray) -> float:
 def _tilted(frame: VideoFrame) -> VideoFrame:
     """Turn a frame on its own canvas, as ffmpeg does, where the display matrix asks for another angle than quarters."""
     matrix = display_matrix(frame)
-    if matrix is None or not (degrees := _tilt(matrix)):
+    if matrix is None or not (degrees := tilt(matrix)):
         return frame
     return next(_filtered(_graph(frame, "rotate", f"{degrees}*PI/180"), frame))
 

@@ -15,6 +15,7 @@ from syncdiff.media.decode import video_start
 
 MAX_RATE = 96_000  # of AAC
 MAX_CHANNELS = 8
+TOGETHER_S = Fraction(1, 200)  # between the beginnings of sound and picture: nobody hears it
 BITS_PER_CHANNEL = 128_000  # a second; ffmpeg takes less where the rate does not allow that
 
 
@@ -25,6 +26,8 @@ class Soundtrack:
     zero: time on the file's clock, in seconds, at which the video begins; audio before it is cut, after it padded.
     seconds: of the video; the audio is cut or padded to it. None: all of the audio, from its beginning.
     mean: mix the channels to their mean.
+    codec: that the file has it in.
+    is_whole: nothing is to be cut or padded at its beginning, nor mixed.
     """
 
     path: Path
@@ -34,9 +37,15 @@ class Soundtrack:
     zero: Fraction = Fraction(0)
     seconds: float | None = None
     mean: bool = False
+    codec: str = "pcm_s16le"
+    is_whole: bool = True
+
+    def source(self) -> Any:
+        """Return what ffmpeg copies: no other file than this one."""
+        return ffmpeg.input(f"file:{self.path}", **SAFE)[str(self.index)]
 
     def stream(self) -> Any:
-        """Return what ffmpeg reads: no other file than this one, its clock as it is (`-copyts`)."""
+        """Return what ffmpeg encodes: no other file than this one, its clock as it is (`-copyts`)."""
         audio = ffmpeg.input(f"file:{self.path}", copyts=None, **SAFE)[str(self.index)]
         if self.seconds is None:
             return audio
@@ -71,9 +80,9 @@ def soundtrack_of(path: Path, seconds: float) -> Soundtrack:
         if frame is None:
             raise ClipRejected("no sound in the audio stream")
         zero, index = frame_time(frame), stream.index
-        channels, layout = context.channels, frame.layout.name
+        channels, layout, codec = context.channels, frame.layout.name, context.codec.canonical_name
     mean = channels > MAX_CHANNELS or are_unnamed(channels, layout)
     video_zero = video_start(path)
-    return Soundtrack(
-        path, index, frame.sample_rate, channels, zero if video_zero is None else video_zero, seconds, mean
-    )
+    whole = not mean and (video_zero is None or abs(video_zero - zero) < TOGETHER_S)
+    zero = zero if video_zero is None else video_zero
+    return Soundtrack(path, index, frame.sample_rate, channels, zero, seconds, mean, codec, whole)

@@ -53,8 +53,9 @@ class LongSpeech:
 
     wav: the audio, as `write_wav` writes it.
     first: the video frame of row 0.
-    n_frames: rows.
+    n_frames: rows; those after the end of the audio are of silence.
     name, speech, device: as for `features`.
+    shift: samples by which all rows are later.
     """
 
     wav: Path
@@ -63,6 +64,7 @@ class LongSpeech:
     name: str
     speech: Speech
     device: str = "cpu"
+    shift: int = 0
 
     def __len__(self) -> int:
         """T, the number of rows."""
@@ -75,7 +77,9 @@ class LongSpeech:
         start, stop, last = self.first + start, self.first + stop, self.first + self.n_frames
         begin, end = max(start - encoder.context_frames, 0), min(stop + encoder.context_frames, last)
         begin -= begin % FPS  # at a whole second, where any encoder's windows lie as they do in the whole recording
-        heard = read_wav(self.wav, begin * SAMPLES_PER_FRAME, (end + encoder.context_frames) * SAMPLES_PER_FRAME)
+        first, beyond = (n * SAMPLES_PER_FRAME + self.shift for n in (begin, end + encoder.context_frames))
+        heard = read_wav(self.wav, first, beyond)
+        heard = heard if len(heard) else np.zeros(SAMPLES_PER_FRAME, np.int16)
         return encoder.encode([(heard, end - begin)])[0][start - begin : stop - begin]
 
 

@@ -46,14 +46,28 @@ class Target:
 
     crops: a stream of (S, S, 3) uint8 aligned crops; under the mask they are never looked at.
     identity: (S, S, 3) uint8, the identity frame.
-    speech: (T, D) stored features of the driving audio.
+    speech: (R, D) stored features of the driving audio.
     noise_seed: of z_T, which all frames of a clip share: what the priors leave open then does not flicker.
+    rows: (T,) which of `speech` is that of each frame; None: the clip has 25 frames a second, R = T.
+    stride: rows of `speech` in 40 ms.
     """
 
     crops: Iterable[np.ndarray]
     identity: np.ndarray
     speech: Rows
     noise_seed: int
+    rows: np.ndarray | None = None
+    stride: int = 1
+
+    @property
+    def n_frames(self) -> int:
+        """T."""
+        return len(self.speech) if self.rows is None else len(self.rows)
+
+    def windows(self, times: range, width: int) -> tuple[Tensor, Tensor]:
+        """Return what `speech_windows` gives around some of the frames."""
+        rows = times if self.rows is None else self.rows[times.start : times.stop]
+        return speech_windows(self.speech, rows, width, self.stride)
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,9 @@ Callback = Callable[[int, Previous], Previous]
 """Called before each frame t with what comes before it; what it returns is used instead."""
 
 
-def generate(networks: Networks, targets: Sequence[Target], callback: Callback | None = None) -> Iterator[np.ndarray]:
+def generate(
+    networks: Networks, targets: Sequence[Target], callback: Callback | None = None, ahead: int | None = None
+) -> Iterator[np.ndarray]:
     """Yield the frames t = 0, 1, ... of all targets that are that long: (B_t, S, S, 3) uint8 crops.
 
     Outside the mouth mask a crop is the target's own. Memory does not grow with the length of the targets.
@@ -120,11 +136,12 @@ def generate(networks: Networks, targets: Sequence[Target], callback: Callback |
         networks: of one experiment.
         targets: in order of falling length, so that the first B_t of them are those with a frame t.
         callback: looks at the frame before each frame, or changes it.
+        ahead: so many crops are asked for and encoded at a time; None: `BATCH`.
     """
     sample, size = networks.config.sample, networks.config.faces.size
     pose_steps = min(sample.pose_steps or sample.steps, sample.steps)
     mask = mouth_mask(size)
-    streams = [_inputs(networks, target, mask) for target in targets]
+    streams = [_inputs(networks, target, mask, ahead or BATCH) for target in targets]
     identity_frames = np.stack([target.identity for target in targets])
     with networks.autocast():
         identity = encode(networks.autoencoder, identity_frames)
@@ -132,9 +149,9 @@ def generate(networks: Networks, targets: Sequence[Target], callback: Callback |
     noise = torch.cat([_noise(target, identity) for target in targets])
     previous = Previous(_pose(networks, identity_frames), identity)
     under_way: deque[Frame] = deque()
-    n_frames = len(targets[0].speech)
+    n_frames = targets[0].n_frames
     for t in range(n_frames):
-        present = [stream for stream, target in zip(streams, targets, strict=True) if t < len(target.speech)]
+        present = [stream for stream, target in zip(streams, targets, strict=True) if t < target.n_frames]
         previous = callback(t, previous) if callback else previous
         newest = _begin(networks, list(map(next, present)), noise, identity, previous)
         under_way.append(newest)
@@ -145,16 +162,18 @@ def generate(networks: Networks, targets: Sequence[Target], callback: Callback |
         previous = Previous(_pose(networks, newest.crops), newest.latest())
 
 
-def _inputs(networks: Networks, target: Target, mask: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+def _inputs(
+    networks: Networks, target: Target, mask: np.ndarray, ahead: int
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """Yield what each frame of a target brings along, encoded a batch at a time.
 
     Its crop (S, S, 3) uint8, the latents (C, h, w) of the masked frame, the context (W, E) of the speech around it.
     """
     crops = iter(target.crops)
-    for start in range(0, len(target.speech), BATCH):
-        times = range(start, min(start + BATCH, len(target.speech)))
+    for start in range(0, target.n_frames, ahead):
+        times = range(start, min(start + ahead, target.n_frames))
         own = list(islice(crops, len(times)))
-        windows, valid = speech_windows(target.speech, times, networks.config.speech.window_frames)
+        windows, valid = target.windows(times, networks.config.speech.window_frames)
         with networks.autocast(), torch.inference_mode():
             masked = encode(networks.autoencoder, masked_frame(np.stack(own), mask))
             context = networks.denoiser.context(windows.to(networks.device), valid.to(networks.device))
@@ -194,9 +213,12 @@ def _advance(
             frame.crops = blend(frame.own, generated, mask)
 
 
-def speech_windows(speech: Rows, times: range, width: int) -> tuple[Tensor, Tensor]:
-    """Return rows (n, W, D) of `speech` centred at each time, zero where valid (n, W) is false: past its ends."""
-    rows = np.array(times)[:, None] + np.arange(width) - width // 2  # (n, W)
+def speech_windows(speech: Rows, centres: range | np.ndarray, width: int, stride: int = 1) -> tuple[Tensor, Tensor]:
+    """Return rows (n, W, D) of `speech`, `stride` apart, around the `centres` (n,), which do not fall.
+
+    They are zero where valid (n, W) is false: past its ends.
+    """
+    rows = np.array(centres)[:, None] + stride * (np.arange(width) - width // 2)  # (n, W)
     valid = (rows >= 0) & (rows < len(speech))
     inside = rows.clip(0, len(speech) - 1)
     first = inside[0, 0]

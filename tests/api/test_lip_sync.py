@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from syncdiff.config import Config, merge, parse_config
+from syncdiff.dubbing.lip_sync import LipSync
 from syncdiff.errors import UserError
 from syncdiff.models.pretrained import files_of, find_checkpoint, read_pretrained_config
 from syncdiff.pipeline.files import sha256, write_parquet
 from syncdiff.synthesis.export import export
 from syncdiff.synthesis.generate import Target, generate
-from syncdiff.synthesis.lip_sync import LipSync
 from tests.fuzz.checkpoints import checkpoint_seeds
 from tests.models.folder import write_model
 

@@ -72,7 +72,12 @@ def test_transcripts_that_are_no_files(tmp_path: Path) -> None:
     loop.symlink_to(loop)
     large.write_bytes(b"Text: A\n" + bytes(10 << 20))
     with time_limit(10):
-        assert [read_transcript(path).text for path in (fifo, loop, large, tmp_path / ("a" * 5000))] == ["", "", "A", ""]
+        assert [read_transcript(path).text for path in (fifo, loop, large, tmp_path / ("a" * 5000))] == [
+            "",
+            "",
+            "A",
+            "",
+        ]
 
 
 def tar_of(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:

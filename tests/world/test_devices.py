@@ -119,7 +119,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "features": ("syncdiff.speech.extract.extract_features", ["a", "o"]),
     "score": ("syncdiff.evaluation.metrics.lse.score_videos", ["v", "--syncnet", "n"]),
     "fidelity": ("syncdiff.evaluation.metrics.fidelity.fidelity", ["a", "b"]),
-    "dub": ("syncdiff.synthesis.lip_sync.load_networks", ["v", "s", "o.mp4", "--model", "m"]),
+    "dub": ("syncdiff.dubbing.lip_sync.load_networks", ["v", "s", "o.mp4", "--model", "m"]),
 }
 WITHOUT_CONFIG = ("features", "fidelity")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from syncdiff.device import choose_device
+from syncdiff.dubbing.dub import Wishes, dub, list_faces
+from syncdiff.dubbing.report import Report
 from syncdiff.models.pretrained import AUTOENCODER, DENOISER, find_checkpoint, read_pretrained_config
-from syncdiff.synthesis.dub import dub
 from syncdiff.synthesis.generate import Networks, load_networks
 
 
@@ -42,9 +43,20 @@ class LipSync:
         paths = Path(folder, DENOISER), Path(folder, AUTOENCODER)
         return cls(load_networks(run, *paths, choose_device(device or run.device)))
 
-    def dub(self, video: str | PathLike[str], sound: str | PathLike[str], out: str | PathLike[str]) -> int:
-        """Write `out`, the pictures of `video` with lips that say `sound`; return the frames that were generated.
+    def dub(
+        self, video: str | PathLike[str], sound: str | PathLike[str], out: str | PathLike[str], **wishes: Any
+    ) -> Report:
+        """Write `out`, the pictures of `video` with lips that say `sound`; return what was dubbed and what was not.
 
-        See `synthesis.dub.dub`: what the files may be, how long `out` gets, and what is raised.
+        See `dubbing.dub.dub`: what the files may be, and what is raised; `wishes` are the fields of `Wishes`.
         """
-        return dub(self.networks, Path(video), Path(sound), Path(out))
+        return dub(self.networks, Path(video), Path(sound), Path(out), Wishes(**wishes))
+
+    def list_faces(
+        self, video: str | PathLike[str], sheet: str | PathLike[str], syncnet: str | PathLike[str] | None = None
+    ) -> list[str]:
+        """Write `sheet`, a picture of the people in a video with the numbers that `face` takes; return a line for each.
+
+        With `syncnet`, weights, the lines say how well each one's lips fit the video's own sound.
+        """
+        return list_faces(self.networks, Path(video), Path(sheet), Path(syncnet) if syncnet else None)
