@@ -76,7 +76,7 @@ def test_pairs_are_of_one_clip_on_both_sides_alike_and_spread_over_the_clips() -
     compared = Counter(frozenset((pair.a, pair.b)) for pair in drawn)
     assert len(compared) == 3 and min(compared.values()) >= 4
     sides = Counter(pair.a for pair in pairs(many, METHODS, 0))
-    assert set(sides) == set(METHODS) and min(sides.values()) >= 12
+    assert set(sides) == set(METHODS) and min(sides.values()) >= 3
 
 
 @pytest.mark.quick
