@@ -15,13 +15,13 @@ import soundfile
 from av.video.frame import VideoFrame
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from syncdiff.corpus.demo.clip import Film, mouth_opening
-from syncdiff.corpus.demo.head import Head
+from syncdiff.corpus.demo.clip import mouth_aperture
+from syncdiff.corpus.demo.film import cast
 from syncdiff.corpus.demo.motion import random_motion
 from syncdiff.corpus.demo.person import random_person
-from syncdiff.corpus.demo.render import SUPERSAMPLING
+from syncdiff.corpus.demo.render import SUPERSAMPLING, reduce
 from syncdiff.corpus.demo.speech import CHANNELS, articulate, pad, speak
-from syncdiff.corpus.demo.texture import paint, paint_wall
+from syncdiff.corpus.demo.texture import paint_wall
 
 SIDE = 160  # pixels of a rendered picture; a film is twice as wide
 TEXT = "bright red seals bark aloud at the harbour while we wait for the boat to come back to us again"
@@ -45,15 +45,17 @@ class Actor:
     def __init__(self, name: str) -> None:
         seed = ord(name)
         self.person = random_person(np.random.default_rng([0, seed]))
-        self._head, self._texture = Head(self.person), paint(self.person)
+        self._cast = cast(self.person, SIDE)
         self._wall = paint_wall(self.person, SIDE * SUPERSAMPLING)
         self._seed = seed
 
     def act(self, mouth: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Return a picture (SIDE, SIDE, 3) for each row of `articulate`, and how far the mouth is truly open."""
-        film = Film(self._head, self.person, self._texture, self._wall, SIDE)
-        pictures = list(film.shoot(mouth, random_motion(np.random.default_rng([1, self._seed]), len(mouth))))
-        return pictures, mouth_opening(np.stack(film.landmarks))
+        poses = random_motion(np.random.default_rng([1, self._seed]), len(mouth))
+        frames = [self._cast.draw(row, pose, self._wall) for row, pose in zip(mouth, poses, strict=True)]
+        return [reduce(frame.picture) for frame in frames], mouth_aperture(
+            np.stack([frame.landmarks for frame in frames])
+        )
 
     def room(self) -> np.ndarray:
         """Return the wall alone."""

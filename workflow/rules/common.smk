@@ -361,12 +361,6 @@ def videos_option(wildcards):
     return ["--videos", folder]
 
 
-def curation_there(wildcards):
-    """What curation measured of each clip, if it has."""
-    file = f"{OUT}/curation.parquet"
-    return [file] if CONFIG.evaluate.groups and os.path.exists(file) else []
-
-
 def scored_methods():
     """The rows of the table: the fixed ones, and those experiments that were asked for now or are scored already."""
     asked = ABLATION if "ablation" in (workflow.dag_settings.targets or []) else []

@@ -35,7 +35,11 @@ rule evaluate:
         " {params.curation:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
-# What curation measured of the clips is read where it is.
+GROUPED = (
+    CURATION if CONFIG.evaluate.groups else []
+)  # what curation measured may be a group's column
+
+
 # Reads evaluate.bootstrap, evaluate.external, evaluate.groups, max_failed_fraction, seed.
 rule table:
     input:
@@ -43,7 +47,7 @@ rule table:
             f"{OUT}/runs/{method}/scores.parquet" for method in scored_methods()
         ],
         plan=rules.plan.output,
-        curation=curation_there,
+        curation=GROUPED,
     output:
         csv=report(f"{OUT}/table.csv", caption="../report/table.rst", category="Scores"),
         parquet=f"{OUT}/table.parquet",
@@ -60,9 +64,7 @@ rule table:
     params:
         config=of_stage("table"),
         version=version("table"),
-        curation=lambda wildcards, input: ["--curation", *input.curation][
-            : 2 * len(input.curation)
-        ],
+        curation=curation_option(GROUPED),
     shell:
         "python -m syncdiff table {output.csv:q} {output.parquet:q} {input.scores:q} --groups {output.groups:q}"
         " --plan {input.plan:q} {params.curation:q} --config {params.config:q} 2>&1 | tee {log:q}"
