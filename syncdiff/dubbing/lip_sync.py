@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from syncdiff.synthesis.generate import Networks, load_networks
 class LipSync:
     """A trained model that gives videos lips which say another sound.
 
+    folder: that it was loaded from.
     networks: denoiser and autoencoder, and the config that they were trained and sample by.
     """
 
-    networks: Networks
+    folder: Path
+    networks: Networks = field(repr=False)
 
     @classmethod
     def from_pretrained(
@@ -41,7 +43,7 @@ class LipSync:
         """
         run = find_checkpoint(read_pretrained_config(Path(folder), config))
         paths = Path(folder, DENOISER), Path(folder, AUTOENCODER)
-        return cls(load_networks(run, *paths, choose_device(device or run.device)))
+        return cls(Path(folder), load_networks(run, *paths, choose_device(device or run.device)))
 
     def dub(
         self, video: str | PathLike[str], sound: str | PathLike[str], out: str | PathLike[str], **wishes: Any

@@ -176,9 +176,8 @@ class _View:
 
     def see(self, frame: np.ndarray) -> bool:
         """Update `face` from the next frame; False when no face is seen any more."""
-        if self._moved:
-            self.mesh.forget()
-        found = self.mesh.process(self.region.cut(frame))
+        process = self.mesh.process_anew if self._moved else self.mesh.process
+        found = process(self.region.cut(frame))
         self._moved = False
         if not found:
             return False

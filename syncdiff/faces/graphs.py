@@ -49,7 +49,7 @@ class _Graph(SolutionBase):
     def __init__(self, **options: Any) -> None:
         with quiet():
             super().__init__(**options)
-            self.forget()
+            self.process(BLACK)
 
     def process(self, frame: np.ndarray) -> list[Any]:
         """Return what is seen in a frame (H, W, 3) uint8 RGB: nothing, or a message a face.
@@ -65,12 +65,14 @@ class _Graph(SolutionBase):
         said = next(iter(self._graph_outputs.values()), None)
         return [] if said is None or said.is_empty() else packet_getter.get_proto_list(said)
 
-    def forget(self) -> None:
-        """Leave nothing of an earlier clip or view: who has lost his face looks for one anew.
+    def process_anew(self, frame: np.ndarray) -> list[Any]:
+        """Process a frame as the first one of a new clip or view; of a view that is not square, MediaPipe warns once.
 
-        To start the graph again would load its models again.
+        Who has lost his face looks for one anew. To start the graph again would load its models again.
         """
-        self.process(BLACK)
+        with quiet():
+            self.process(BLACK)
+            return self.process(frame)
 
 
 class Detector(_Graph, FaceDetection):

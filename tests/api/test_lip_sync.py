@@ -46,7 +46,9 @@ def test_a_run_is_used_wherever_it_is_copied(run: Path, tmp_path: Path) -> None:
     expected = _frames(LipSync.from_pretrained(run, device="cpu"))
     shutil.move(run, tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "elsewhere/trained")  # the autoencoder as its own stage wrote it
-    np.testing.assert_array_equal(_frames(LipSync.from_pretrained(str(tmp_path / "elsewhere"), device="cpu")), expected)
+    moved = LipSync.from_pretrained(str(tmp_path / "elsewhere"), device="cpu")
+    np.testing.assert_array_equal(_frames(moved), expected)
+    assert repr(moved) == f"LipSync(folder={tmp_path / 'elsewhere'!r})"  # in a notebook, and no thousand lines
 
 
 def test_the_same_training_writes_the_same_bytes_and_no_place_of_this_machine(run: Path, tmp_path: Path) -> None:
