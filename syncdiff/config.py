@@ -175,17 +175,13 @@ class Faces(Section):
         20.0, gt=0, description="longer tracks are cut into equal pieces, each a clip; null: they stay whole"
     )
 
-    @property
-    def max_track_frames(self) -> int | None:
-        """The frames of the longest clip; None: no limit."""
-        return None if self.max_track_seconds is None else int(self.max_track_seconds * FPS)
-
     @model_validator(mode="after")
     def _pieces_are_long_enough(self) -> Faces:
-        if self.max_track_frames is not None and self.max_track_frames < 2 * self.min_track_frames:
+        least = 2 * self.min_track_frames / FPS
+        if self.max_track_seconds is not None and self.max_track_seconds < least:
             raise ValueError(
-                f"faces.max_track_seconds: a piece can be half so long, which must be faces.min_track_frames "
-                f"{self.min_track_frames} or more: {2 * self.min_track_frames / FPS:g} s, or null"
+                "faces.max_track_seconds: a piece can be half so long, which must be faces.min_track_frames "
+                f"{self.min_track_frames} or more: {least:g} s, or null"
             )
         return self
 

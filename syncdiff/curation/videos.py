@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from syncdiff.config import Config
@@ -20,12 +20,14 @@ from syncdiff.curation.measures import MEASURES, Place
 from syncdiff.curation.shard import measured, record
 from syncdiff.curation.verdicts import judge
 from syncdiff.errors import UserError
-from syncdiff.evaluation.crops import faces_of
 from syncdiff.evaluation.videos import SUFFIXES, videos_in
 from syncdiff.faces.align import align
+from syncdiff.faces.clips import clip_names, find_clips, too_brief
+from syncdiff.faces.landmarks import open_landmarker
 from syncdiff.faces.track import Segment
 from syncdiff.media.audio import concatenate, pad_or_trim, stream_audio
 from syncdiff.media.container import FPS
+from syncdiff.media.video import read_frames
 from syncdiff.models.syncnet import load_syncnet
 from syncdiff.pipeline.files import sha256
 from syncdiff.pipeline.ledger import Ledger
@@ -42,8 +44,8 @@ def curate_videos(
 ) -> pd.DataFrame:
     """Measure and judge every face of videos: a row each, as `corpus.curate_corpus` writes them.
 
-    A video with several faces at once has a clip for each, `<video>#2` and so on beside the largest. A video that
-    cannot be read, or shows no face, has a row that says so.
+    Each face of each shot of a video is a clip, named as the stage `faces` names them. A video that cannot be read, or
+    shows no face, has a row that says so, and so has a face that is seen too briefly.
 
     Args:
         paths: videos, and folders of them.
@@ -72,7 +74,8 @@ def curate_videos(
 def print_clips(clips: pd.DataFrame, console: Console) -> None:
     """Print a line for each clip: what was measured of it, and its verdict."""
     shown = [name for name in MEASURES if clips[name].notna().any()]
-    table = Table("clip", *(MEASURES[name].label for name in shown), "verdict", box=None)
+    columns = ["clip", *(MEASURES[name].label for name in shown), "verdict"]
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None)
     for row in clips.to_dict("records"):
         figures = ("–" if pd.isna(row[name]) else f"{row[name]:.{MEASURES[name].digits}f}" for name in shown)
         verdict = ": ".join(filter(None, [row["status"], row["reason"]]))
@@ -96,19 +99,24 @@ def _videos(paths: Iterable[Path]) -> list[Path]:
 
 
 def _measure_video(config: Config, curator: Curator, video: Path) -> Faces:
-    """Measure each face of a video that is there beside the largest.
+    """Measure each face of a video.
 
     Raises:
         ClipRejected: unreadable, or without one face for long enough.
         OSError: not there.
     """
-    faces: Faces = []
-    for number, segment in enumerate(faces_of(video, config.faces), start=1):
-        place = Place(
-            str(video) if number == 1 else f"{video}#{number}", str(video), segment.start, len(segment.landmarks)
-        )
-        faces.append((place, attempt(partial(_measure_face, config, curator, place), segment)))
-    return faces
+    found = find_clips(read_frames(video), open_landmarker(config.faces), config.faces, "all")
+    shown = [*(segment.frames for segment in found.long), *found.brief]
+    places = [
+        Place(name, str(video), frames.start, len(frames))
+        for name, frames in zip(clip_names(str(video), found), shown, strict=True)
+    ]
+    measured = [
+        attempt(partial(_measure_face, config, curator, place), segment)
+        for place, segment in zip(places, found.long, strict=False)
+    ]
+    brief = Outcome[MeasuredClip]("rejected", too_brief(config.faces))
+    return list(zip(places, [*measured, *(brief for _ in found.brief)], strict=True))
 
 
 def _measure_face(config: Config, curator: Curator, place: Place, segment: Segment) -> MeasuredClip:

@@ -18,8 +18,9 @@ import numpy as np
 
 from syncdiff.config import Config, Faces
 from syncdiff.faces.align import alignment, warp
-from syncdiff.faces.landmarks import Landmarker, open_landmarker
-from syncdiff.faces.track import AllFaces, Segment, all_faces, candidates, faces_of_frames, largest, pieces
+from syncdiff.faces.clips import clip_names, find_clips, too_brief
+from syncdiff.faces.landmarks import open_landmarker
+from syncdiff.faces.track import Segment
 from syncdiff.media.audio import SAMPLES_PER_FRAME, pad_or_trim, read_wav, stream_audio, write_wav
 from syncdiff.media.replay import Replay
 from syncdiff.media.video import write_crops
@@ -103,37 +104,20 @@ def file_faces(
     """
     video = root / row["video"]
     frames = Replay(video)
-    segments, brief = _segments(faces, tracks, frames, open_landmarker(faces, device))
+    found = find_clips(frames, open_landmarker(faces, device), faces, tracks)
+    segments, names = found.long, clip_names(row["clip"], found)
     parts = [folder / uuid4().hex for _ in segments]
     _write_audio(video, segments, parts)
     _write_crops(frames, segments, parts, faces)
     facts = {key: row[key] for key in KEPT} | {"source_sha256": sha256(video)}
     if len(segments) > 1:
         facts["text"] = ""  # the transcript does not say which of its words are whose
-    names = _names(row["clip"], segments, brief)
-    found = [
+    clips = [
         FoundFace(clip, segment.frames, segment.note, _sample(clip, segment, part, facts))
         for clip, segment, part in zip(names, segments, parts, strict=False)
     ]
-    why = f"a face that is seen too briefly; faces.min_track_frames is {faces.min_track_frames}"
-    return found + [FoundFace(clip, shown, why) for clip, shown in zip(names[len(found) :], brief, strict=True)]
-
-
-def _segments(faces: Faces, tracks: str, frames: Replay, landmarker: Landmarker) -> AllFaces:
-    """Return what becomes clips, in the order of first frames, and of `all` faces those that are seen too briefly."""
-    found = faces_of_frames(frames, landmarker)
-    limits = faces.max_gap_frames, faces.min_track_frames, landmarker.misses
-    long, brief = all_faces(found, *limits) if tracks == "all" else AllFaces([largest(candidates(found, *limits))], [])
-    cut = [piece for segment in long for piece in pieces(segment, faces.max_track_frames)]
-    return AllFaces(sorted(cut, key=lambda piece: piece.start), brief)
-
-
-def _names(file: str, segments: Sequence[Segment], brief: Sequence[range]) -> list[str]:
-    """Return the ids of clips: the file's own where it gives one, else with the first frame, as in `a.mp4@000125`."""
-    starts = [*(segment.start for segment in segments), *(shown.start for shown in brief)]
-    same = [starts[:place].count(start) for place, start in enumerate(starts)]
-    names = [f"{file}@{start:06d}" + (f"+{n}" if n else "") for start, n in zip(starts, same, strict=True)]
-    return [file, *names[1:]] if len(segments) == 1 else names
+    others = zip(names[len(clips) :], found.brief, strict=True)
+    return clips + [FoundFace(clip, shown, too_brief(faces)) for clip, shown in others]
 
 
 def _write_audio(video: Path, segments: Sequence[Segment], parts: Sequence[Path]) -> None:

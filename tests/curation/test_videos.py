@@ -1,6 +1,7 @@
 """`syncdiff curate` on videos: a clip for each face, a row for each video that could not be read."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from syncdiff import curate
 from syncdiff.cli import main
 from syncdiff.curation import videos as module
-from syncdiff.errors import ClipRejected, UserError
-from syncdiff.faces.track import Segment
-from syncdiff.media.video import write_video
+from syncdiff.errors import UserError
+from syncdiff.faces.track import AllFaces, Segment
+from syncdiff.media.video import read_frames, write_video
 from syncdiff.models.syncnet import SyncNet, save_syncnet
 from tests.evaluation.drawn import drawing, landmarks_of, sound
 
@@ -27,31 +28,37 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_video(tmp_path / f"videos/{name}.mp4", frames, [sound(seed)[: 640 * N_FRAMES]])
     (tmp_path / "videos/broken.mp4").write_bytes(b"no video")
 
-    def faces_of(video: Path, _: object) -> list[Segment]:
-        if video.stem == "broken":
-            raise ClipRejected("not a video")
+    def find_clips(frames: Iterable[np.ndarray], *_: object) -> AllFaces:
+        brightness = float(np.mean(list(frames)))
         found = np.stack([landmarks_of(4)] * N_FRAMES)
         found[:, [36, 39, 42, 45, *range(27, 31), 33], 0] += np.arange(9)  # not all in one place
-        return [Segment(0, found, N_FRAMES, "")] * (2 if video.stem == "b" else 1)
+        segment = Segment(0, found, N_FRAMES, "")
+        return AllFaces([segment, segment], [range(3)]) if brightness in two else AllFaces([segment], [])
 
-    monkeypatch.setattr(module, "faces_of", faces_of)
+    two = {float(np.mean(list(read_frames(tmp_path / "videos/b.mp4"))))}
+    monkeypatch.setattr(module, "find_clips", find_clips)
     return tmp_path / "videos"
 
 
 def test_each_face_has_a_row_and_so_has_a_file_that_is_no_video(folder: Path) -> None:
     rows = curate(folder, min_face_px=1).set_index("clip")
-    assert [Path(clip).name for clip in rows.index] == ["a.mp4", "b.mp4", "b.mp4#2", "broken.mp4"]
-    assert rows["status"].tolist() == ["ok", "ok", "ok", "rejected"]
-    assert rows["reason"].iloc[-1] == "not a video"
-    assert rows["face_px"].notna().tolist() == [True, True, True, False]
+    assert [Path(clip).name for clip in rows.index] == [
+        "a.mp4",
+        *("b.mp4@000000", "b.mp4@000000+1", "b.mp4@000000+2"),
+        "broken.mp4",
+    ]
+    assert rows["status"].tolist() == ["ok", "ok", "ok", "rejected", "rejected"]
+    assert rows["reason"].iloc[3] == "a face that is seen too briefly; faces.min_track_frames is 25"
+    assert rows["reason"].iloc[-1].startswith("cannot be decoded")
+    assert rows["face_px"].notna().tolist() == [True, True, True, False, False]
     assert rows["confidence"].isna().all()
 
 
 def test_of_two_faces_one_speaks(folder: Path, tmp_path: Path) -> None:
     save_syncnet(SyncNet(0.125, 64), tmp_path / "syncnet.safetensors", "drawings")
     rows = curate([folder / "b.mp4"], syncnet=tmp_path / "syncnet.safetensors")
-    assert rows["status"].tolist() == ["ok", "rejected"]
-    assert rows["reason"][1] == f"another face speaks ({folder}/b.mp4)"
+    assert rows["status"].tolist() == ["ok", "rejected", "rejected"]
+    assert rows["reason"][1] == f"another face speaks ({folder}/b.mp4@000000)"
 
 
 def test_an_unknown_threshold_or_an_empty_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
@@ -74,5 +81,5 @@ def test_the_command_prints_a_line_a_clip_and_writes_file_and_page(
     assert left.value.code == 1  # none is fit
     assert said.count("is below curate.min_face_px 10000") == 3
     assert "no SyncNet was given" in said + warned
-    assert pd.read_parquet(out)["status"].tolist() == ["rejected"] * 4
+    assert pd.read_parquet(out)["status"].tolist() == ["rejected"] * 5
     assert "Face: 3 clips" in out.with_suffix(".html").read_text()

@@ -71,7 +71,6 @@ def render_corpus(config: Config, root: Path, workers: int) -> None:
 
     demo, scripts = config.corpus.demo, _scripts(config)
     truth = root / "truth" / "faults.csv"
-    truth.unlink(missing_ok=True)  # it may tell of an earlier corpus
     rows: list[dict[str, Any]] = []
     work = partial(render_identity, root=root, size=demo.size, seed=config.seed)
     for script, outcome in each_clip(work, scripts, workers, label="people"):
@@ -80,6 +79,8 @@ def render_corpus(config: Config, root: Path, workers: int) -> None:
         rows += outcome.value
     if rows:
         write_faults(truth, rows)
+    else:
+        truth.unlink(missing_ok=True)  # it would tell of an earlier corpus
     for split in ("train", "val", "test"):
         split_scripts = (script for script in scripts if identity_split(script.identity, demo.identities) == split)
         clips = (clip for script in split_scripts for clip in script.texts)
