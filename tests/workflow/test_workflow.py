@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from syncdiff.pipeline.provenance import SUFFIX
-from syncdiff.registry.metrics import METRICS
+from syncdiff.registry.metrics import METRICS, NETWORKS
 from tests.workflow.conftest import RESULTS
 
 pytestmark = pytest.mark.slow
@@ -24,6 +24,8 @@ def test_the_table_has_every_row_and_metric(finished: Path) -> None:
     cells = set(zip(table["method"], table["protocol"], table["metric"], strict=True))
     for method in ("real", "reconstruction", "frozen", "syncdiff"):
         for metric in (name for name, taken in METRICS.items() if taken.in_table and "paired" in taken.protocols):
+            if METRICS[metric].scorer in NETWORKS:  # its published weights are not given
+                continue
             assert (method, "paired", metric) in cells
         for protocol in ("cross", "silent"):
             assert (method, protocol, "lse_c") in cells
