@@ -327,7 +327,23 @@ def needs(corpus: str) -> str:
     return listing(["", "needs", "grade", "basis"], rows)
 
 
+def curation() -> str:
+    """What curation found of the demo's known faults, by a SyncNet of each length of training."""
+    reports = {steps: json_of(f"curation_demo_{steps}") for steps in (600, 2500)}
+    first = reports[600]
+    kinds = [kind for kind in first if isinstance(first[kind], dict) and "found" in first[kind]]
+    lines = {"good clips lost": ("good", "lost"), "good clips shifted": ("good", "shifted")}
+    lines |= {f"`{kind}` found" if kind != "wrong_sound" else "wrong sound found": (kind, "found") for kind in kinds}
+    lines |= {"offset of a shifted clip right": ("shifted", "offset_right"), "and corrected": ("shifted", "corrected")}
+    rows = [
+        [name, str(first[kind]["clips"]), *(f"{report[kind][key]:.1%}" for report in reports.values())]
+        for name, (kind, key) in lines.items()
+    ]
+    return table(["", "clips", *(f"SyncNet of {steps:,} steps" for steps in reports)], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "curation": curation,
     "demo": demo,
     "demo-intervals": demo_intervals,
     "demo-stages": demo_stages,
