@@ -190,13 +190,13 @@ def test_face_alignment_is_opened_on_the_device_and_mediapipe_needs_none(monkeyp
 
 
 @pytest.mark.quick
-def test_a_card_that_only_imitates_bf16_computes_in_fp32_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_that_only_imitates_bf16_computes_in_fp32_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     card = torch.device("cuda", 0)
     with cuda_says(1, bf16=False):
         assert not use_bf16("auto", card)
         assert not use_bf16("auto", card)
         assert use_bf16("bf16", card)
-    assert capsys.readouterr().err.count("a stand-in has no units for bf16: mixed_precision auto is fp32 here") == 1
+    assert caplog.text.count("a stand-in has no units for bf16: mixed_precision auto is fp32 here") == 1
     with cuda_says(1):
         assert use_bf16("auto", card)
 
