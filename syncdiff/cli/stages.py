@@ -60,7 +60,7 @@ def faces(
     device: DeviceOption = None,
     workers: WorkersOption = 1,
 ) -> None:
-    """Track the speaker of each clip and write aligned crops, landmarks, transforms and audio."""
+    """Find the faces of each file that become clips, and write their aligned crops, landmarks, transforms and audio."""
     if workers > 1:
         prepare_workers("syncdiff.faces.shard")
     from syncdiff.faces.shard import faces_shard

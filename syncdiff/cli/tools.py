@@ -200,36 +200,49 @@ def evaluate_study(
     print(json.dumps(found, indent=2)) if as_json else print_answers(found)
 
 
+Model = Annotated[Path, typer.Option(help="folder of a run, such as results/demo/runs/syncdiff, or of an export")]
+Video = Annotated[Path | None, typer.Argument(help="with a face; not with --jobs")]
+Sound = Annotated[Path | None, typer.Argument(help="what the lips are to say; not with --jobs")]
+Dubbed = Annotated[Path | None, typer.Argument(help=".mp4, .m4v, .mov, .mkv or .webm; not with --jobs")]
+WhoseMouth = Annotated[
+    str,
+    typer.Option(
+        help="largest of each frame; speaking, whose lips fit the video's own sound; or a number, or several: 1,3"
+    ),
+]
+FaceSheet = Annotated[
+    Path | None, typer.Option(help="write a picture of the people in VIDEO, with their numbers, and nothing else")
+]
+HowLong = Annotated[
+    Length, typer.Option(help="shortest of both; sound: the video goes on there and back; video: silence follows")
+]
+Decibels = Annotated[
+    float, typer.Option(max=0, help="dB of full scale: below it the sound is silent, and the mouth closes")
+]
+Close = Annotated[bool, typer.Option("--close/--no-close", help="close the mouth in silence")]
+Crf = Annotated[int, typer.Option(min=0, max=51, help="quality of the pictures; lower is better")]
+LseWeights = Annotated[Path | None, typer.Option(help="weights: LSE before and after, and what --face speaking needs")]
+ReportFile = Annotated[Path | None, typer.Option(help="write what was dubbed, what was not and why, as JSON")]
+JobTable = Annotated[
+    Path | None, typer.Option(help="a CSV of videos: columns video, sound, out, and any of face, length, crf")
+]
+
+
 @tool("dub")
 def dub_video(  # noqa: PLR0913, PLR0917 - an option each
-    model: Annotated[Path, typer.Option(help="folder of a run, such as results/demo/runs/syncdiff, or of an export")],
-    video: Annotated[Path | None, typer.Argument(help="with a face; not with --jobs")] = None,
-    sound: Annotated[Path | None, typer.Argument(help="what the lips are to say; not with --jobs")] = None,
-    out: Annotated[Path | None, typer.Argument(help=".mp4, .m4v, .mov, .mkv or .webm; not with --jobs")] = None,
-    face: Annotated[
-        str,
-        typer.Option(
-            help="largest of each frame; speaking, whose lips fit the video's own sound; or a number, or several: 1,3"
-        ),
-    ] = "largest",
-    list_faces: Annotated[
-        Path | None, typer.Option(help="write a picture of the people in VIDEO, with their numbers, and nothing else")
-    ] = None,
-    length: Annotated[
-        Length, typer.Option(help="shortest of both; sound: the video goes on there and back; video: silence follows")
-    ] = Length.SHORTEST,
-    silence: Annotated[
-        float, typer.Option(max=0, help="dB of full scale: below it the sound is silent, and the mouth closes")
-    ] = -50.0,
-    close: Annotated[bool, typer.Option("--close/--no-close", help="close the mouth in silence")] = True,
-    crf: Annotated[int, typer.Option(min=0, max=51, help="quality of the pictures; lower is better")] = 17,
-    syncnet: Annotated[
-        Path | None, typer.Option(help="weights: LSE before and after, and what --face speaking needs")
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="write what was dubbed, what was not and why, as JSON")] = None,
-    jobs: Annotated[
-        Path | None, typer.Option(help="a CSV of videos: columns video, sound, out, and any of face, length, crf")
-    ] = None,
+    model: Model,
+    video: Video = None,
+    sound: Sound = None,
+    out: Dubbed = None,
+    face: WhoseMouth = "largest",
+    list_faces: FaceSheet = None,
+    length: HowLong = Length.SHORTEST,
+    silence: Decibels = -50.0,
+    close: Close = True,
+    crf: Crf = 17,
+    syncnet: LseWeights = None,
+    report: ReportFile = None,
+    jobs: JobTable = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
@@ -245,23 +258,22 @@ def dub_video(  # noqa: PLR0913, PLR0917 - an option each
     from syncdiff.dubbing.output import check_out
 
     wishes = Wishes(face, length.value, silence if close else None, crf, syncnet)
-    if not jobs and not (video and (list_faces or (sound and out))):
-        raise UserError("dub: give VIDEO SOUND OUT, or VIDEO --list-faces SHEET.png, or --jobs TABLE.csv")
+    load = partial(LipSync.from_pretrained, model, device=device, config=read_config(config))
     if jobs and (video or list_faces):
         raise UserError("--jobs: its table names the videos; leave VIDEO and --list-faces out")
-    table = read_jobs(jobs, wishes) if jobs else []
-    if video and sound and out:
-        check_out(out, video, sound)
-    lips = LipSync.from_pretrained(model, device=device, config=read_config(config))
     if jobs:
-        raise typer.Exit(0 if run_jobs(lips.dub, table, report) else 1)
+        table = read_jobs(jobs, wishes)
+        raise typer.Exit(0 if run_jobs(load().dub, table, report) else 1)
     if video and list_faces:
-        print("\n".join(lips.list_faces(video, list_faces, syncnet)))
-    elif video and sound and out:
-        made = lips.dub(video, sound, out, **vars(wishes))
-        if report:
-            made.write(report)
-        print(made.line())
+        print("\n".join(load().list_faces(video, list_faces, syncnet)))
+        return
+    if not (video and sound and out):
+        raise UserError("dub: give VIDEO SOUND OUT, or VIDEO --list-faces SHEET.png, or --jobs TABLE.csv")
+    check_out(out, video, sound)
+    made = load().dub(video, sound, out, **vars(wishes))
+    if report:
+        made.write(report)
+    print(made.line())
 
 
 @tool("export")

@@ -1,4 +1,9 @@
-"""Score one method: all test clips under all protocols, in one tidy file."""
+"""Score one method: all test clips under all protocols, in one tidy file.
+
+LSE hears the sound that drives the protocol, decoded from the shard, and under `silent` the clip's own sound: against
+silence every LSE-C is near zero, against the clip's own sound it is high only where lips were copied from the video.
+SSIM, PSNR and flicker compare aligned crops; FID all crops of the method with all real crops of the same clips.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +52,6 @@ def score_method(  # noqa: PLR0913, PLR0917 - a file each
 ) -> None:
     """Write the scores of one method as tidy parquet: a row per protocol, clip and metric, clip "" for the whole set.
 
-    LSE hears the sound that drives the protocol, decoded from the shard, and under `silent` the clip's own sound:
-    against silence every LSE-C is near zero, against the clip's own sound it is high only where lips were copied from
-    the video. SSIM, PSNR and flicker compare aligned crops; FID all crops of the method with all real crops of the same
-    clips.
-
     Args:
         config: with `evaluate.protocols`, `evaluate.bootstrap`, the networks of `evaluate`, `sample.max_clips`.
         method: `real`, `reconstruction`, `frozen`, `syncdiff`, an experiment, or a key of `evaluate.external`.
@@ -69,28 +69,17 @@ def score_method(  # noqa: PLR0913, PLR0917 - a file each
     Raises:
         UserError: a shard, the weights or the folder of an external method is not there; no clip could be scored.
     """
-    verdicts = read_verdicts(curation)
-    networks = tuple((name, path) for name in NETWORKS if (path := getattr(config.evaluate, name)))
-    settings = Settings(
-        syncnet,
-        config.evaluate.inception,
-        config.faces,
-        str(device),
-        threads=workers == 1,
-        chose_clips=bool(curation) and verdicts.curator == sha256(syncnet),
-        networks=networks,
-    )
+    folders, verdicts = video_folders(config, method, videos), read_verdicts(curation)
+    settings = _settings(config, syncnet, device, workers, verdicts)
     scorer = load_scorer(settings)
-    folders = video_folders(config, method, videos)
     clips = Clips(features={protocol: [] for protocol in folders})
     for shard, jobs in _jobs(config, method, shards, folders, verdicts):
         for job, outcome in each_clip(partial(score_clip, settings), jobs, workers, f"score {method} {shard.stem}"):
             clips.add(outcome, _lost(scorer, job.clip, folders, outcome))
         for clip, outcome in _lost_in_packing(shard):
             clips.rows += _lost(scorer, clip, folders, outcome)
-    n_clips = len({row["clip"] for row in clips.rows})
-    of_set = ({"clip": "", "n_expected": n_clips} | row for row in _set_rows(config, scorer, folders, clips.features))
-    scores = pd.DataFrame([*clips.rows, *of_set], columns=[*COLUMNS, *SET_COLUMNS, "series"]).assign(method=method)
+    rows = [*clips.rows, *_set_rows(config, scorer, folders, clips)]
+    scores = pd.DataFrame(rows, columns=[*COLUMNS, *SET_COLUMNS, "series"]).assign(method=method)
     log.info(summary(method, scores))
     _stop_if_nothing_was_scored(method, scores)
     write_parquet(out, scores.astype({"n_expected": "Int64", "n_scored": "Int64"}))
@@ -121,17 +110,31 @@ class Clips:
             self.features[protocol].append((outcome.value.real, generated))
 
 
+def _settings(config: Config, syncnet: Path, device: torch.device, workers: int, verdicts: Verdicts) -> Settings:
+    return Settings(
+        syncnet,
+        config.evaluate.inception,
+        config.faces,
+        str(device),
+        threads=workers == 1,
+        chose_clips=verdicts.path is not None and verdicts.curator == sha256(syncnet),
+        networks=tuple((name, path) for name in NETWORKS if (path := getattr(config.evaluate, name))),
+    )
+
+
 def _set_rows(
-    config: Config, scorer: ClipScorer, folders: Mapping[str, Path | None], features: Mapping[str, Pairs]
+    config: Config, scorer: ClipScorer, folders: Mapping[str, Path | None], clips: Clips
 ) -> Iterator[dict[str, Any]]:
     """Yield the metrics of the whole set under each protocol; the same videos have the same."""
+    n_clips = len({row["clip"] for row in clips.rows})
     for name in set_metrics(scorer.networks):
         known: dict[Path | None, dict[str, Any]] = {}
         for protocol, folder in folders.items():
             if protocol in METRICS[name].protocols:
                 if folder not in known:
-                    known[folder] = _of_set(config, METRICS[name], features[protocol])
-                yield {"protocol": protocol, "metric": name, "scorer": scorer.name_of(name), **known[folder]}
+                    known[folder] = _of_set(config, METRICS[name], clips.features[protocol])
+                about = {"protocol": protocol, "clip": "", "metric": name, "scorer": scorer.name_of(name)}
+                yield {**about, "n_expected": n_clips, **known[folder]}
 
 
 def _of_set(config: Config, metric: Metric, pairs: Pairs) -> dict[str, Any]:

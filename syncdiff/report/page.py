@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from packaging.requirements import Requirement
 
 from syncdiff.config import Config
-from syncdiff.evaluation.groups import read_groups
+from syncdiff.evaluation.groups import Group, read_groups
 from syncdiff.evaluation.names import method_label
 from syncdiff.evaluation.table import panels
 from syncdiff.pipeline.files import atomic, read_parquet, write_text
@@ -46,23 +46,52 @@ def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
     trained = [folder / "autoencoder", folder / "syncnet", folder / "sync_expert", *runs.values()]
     curves = {run.name: run / "loss.csv" for run in trained if (run / "loss.csv").is_file()}
     plan, table = folder / "plan/clips.parquet", folder / "table.parquet"
-    write_report(config, table, runs, ledgers, plan, curves, out_html, out_html.parent / "figures")
+    write_report(read_results(config, table, runs, ledgers, plan, curves), out_html, out_html.parent / "figures")
 
 
-def write_report(
+class Results(NamedTuple):
+    """What a report tells of."""
+
+    config: Config
+    table: pd.DataFrame  # rows of `write_table`
+    groups: Mapping[str, list[Group]]  # by column, of `write_groups`
+    runs: Mapping[str, Path]  # method of the table: its folder, of those that have one
+    scores: pd.DataFrame  # rows of `score_method`, of all these
+    plan: pd.DataFrame
+    ledger: pd.DataFrame  # of `read_ledgers`
+    curves: Mapping[str, pd.DataFrame]  # training run: its losses
+
+    @property
+    def methods(self) -> list[str]:
+        """Return the table's methods, in its order."""
+        return list(dict.fromkeys(self.table["method"]))
+
+    def test_clips(self, n: int) -> list[GalleryClip]:
+        """Choose n test clips that were scored, evenly over the sorted ids, so that several speakers are seen."""
+        faces = self.ledger[(self.ledger["stage"] == "faces") & (self.ledger["status"] == "ok")]
+        scored = faces[(faces["split"] == "test") & faces["clip"].isin(self.scores["clip"])].sort_values("clip")
+        source = dict(zip(self.plan["clip"], self.plan["video"], strict=True))
+        places = np.linspace(0, len(scored) - 1, min(len(scored), n)).round().astype(int)
+        return [
+            GalleryClip(
+                row["clip"],
+                self.config.corpus_root / source[row["file"]],
+                int(row["first_frame"]),
+                int(row["n_frames"]),
+            )
+            for row in scored.iloc[places].to_dict("records")
+        ]
+
+
+def read_results(
     config: Config,
     table: Path,
     runs: Mapping[str, Path],
     ledgers: Sequence[Path],
     plan: Path,
     curves: Mapping[str, Path],
-    out_html: Path,
-    figures: Path,
-) -> None:
-    """Write the page, and loss.svg, sync.svg, mouth.svg, drift.svg, ledger.svg and gallery.png into `figures`.
-
-    Beside the page: study.html and study_key.csv. Neither page needs the network or another file. The same inputs give
-    the same bytes.
+) -> Results:
+    """Read what a report tells of.
 
     Args:
         table: table.parquet of `write_table`; groups.csv of `write_groups` is looked for beside it.
@@ -70,47 +99,53 @@ def write_report(
         ledgers: parquet files of all stages and shards.
         plan: plan/clips.parquet.
         curves: training run -> loss.csv.
-        out_html: the page.
-        figures: folder for the figures.
 
     Raises:
         UserError: an input is missing or damaged.
     """
-    rows = read_parquet(table)
-    methods = list(dict.fromkeys(rows["method"]))
-    runs = {method: runs[method] for method in methods if method in runs}
-    scores = pd.concat([read_parquet(run / "scores.parquet") for run in runs.values()], ignore_index=True)
-    planned = read_parquet(plan)
-    ledger = read_ledgers([read_parquet(path) for path in ledgers], planned)
-    counts = count_clips(ledger)
-    scored = ledger[ledger["clip"].isin(scores["clip"])]
-    gallery = gallery_clips(scored, planned, config.corpus_root, GALLERY_CLIPS)
-    drawn = {
-        "loss": plots.curves({name: pd.read_csv(path) for name, path in curves.items()}),
-        "ledger": plots.ledger_bars(counts),
-        **_of_scores(scores, methods, [shown.clip for shown in gallery], config.seed),
-    }
-    svgs = {name: plots.to_svg(figure) for name, figure in drawn.items()}
+    rows, planned = read_parquet(table), read_parquet(plan)
+    shown = {method: runs[method] for method in dict.fromkeys(rows["method"]) if method in runs}
+    return Results(
+        config,
+        rows,
+        read_groups(table.with_name("groups.csv")),
+        shown,
+        pd.concat([read_parquet(run / "scores.parquet") for run in shown.values()], ignore_index=True),
+        planned,
+        read_ledgers([read_parquet(path) for path in ledgers], planned),
+        {name: pd.read_csv(path) for name, path in curves.items()},
+    )
+
+
+def write_report(results: Results, out_html: Path, figures: Path) -> None:
+    """Write the page, and loss.svg, sync.svg, mouth.svg, drift.svg, ledger.svg and gallery.png into `figures`.
+
+    Beside the page: study.html and study_key.csv. Neither page needs the network or another file. The same inputs give
+    the same bytes.
+    """
+    config, runs, gallery = results.config, results.runs, results.test_clips(GALLERY_CLIPS)
+    counts = count_clips(results.ledger)
+    svgs = {name: plots.to_svg(figure) for name, figure in _drawn(results, counts, gallery).items()}
     for name, svg in svgs.items():
         write_text(figures / f"{name}.svg", svg)
     with atomic(figures / "gallery.png") as temporary:
         temporary.write_bytes(contact_sheet(config, gallery, runs))
     page = {
         "corpus": config.corpus_name,
-        "headlines": headlines(rows),
-        "panels": panels(rows),
-        "not_taken": why_not_taken(set(rows["metric"])),
-        "groups": read_groups(table.with_name("groups.csv")),
+        "headlines": headlines(results.table),
+        "panels": panels(results.table),
+        "not_taken": why_not_taken(set(results.table["metric"])),
+        "groups": results.groups,
         "gallery": [(shown.clip, tiles(config, shown, runs)) for shown in gallery],
         "figures": {name: Markup(svg.replace(plots.INK, "currentColor")) for name, svg in svgs.items()},
         "counts": counts.to_dict("records"),
-        "reasons": reasons(ledger).to_dict("records"),
+        "reasons": reasons(results.ledger).to_dict("records"),
         "config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         "versions": versions(),
     }
     write_text(out_html, template("report.html.j2").render(page))
     beside = (out_html.with_name(name) for name in ("study.html", "study_key.csv"))
-    write_study(config, gallery_clips(scored, planned, config.corpus_root, MAX_PAIRS), runs, *beside)
+    write_study(config, results.test_clips(MAX_PAIRS), runs, *beside)
 
 
 def headlines(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -152,18 +187,6 @@ def reasons(ledger: pd.DataFrame) -> pd.DataFrame:
     return counted.sort_values("n", ascending=False, kind="stable").head(MAX_REASONS)
 
 
-def gallery_clips(ledger: pd.DataFrame, plan: pd.DataFrame, root: Path, n: int) -> list[GalleryClip]:
-    """Choose n test clips evenly over the sorted ids, so that several speakers are seen; `root` is the corpus's."""
-    passed = ledger[(ledger["stage"] == "faces") & (ledger["split"] == "test") & (ledger["status"] == "ok")]
-    source = dict(zip(plan["clip"], plan["video"], strict=True))
-    places = np.linspace(0, len(passed) - 1, min(len(passed), n)).round().astype(int)
-    chosen = passed.sort_values("clip").iloc[places]
-    return [
-        GalleryClip(row["clip"], root / source[row["file"]], int(row["first_frame"]), int(row["n_frames"]))
-        for row in chosen.to_dict("records")
-    ]
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and what it depends on."""
     names = sorted({Requirement(line).name for line in requires("syncdiff") or [] if "extra ==" not in line})
@@ -176,11 +199,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _of_scores(scores: pd.DataFrame, methods: Sequence[str], clips: Sequence[str], seed: int) -> dict[str, Figure]:
-    """Draw the figures of the scores; the mouths of a few clips alone."""
+def _drawn(results: Results, counts: pd.DataFrame, gallery: Sequence[GalleryClip]) -> dict[str, Figure]:
+    """Draw the figures; the mouths of the gallery's clips alone."""
+    scores, methods, seed = results.scores, results.methods, results.config.seed
     traced = [method for method in ("frozen", "real", "syncdiff") if method in methods]
     return {
+        "loss": plots.curves(results.curves),
+        "ledger": plots.ledger_bars(counts),
         "sync": plots.sync_distribution(scores, methods, seed),
-        "mouth": plots.mouth_traces(scores, clips, traced),
+        "mouth": plots.mouth_traces(scores, [shown.clip for shown in gallery], traced),
         "drift": plots.drift(scores, methods, seed),
     }

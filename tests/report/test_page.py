@@ -11,7 +11,7 @@ import torch
 from syncdiff.evaluation.groups import write_groups
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
-from syncdiff.report.page import count_clips, read_ledgers, reasons, write_report
+from syncdiff.report.page import count_clips, read_ledgers, read_results, reasons, write_report
 from tests.evaluation.drawn import CLIPS, Faked
 
 
@@ -39,7 +39,7 @@ def report(faked: Faked, name: str) -> str:
     ledgers = [faked.root / "test/faces/00000.parquet", faked.shard.with_suffix(".parquet")]
     page, curves = faked.root / f"{name}.html", {"denoiser": faked.root / "loss.csv"}
     table = faked.root / "table.parquet"
-    write_report(faked.config, table, runs, ledgers, faked.plan, curves, page, faked.root / name)
+    write_report(read_results(faked.config, table, runs, ledgers, faked.plan, curves), page, faked.root / name)
     return page.read_text(encoding="utf-8")
 
 
