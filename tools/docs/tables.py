@@ -26,6 +26,7 @@ DEMO_COLUMNS = [
     ("cross", "lse_c"),
     ("silent", "lse_c"),
 ]
+MESHES = ("facemesh_with_attention", "facemesh_alone")  # in the order of the columns
 DRIFT = ("mouth_corr", "ssim", "aperture_error", "flicker_mouth")
 
 
@@ -307,6 +308,28 @@ def speeds() -> str:
     return table(["what", "figure", "measured by"], [[a, b, f"`benchmarks/{c}.py`"] for a, b, c in rows])
 
 
+def faces_cost() -> str:
+    """The CPU time of `faces` beside that of its landmarks alone, by size of the picture."""
+    report = json_of("faces")
+    rows = [
+        [size["pictures"].replace("x", " × "), *(f"{size[f'stage_to_{mesh}']:.2f}" for mesh in MESHES)]
+        for size in (report, *report["sizes"])
+    ]
+    return table(["pictures", "times the attention mesh alone", "times FaceMesh's defaults"], rows)
+
+
+def cuts() -> str:
+    """Precision, recall and cost of what finds scene changes."""
+    report = json_of("cuts")
+    rows = [
+        [name, *(f"{found[key]:.2f}" for key in ("precision", "recall", "cpu_ms_per_frame"))]
+        for name, found in report["detectors"].items()
+    ]
+    changes, frames = (sum(film[key] for film in report["films"].values()) for key in ("changes", "frames"))
+    caption = f"*{changes} changes in {frames:,} frames, all detectors in one run.*"
+    return table(["detector", "precision", "recall", "CPU, ms a frame"], rows) + f"\n\n{caption}"
+
+
 def _avhubert() -> str:
     return f"{json_of('avhubert')['times_real_time']['native, batched']['cpu']:g}"
 
@@ -358,6 +381,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "grid": grid,
     "memory": memory,
     "speeds": speeds,
+    "faces-cost": faces_cost,
+    "cuts": cuts,
     "metrics": metrics,
     "command-line": reference.command_line,
     "config": reference.config,
