@@ -95,7 +95,7 @@ def read_frames(source: Path | str | bytes, start: int = 0) -> Iterator[np.ndarr
 
     Args:
         source: a file, or the bytes of one.
-        start: so many frames are left out at the beginning, for less than it takes to see them.
+        start: so many frames are left out at the beginning: sought where `seek_before` can, else decoded and not shown.
 
     Yields:
         (H, W, 3) uint8 RGB, upright; a repeated frame is the same array, so do not write into it.

@@ -35,9 +35,8 @@ rule evaluate:
         " {params.curation:q} --config {params.config:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
-GROUPED = (
-    CURATION if CONFIG.evaluate.groups else []
-)  # what curation measured may be a group's column
+# What curation measured may be a group's column.
+GROUPED = CURATION if CONFIG.evaluate.groups else []
 
 
 # Reads evaluate.bootstrap, evaluate.external, evaluate.groups, max_failed_fraction, seed.
