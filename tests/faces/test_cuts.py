@@ -100,8 +100,18 @@ def dimmed() -> list[np.ndarray]:
 
 @pytest.mark.parametrize(
     "frames",
-    [shot(1), pan(2), pan(4), pan(8), flash(1), flash(3), dimmed(), [np.zeros((SIDE, SIDE, 3), np.uint8)] * 40],
-    ids=["one shot", "slow pan", "pan", "fast pan", "flash", "long flash", "dimmed", "black"],
+    [
+        shot(1),
+        pan(2),
+        pan(8),
+        pan(16),
+        pan(32),
+        flash(1),
+        flash(3),
+        dimmed(),
+        [np.zeros((SIDE, SIDE, 3), np.uint8)] * 40,
+    ],
+    ids=["one shot", "slow pan", "pan", "fast pan", "whip pan", "flash", "long flash", "dimmed", "black"],
 )
 def test_what_is_no_change_of_scene(frames: Sequence[np.ndarray]) -> None:
     assert starts(frames) == []

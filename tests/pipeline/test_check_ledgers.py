@@ -63,6 +63,15 @@ def test_a_clip_that_appears_twice_or_from_nowhere_is_named(corpus: Path) -> Non
         _account(corpus)
 
 
+@pytest.mark.parametrize("stage", ["faces", *STAGES])
+def test_a_clip_with_two_rows_is_named(corpus: Path, stage: str) -> None:
+    path = corpus / f"train/{stage}/00000.parquet"
+    ledger = pd.read_parquet(path)
+    pd.concat([ledger, ledger[ledger["clip"] == "a"]]).to_parquet(path)
+    with pytest.raises(UserError, match=r"entered and . rows are there \(see a\)"):
+        _account(corpus)
+
+
 def test_a_file_may_give_several_clips_which_all_go_on(corpus: Path) -> None:
     parts = {"a@000000": "ok", "a@000500": "ok", "a@000900": "rejected"}
     _write(corpus, "faces", parts | {"b": "ok", "c": "rejected"})

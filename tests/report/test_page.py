@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
+from syncdiff.config import parse_config
 from syncdiff.evaluation.groups import write_groups
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
-from syncdiff.report.page import count_clips, read_ledgers, read_results, reasons, write_report
+from syncdiff.report.gallery import GalleryClip
+from syncdiff.report.page import Results, count_clips, read_ledgers, read_results, reasons, write_report
 from tests.evaluation.drawn import CLIPS, Faked
 
 
@@ -66,6 +68,23 @@ def test_same_inputs_same_bytes(reported: Faked) -> None:
     assert report(reported, "one") == report(reported, "two")
     for name in ("drift.svg", "gallery.png", "ledger.svg", "loss.svg", "mouth.svg", "sync.svg"):
         assert (reported.root / "one" / name).read_bytes() == (reported.root / "two" / name).read_bytes()
+
+
+@pytest.mark.quick
+def test_the_gallery_shows_scored_clips_each_of_the_file_that_it_is_in() -> None:
+    plan = pd.DataFrame({"clip": ["talk.mp4"], "video": ["videos/talk.mp4"]})
+    names = [f"talk.mp4@{first:06d}" for first in (0, 500, 1000)]
+    facts = {"stage": "faces", "status": "ok", "split": "test", "file": "talk.mp4", "n_frames": 500.0}
+    ledger = pd.DataFrame({"clip": names, "first_frame": [0.0, 500.0, 1000.0]}).assign(**facts)
+    scores = pd.DataFrame({"clip": names[1:]})
+    config = parse_config({"corpus": {"kind": "folder", "root": "/data"}})
+    results = Results(config, pd.DataFrame(), {}, {}, scores, plan, ledger, {})
+    shown = [
+        GalleryClip(name, Path("/data/videos/talk.mp4"), first, 500)
+        for name, first in ((names[1], 500), (names[2], 1000))
+    ]
+    assert results.test_clips(4) == shown
+    assert results.test_clips(1) == shown[:1]
 
 
 @pytest.mark.quick
