@@ -78,7 +78,7 @@ def test_the_gallery_shows_scored_clips_each_of_the_file_that_it_is_in() -> None
     ledger = pd.DataFrame({"clip": names, "first_frame": [0.0, 500.0, 1000.0]}).assign(**facts)
     scores = pd.DataFrame({"clip": names[1:]})
     config = parse_config({"corpus": {"kind": "folder", "root": "/data"}})
-    results = Results(config, pd.DataFrame(), {}, {}, scores, plan, ledger, {})
+    results = Results(config, pd.DataFrame(), {}, {}, scores, plan, ledger, {}, {})
     shown = [
         GalleryClip(name, Path("/data/videos/talk.mp4"), first, 500)
         for name, first in ((names[1], 500), (names[2], 1000))

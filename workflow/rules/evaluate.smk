@@ -99,6 +99,15 @@ rule ablation:
         "python -m syncdiff ablation {output.csv:q} {output.svg:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+VALIDATION_FIGURE = {}
+if VALIDATED:
+    VALIDATION_FIGURE["validation"] = report(
+        f"{OUT}/figures/validation.svg",
+        caption="../report/validation.rst",
+        category="Training",
+    )
+
+
 # Reads everything.
 rule report:
     input:
@@ -138,6 +147,7 @@ rule report:
             caption="../report/gallery.rst",
             category="Gallery",
         ),
+        **VALIDATION_FIGURE,
     log:
         f"{OUT}/logs/report.log",
     benchmark:
