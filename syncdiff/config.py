@@ -376,7 +376,9 @@ class Train(Optimizer):
 class Validation(Section):
     """Looks at the denoiser in training: at clips of val, from which it does not learn."""
 
-    every: int | None = Field(None, ge=1, description="steps from one look to the next; null: none, nor is val prepared")
+    every: int | None = Field(
+        None, ge=1, description="steps from one look to the next; null: none, nor is val prepared"
+    )
     clips: int = Field(12, ge=1, description="so many clips of a val shard, evenly spaced, are sampled and scored")
     by: Literal["mouth_corr", "loss_val"] = Field(
         "mouth_corr", description="the figure by which the step is chosen whose weights are kept [I]"

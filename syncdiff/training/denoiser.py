@@ -39,7 +39,7 @@ from syncdiff.training.windows import Windows
 log = logging.getLogger(__name__)
 
 LOSS_BATCHES = 4  # of val, and of training clips, whose loss validation looks at
-PATIENCE = timedelta(hours=2)  # of processes that wait while the main one scores clips; torch gives up after ten minutes
+PATIENCE = timedelta(hours=2)  # of processes that wait while the main one scores clips; torch's own is ten minutes
 
 
 def train_denoiser(

@@ -270,7 +270,7 @@ class Trainer(Generic[M]):
 
     @contextmanager
     def _averaged(self) -> Iterator[M]:
-        """Yield the model in eval mode with the averaged weights, where the run has some; afterwards it is as before."""
+        """Yield the model in eval mode, with the averaged weights where the run has some; then it is as before."""
         if self.ema:
             self.ema.store(self.model.parameters())
             self.ema.copy_to(self.model.parameters())

@@ -1,7 +1,7 @@
 """Validation: what the averaged weights do with clips of val, every so many steps; whose are kept, and when to stop.
 
-Each look is a row of `validation.csv`: the loss at the lips on windows of training clips and on windows of val, the same
-windows, noise and timesteps each time, and scores of some val clips, sampled and scored as test clips are
+Each look is a row of `validation.csv`: the loss at the lips on windows of training clips and on windows of val, the
+same windows, noise and timesteps each time, and scores of some val clips, sampled and scored as test clips are
 (`evaluation.validation`). Where the loss on val rises while that on training clips falls, faces are learned by heart.
 
 What is trained is the same with validation and without: nothing here draws from the training's random numbers, and a

@@ -42,7 +42,7 @@ def _batches(done: int) -> Iterator[Tensor]:
 
 
 def _validation(**settings: object) -> Validation[nn.Linear]:
-    """Look every seven steps; best where the bias of the averaged weights is nearest to -0.27, which it passes before it ends."""
+    """Look every seven steps; best where the averaged bias is nearest to -0.27, which it passes before the end."""
 
     def losses(model: nn.Linear) -> dict[str, float]:
         assert not model.training

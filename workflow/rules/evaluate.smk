@@ -116,6 +116,7 @@ rule report:
         plan=rules.plan.output,
         ledger=rules.ledger.output,
     output:
+        **VALIDATION_FIGURE,
         html=f"{OUT}/report.html",
         study=f"{OUT}/study.html",
         key=f"{OUT}/study_key.csv",
@@ -147,7 +148,6 @@ rule report:
             caption="../report/gallery.rst",
             category="Gallery",
         ),
-        **VALIDATION_FIGURE,
     log:
         f"{OUT}/logs/report.log",
     benchmark:
