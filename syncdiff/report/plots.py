@@ -102,7 +102,7 @@ def validation(looks: Mapping[str, pd.DataFrame]) -> Figure:
         for axes, name in zip(grid, ["loss_val", *figures], strict=True):
             axes.plot(rows["step"], rows[name], ".-", color=colour, linewidth=1.4, markersize=5)
             kept = rows[rows["kept"] == 1]
-            ring: Any = {"markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 11}
+            ring: Any = {"markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 11, "clip_on": False}
             axes.plot(kept["step"], kept[name], "o", color=colour, **ring)
     titles = ["Loss at the lips ↓", *(METRICS[name].heading for name in figures)]
     for axes, title in zip(grid, titles, strict=True):
