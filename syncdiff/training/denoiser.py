@@ -86,7 +86,7 @@ def train_denoiser(
     ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim, sync)
-    validation = _validation(config, source, val, autoencoder)
+    validation = _validation(config, source, val, autoencoder, config.train.steps)
     trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run, validation)
     state = PartialState()
     if state.is_main_process:
@@ -172,8 +172,10 @@ def _source(
     return Source(shards, config.speech.feature_set, device, encoder, verdicts)
 
 
-def _validation(config: Config, source: Source, val: Val | None, autoencoder: Path) -> Validation[Denoiser] | None:
-    """Return the looks at a training; the windows of training clips are of as many shards as val has."""
+def _validation(
+    config: Config, source: Source, val: Val | None, autoencoder: Path, steps: int
+) -> Validation[Denoiser] | None:
+    """Return the looks at a training of so many steps; the windows of its clips are of as many shards as val has."""
     if val is None:
         return None
     encoder = CropEncoder(config, load_autoencoder(autoencoder, source.device))
@@ -186,7 +188,7 @@ def _validation(config: Config, source: Source, val: Val | None, autoencoder: Pa
     windows = {name: list(islice(_batches(config, of, "train", 0), LOSS_BATCHES)) for name, of in sources.items()}
     loss = DiffusionLoss(config, training_schedule(config.diffusion))
     losses = partial(lip_losses, loss, windows, config.mixed_precision)
-    return Validation(config.validation, config.train.steps, losses, val.scores)
+    return Validation(config.validation, steps, losses, val.scores)
 
 
 def _batches(
