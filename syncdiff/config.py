@@ -373,6 +373,21 @@ class Train(Optimizer):
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
 
 
+class Validation(Section):
+    """Looks at the denoiser in training: at clips of val, from which it does not learn."""
+
+    every: int | None = Field(
+        None, ge=1, description="steps from one look to the next; null: none, nor is val prepared"
+    )
+    clips: int = Field(12, ge=1, description="so many clips of a val shard, evenly spaced, are sampled and scored")
+    by: Literal["mouth_corr", "loss_val"] = Field(
+        "mouth_corr", description="the figure by which the step is chosen whose weights are kept [I]"
+    )
+    stop_after: int | None = Field(
+        None, ge=1, description="looks without a better one, after which training ends early; null: it does not"
+    )
+
+
 class Sample(Section):
     """Sampling, autoregressive over frames."""
 
@@ -450,6 +465,7 @@ class Config(Section):
     diffusion: Diffusion = Diffusion()
     pretraining: Pretraining = Pretraining()
     train: Train = Train()
+    validation: Validation = Validation()
     sample: Sample = Sample()
     evaluate: Evaluate = Evaluate()
     experiments: dict[str, Experiment] = Field({}, description="ablations: name: the sections that it changes")

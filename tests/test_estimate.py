@@ -18,7 +18,7 @@ from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.errors import UserError
 from syncdiff.estimate import Gpu, estimate, measurements
-from syncdiff.estimate.corpus import CorpusSize, corpus_size, encoded_frames, sampled_frames
+from syncdiff.estimate.corpus import CorpusSize, corpus_size, encoded_frames, sampled_frames, validated_frames
 from syncdiff.estimate.disk import members_of, overhead_of
 from syncdiff.estimate.rows import Row
 from syncdiff.media.audio import SAMPLES_PER_FRAME
@@ -103,10 +103,15 @@ def test_clips_come_from_the_lists_where_a_root_is_named(tmp_path: Path) -> None
         (tmp_path / "mvlrs_v1/main/1").mkdir(parents=True, exist_ok=True)
         (tmp_path / "mvlrs_v1/main/1/0.mp4").touch()
         (tmp_path / f"mvlrs_v1/{split}.txt").write_text("".join(f"1/{i}\n" for i in range(n_clips)))
-    corpus = corpus_size(parse_config({"corpus": {"kind": "lrs2", "root": str(tmp_path)}}))
+    lrs2 = {"corpus": {"kind": "lrs2", "root": str(tmp_path)}}
+    corpus = corpus_size(parse_config(lrs2))
     assert corpus.clips == {"pretrain": 0, "train": 7, "val": 1, "test": 2}
     assert corpus.frames == {"pretrain": 0, "train": 7 * 55, "val": 50, "test": 2 * 36}
     assert (corpus.trained, corpus.prepared, corpus.prepared_clips) == (385, 457, 9)
+    validated = parse_config(lrs2 | {"validation": {"every": 500, "clips": 12}, "train": {"steps": 1200}})
+    with_val = corpus_size(validated)
+    assert (with_val.trained, with_val.prepared, with_val.prepared_clips) == (385, 507, 10)
+    assert validated_frames(validated, with_val) == 3 * 2 * 50  # looks at steps 500, 1,000 and 1,200
     assert corpus.basis == "its lists, published mean length"
 
 

@@ -213,20 +213,27 @@ def train(  # noqa: PLR0913, PLR0917 - an option each
         Path | None, typer.Option(help="for train.sync_weight: a SyncNet of `syncdiff syncnet` that never scores")
     ] = None,
     curation: CurationOption = None,
+    val_shards: Annotated[list[str] | None, typer.Option(help="for validation.every: joined shards of val")] = None,
+    val_speech: Annotated[list[str] | None, typer.Option(help="speech shards, one beside each of these")] = None,
+    scorer: Annotated[Path | None, typer.Option(help="for validation.every: the SyncNet of its LSE-C")] = None,
     config: ConfigOption = "{}",
     device: DeviceOption = None,
 ) -> None:
     """Train the denoiser; run again, it resumes."""
     from syncdiff.device import choose_device
+    from syncdiff.evaluation.validation import val_of
     from syncdiff.models.pretrained import files_of
     from syncdiff.shards.tar import expand_shards
     from syncdiff.training.denoiser import files_read, train_denoiser
 
     run = load_config(config)
+    on = choose_device(device or run.device)
     shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
-    inputs = files_read(run, shards, autoencoder, expert, curation)
+    unseen = [expand_shards(patterns or []) for patterns in (val_shards, val_speech)]
+    val = val_of(run, *unseen, scorer, autoencoder, folder, on)
+    inputs = files_read(run, shards, autoencoder, expert, curation, val)
     with provenance("train", config, inputs, files_of(folder)):
-        train_denoiser(run, shards, autoencoder, folder, choose_device(device or run.device), expert, curation)
+        train_denoiser(run, shards, autoencoder, folder, on, expert, curation, val)
 
 
 @stage()

@@ -24,6 +24,7 @@ class CorpusSize:
     frames: dict[str, int]  # at 25 fps
     grade: str
     basis: str
+    held_out: tuple[str, ...] = ("test",)  # of what is held out of training, the splits that are prepared
 
     @property
     def trained(self) -> int:
@@ -32,13 +33,18 @@ class CorpusSize:
 
     @property
     def prepared(self) -> int:
-        """Frames that go through faces, priors, speech and shards: all but val's."""
-        return self.trained + self.frames["test"]
+        """Frames that go through faces, priors, speech and shards: val's where training is validated."""
+        return self.trained + sum(self.frames[split] for split in self.held_out)
 
     @property
     def prepared_clips(self) -> int:
         """Clips of the same splits."""
-        return sum(n for split, n in self.clips.items() if split != "val")
+        return self.trained_clips + sum(self.clips[split] for split in self.held_out)
+
+    @property
+    def trained_clips(self) -> int:
+        """Clips of the splits that are trained on."""
+        return sum(self.clips.get(split, 0) for split in ("pretrain", "train"))
 
 
 def corpus_size(config: Config) -> CorpusSize:
@@ -62,7 +68,8 @@ def corpus_size(config: Config) -> CorpusSize:
             f"config: corpus.root: missing; a corpus of kind {config.corpus.kind} has no published totals, "
             "name the one to count in"
         )
-    return CorpusSize(clips, {split: n * mean_frames[split] for split, n in clips.items()}, grade, basis)
+    held_out = ("val", "test") if config.validation.every else ("test",)
+    return CorpusSize(clips, {split: n * mean_frames[split] for split, n in clips.items()}, grade, basis, held_out)
 
 
 def corpus_rows(corpus: CorpusSize) -> list[Row]:
@@ -75,10 +82,22 @@ def corpus_rows(corpus: CorpusSize) -> list[Row]:
 
 def sampled_frames(config: Config, corpus: CorpusSize) -> int:
     """Return how many frames the denoiser generates: of the test clips that are sampled, under every protocol."""
-    clips, frames = corpus.clips["test"], corpus.frames["test"]
+    return _chosen(config, corpus, "test", config.sample.max_clips) * len(config.evaluate.protocols)
+
+
+def validated_frames(config: Config, corpus: CorpusSize) -> int:
+    """Return how many frames validation generates in all its looks: of some clips of val, with sound and in silence."""
+    if not config.validation.every:
+        return 0
+    looks = math.ceil(config.train.steps / config.validation.every)
+    return looks * 2 * _chosen(config, corpus, "val", config.validation.clips)
+
+
+def _chosen(config: Config, corpus: CorpusSize, split: str, max_clips: int | None) -> int:
+    """Return the frames of a split's clips, of `max_clips` of each of its shards."""
+    clips, frames = corpus.clips[split], corpus.frames[split]
     shards = math.ceil(frames / config.plan.frames_per_shard)
-    share = min(1.0, (config.sample.max_clips or clips) * shards / clips) if clips else 0
-    return round(frames * share) * len(config.evaluate.protocols)
+    return round(frames * min(1.0, (max_clips or clips) * shards / clips)) if clips else 0
 
 
 def encoded_frames(config: Config, corpus: CorpusSize, networks: NetworkCosts) -> int:

@@ -26,14 +26,15 @@ def disk_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts) -> lis
     for stage, members in members_of(config, networks, crop).items():
         clips, frames = corpus.prepared_clips, corpus.prepared
         if stage == "latents":
-            clips, frames = clips - corpus.clips["test"], corpus.trained
+            clips, frames = corpus.trained_clips, corpus.trained
         size = frames * sum(members.values()) + clips * overhead_of(members)
         grade = crop_grade if "crop.mp4" in members else "computed"
         basis = ", ".join(f"{Path(name).stem} {n:g}" for name, n in members.items()) + " B a frame"
         basis += f"; {crop_basis}" if "crop.mp4" in members else ""
         rows.append(Row("disk", stage, size / 1e9, "GB", grade, basis))
     rows.append(Row("disk", "all shards", sum(row.value for row in rows), "GB", crop_grade, "the sum"))
-    run = STATES_OF_TRAINING * 4 * parameters(networks.denoiser)
+    states = STATES_OF_TRAINING + bool(config.validation.every)  # the best weights so far lie in resume.pt too
+    run = states * 4 * parameters(networks.denoiser)
     return [*rows, Row("disk", "one run", run / 1e9, "GB", "computed", "weights and checkpoint of the denoiser, fp32")]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from syncdiff.config import Config, Optimizer
+from syncdiff.config import Config, Optimizer, Sample
 from syncdiff.errors import UserError
-from syncdiff.estimate.corpus import CorpusSize, encoded_frames, sampled_frames
+from syncdiff.estimate.corpus import CorpusSize, encoded_frames, sampled_frames, validated_frames
 from syncdiff.estimate.rows import Row, figure
 from syncdiff.models.cost import NetworkCosts, parameters
 
@@ -79,7 +79,9 @@ def gpu_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts, gpu: Gp
     train = _training("train", config.train, bf16, networks.train_gflop(), gpu, gpu.samples_per_s)
     epochs = config.train.steps * config.train.batch_size / max(1, corpus.trained)
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))
-    rows.append(_sampling(config, corpus, networks, gpu, bf16))
+    if looked_at := validated_frames(config, corpus):
+        rows.append(_sampling("train, looks", looked_at, Sample().batch_clips, networks, gpu, bf16))
+    rows.append(_sampling("sample", sampled_frames(config, corpus), config.sample.batch_clips, networks, gpu, bf16))
     total = sum(row.value for row in rows)
     rows.append(Row("gpu", "all", total, "GPU h", "assumed", "the sum"))
     if gpu.price is not None:
@@ -108,10 +110,9 @@ def _training(
     return Row("gpu", name, hours, "GPU h", "assumed", f"{drawn}; {gpu.share(bf16)}; {LEAST}")
 
 
-def _sampling(config: Config, corpus: CorpusSize, networks: NetworkCosts, gpu: Gpu, bf16: bool) -> Row:
-    sampled, side_by_side = sampled_frames(config, corpus), config.sample.batch_clips
+def _sampling(name: str, sampled: int, side_by_side: int, networks: NetworkCosts, gpu: Gpu, bf16: bool) -> Row:
     passes = networks.batches_per_frame + 2  # of the denoiser, and of encoder and decoder
     launching = sampled / side_by_side * passes * LAUNCH_S / 3600
     hours = max(gpu.hours(sampled * networks.frame_gflop(), bf16), launching)
     basis = f"{sampled:,} frames in {side_by_side} clips at once; {gpu.share(bf16)}; {LEAST}"
-    return Row("gpu", "sample", hours, "GPU h", "assumed", basis)
+    return Row("gpu", name, hours, "GPU h", "assumed", basis)

@@ -1,6 +1,6 @@
 """A model's folder: config, denoiser and autoencoder travel together, by diffusers' convention.
 
-    config.json            what the stage `train` read of the config
+    config.json            what the stage `train` read of the config, but for its validation
     denoiser.safetensors   with the speech encoder as far as it was trained
     autoencoder/           diffusers' AutoencoderKL: config.json and diffusion_pytorch_model.safetensors
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from syncdiff.config import Config, merge, parse_config, read_config
+from syncdiff.config import Config, Validation, merge, parse_config, read_config
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import WEIGHTS, load_autoencoder
 from syncdiff.models.denoiser import Denoiser, save_denoiser
@@ -38,7 +38,8 @@ def files_of(folder: Path) -> list[Path]:
 def save_pretrained(config: Config, denoiser: Denoiser, autoencoder: Path, folder: Path) -> None:
     """Write a model's folder; the autoencoder is copied, the speech checkpoint only named."""
     checkpoint = config.speech.checkpoint and Path(config.speech.checkpoint).name
-    named = config.model_copy(update={"speech": config.speech.model_copy(update={"checkpoint": checkpoint})})
+    speech = config.speech.model_copy(update={"checkpoint": checkpoint})
+    named = config.model_copy(update={"speech": speech, "validation": Validation()})  # which is no part of the model
     write_text(folder / CONFIG, json.dumps(json.loads(config_slice(named, "train")), indent=2) + "\n")
     _copy_autoencoder(autoencoder, folder / AUTOENCODER)
     save_denoiser(denoiser, folder / DENOISER)

@@ -33,6 +33,8 @@ MODEL_KEYS = (
     "seed",
 )
 
+VALIDATION_KEYS = ("validation", "faces")  # what `train` reads too, with validation.every; `faces`: the landmarker's
+
 SCORING_KEYS = (
     "evaluate.protocols",
     "evaluate.inception",
@@ -70,9 +72,15 @@ def config_slice(config: Config, stage: str) -> str:
     """Return, as inline JSON for `--config`, the part of the config that a stage reads."""
     values = portable(config).model_dump(mode="json")
     part: dict[str, Any] = {}
-    for key in STAGES[stage].keys:
+    for key in keys_of(config, stage):
         part = merge(part, _pick(values, key.split(".")))
     return json.dumps(part, sort_keys=True)
+
+
+def keys_of(config: Config, stage: str) -> tuple[str, ...]:
+    """Return the (dotted) keys that a stage reads; of the validation, nothing where there is none."""
+    validated = stage == "train" and config.validation.every
+    return (*STAGES[stage].keys, *(VALIDATION_KEYS if validated else ()))
 
 
 def portable(config: Config) -> Config:

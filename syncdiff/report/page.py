@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from syncdiff.report import plots
 from syncdiff.report.gallery import GalleryClip, contact_sheet, tiles
 from syncdiff.report.jinja import template
 from syncdiff.report.study import MAX_PAIRS, write_study
+from syncdiff.training.validation import CURVE
 
 GALLERY_CLIPS = 4
 HEADLINES = ("lse_c", "fid", "ssim", "mouth_corr")  # of `syncdiff`, paired, beside the rows that bound it
@@ -45,8 +46,9 @@ def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
     ledgers += [path for path in [folder / "curation.parquet"] if path.is_file()]
     trained = [folder / "autoencoder", folder / "syncnet", folder / "sync_expert", *runs.values()]
     curves = {run.name: run / "loss.csv" for run in trained if (run / "loss.csv").is_file()}
+    looks = {name: run / CURVE for name, run in runs.items() if (run / CURVE).is_file()}
     plan, table = folder / "plan/clips.parquet", folder / "table.parquet"
-    write_report(read_results(config, table, runs, ledgers, plan, curves), out_html, out_html.parent / "figures")
+    write_report(read_results(config, table, runs, ledgers, plan, curves, looks), out_html, out_html.parent / "figures")
 
 
 class Results(NamedTuple):
@@ -60,6 +62,7 @@ class Results(NamedTuple):
     plan: pd.DataFrame
     ledger: pd.DataFrame  # of `read_ledgers`
     curves: Mapping[str, pd.DataFrame]  # training run: its losses
+    looks: Mapping[str, pd.DataFrame]  # training run: what validation saw, of those that had one
 
     @property
     def methods(self) -> list[str]:
@@ -90,6 +93,7 @@ def read_results(
     ledgers: Sequence[Path],
     plan: Path,
     curves: Mapping[str, Path],
+    looks: Mapping[str, Path],
 ) -> Results:
     """Read what a report tells of.
 
@@ -99,6 +103,7 @@ def read_results(
         ledgers: parquet files of all stages and shards.
         plan: plan/clips.parquet.
         curves: training run -> loss.csv.
+        looks: training run -> validation.csv, of those that have one.
 
     Raises:
         UserError: an input is missing or damaged.
@@ -114,11 +119,14 @@ def read_results(
         planned,
         read_ledgers([read_parquet(path) for path in ledgers], planned),
         {name: pd.read_csv(path) for name, path in curves.items()},
+        {name: pd.read_csv(path) for name, path in looks.items()},
     )
 
 
 def write_report(results: Results, out_html: Path, figures: Path) -> None:
     """Write the page, and loss.svg, sync.svg, mouth.svg, drift.svg, ledger.svg and gallery.png into `figures`.
+
+    Where trainings were validated, validation.svg too.
 
     Beside the page: study.html and study_key.csv. Neither page needs the network or another file. The same inputs give
     the same bytes.
@@ -138,6 +146,7 @@ def write_report(results: Results, out_html: Path, figures: Path) -> None:
         "groups": results.groups,
         "gallery": [(shown.clip, tiles(config, shown, runs)) for shown in gallery],
         "figures": {name: Markup(svg.replace(plots.INK, "currentColor")) for name, svg in svgs.items()},
+        "kept": list(kept_steps(results)),
         "counts": counts.to_dict("records"),
         "reasons": reasons(results.ledger).to_dict("records"),
         "config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
@@ -159,6 +168,16 @@ def headlines(table: pd.DataFrame) -> list[dict[str, Any]]:
                 if metric in HEADLINES and cell is not None:
                     found.append({"metric": METRICS[metric], "scorer": scorer, "cell": cell, "beside": beside})
     return found
+
+
+def kept_steps(results: Results) -> Iterator[str]:
+    """Yield of each run that was validated which weights it keeps, and by what."""
+    by = results.config.validation.by
+    for run, rows in results.looks.items():
+        steps = results.config.experiment(run).train.steps
+        [row] = rows[rows["kept"] == 1].to_dict("records")
+        ended = "" if rows["step"].max() == steps else f", ended early at step {rows['step'].max():,}"
+        yield f"{method_label(run)}: step {row['step']:,} of {steps:,}, by {by} ({row[by]:.3f}){ended}"
 
 
 def read_ledgers(ledgers: Sequence[pd.DataFrame], plan: pd.DataFrame) -> pd.DataFrame:
@@ -203,7 +222,8 @@ def _drawn(results: Results, counts: pd.DataFrame, gallery: Sequence[GalleryClip
     """Draw the figures; the mouths of the gallery's clips alone."""
     scores, methods, seed = results.scores, results.methods, results.config.seed
     traced = [method for method in ("frozen", "real", "syncdiff") if method in methods]
-    return {
+    validated = {"validation": plots.validation(results.looks)} if results.looks else {}
+    return validated | {
         "loss": plots.curves(results.curves),
         "ledger": plots.ledger_bars(counts),
         "sync": plots.sync_distribution(scores, methods, seed),

@@ -88,6 +88,35 @@ def curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 @mpl.rc_context(STYLE)
+def validation(looks: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw what validation saw over the steps of each run; a ring is around the step whose weights are kept.
+
+    Args:
+        looks: run -> rows of `validation.csv`: step, loss_train, loss_val, figures of val's clips, kept.
+    """
+    figures = [name for name in next(iter(looks.values())).columns if name in METRICS]
+    figure, grid = _panels(1 + len(figures), columns=3, height=2.3)
+    for run, rows in looks.items():
+        colour = colour_of(run, list(looks))
+        grid[0].plot(rows["step"], rows["loss_train"], color=colour, linewidth=1.2, linestyle="--")
+        for axes, name in zip(grid, ["loss_val", *figures], strict=True):
+            axes.plot(rows["step"], rows[name], ".-", color=colour, linewidth=1.4, markersize=5)
+            kept = rows[rows["kept"] == 1]
+            ring: Any = {"markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 11, "clip_on": False}
+            axes.plot(kept["step"], kept[name], "o", color=colour, **ring)
+    titles = ["Loss at the lips ↓", *(METRICS[name].heading for name in figures)]
+    for axes, title in zip(grid, titles, strict=True):
+        axes.set(title=title, xlabel="step")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    styles: Any = {"val": {"linestyle": "-", "marker": "."}, "training clips": {"linestyle": "--"}}
+    lines = [Line2D([], [], color=MUTED, label=name, **style) for name, style in styles.items()]
+    grid[0].legend(handles=lines, fontsize=8, loc="best")
+    names = [Line2D([], [], color=colour_of(run, list(looks)), label=method_label(run)) for run in looks]
+    figure.legend(handles=names, ncols=len(names), fontsize=8, loc="outside upper right")
+    return figure
+
+
+@mpl.rc_context(STYLE)
 def sync_distribution(scores: pd.DataFrame, methods: Sequence[str], seed: int) -> Figure:
     """Draw LSE-C clip by clip: a dot each, the mean and its interval above them.
 

@@ -17,6 +17,7 @@ from syncdiff.models.pretrained import files_of, read_pretrained_config
 from syncdiff.pipeline.files import read_parquet, scratch, sha256, write_text
 from syncdiff.pipeline.provenance import SUFFIX, config_of
 from syncdiff.registry.corpora import CORPORA
+from syncdiff.training.validation import CURVE
 from syncdiff.weights.registry import AVHUBERT_LICENCE
 
 CARD, LICENCE = "README.md", "LICENSE"
@@ -73,6 +74,7 @@ def card(run: Path, config: Config) -> str:
         config=config,
         licence=AVHUBERT_LICENCE if pretrained(config) else None,
         data=list(_data(run)),
+        kept=_kept_step(run),
         scores=_scores(run),
         weights={str(file.relative_to(run)): sha256(file) for file in files_of(run)},
     )
@@ -90,6 +92,15 @@ def _data(run: Path) -> Iterator[str]:
     clips = read_parquet(plan, "status", "split")
     counts = clips[clips["status"] == "ok"].groupby("split").size()
     yield "clips planned: " + ", ".join(f"{n} {split}" for split, n in counts.items())
+
+
+def _kept_step(run: Path) -> int | None:
+    """Return the step whose weights validation has kept; None: the run's last, for it was not validated."""
+    curve = run / CURVE
+    if not curve.is_file():
+        return None
+    rows = pd.read_csv(curve)
+    return int(rows.loc[rows["kept"] == 1, "step"].item())
 
 
 def _scores(run: Path) -> list[dict[Any, Any]]:

@@ -6,7 +6,9 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -31,9 +33,13 @@ from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
 from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.source import Shard, Source
+from syncdiff.training.validation import Val, Validation, lip_losses
 from syncdiff.training.windows import Windows
 
 log = logging.getLogger(__name__)
+
+LOSS_BATCHES = 4  # of val, and of training clips, whose loss validation looks at
+PATIENCE = timedelta(hours=2)  # of processes that wait while the main one scores clips; torch's own is ten minutes
 
 
 def train_denoiser(
@@ -44,10 +50,11 @@ def train_denoiser(
     device: torch.device,
     expert: Path | None = None,
     curation: Path | None = None,
+    val: Val | None = None,
 ) -> None:
     """Train on shards, each with its speech shard; make `out` a model's folder (`models.pretrained`).
 
-    The weights are averaged ones.
+    The weights are averaged ones: the last, or with `val` those of the step that validation has chosen.
 
     Args:
         config: with `train.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
@@ -56,17 +63,21 @@ def train_denoiser(
         out: folder.
         device: of training.
         expert: the sync expert, a SyncNet that will not score what is trained with it.
-        curation: verdicts on the clips; None: all are used as they are.
+        curation: verdicts on the clips of the training; None: all are used as they are.
+        val: what it is validated on, as the config's `validation` says; None: it is not.
 
     Raises:
         UserError: shards or networks are missing, damaged, or do not fit the config.
     """
+    if val:
+        PartialState(cpu=device.type != "cuda", timeout=PATIENCE)
     torch.manual_seed(config.seed)
     denoiser = Denoiser(config)
     components, mean = _components(config, autoencoder)
     if denoiser.identity_warp:
         denoiser.identity_warp.start(components, mean)
-    run = _run(config, out, files_read(config, shards, autoencoder, expert, curation), device)
+    inputs = [*files_read(config, shards, autoencoder, expert, curation, val), *([val.scorer] if val else [])]
+    run = _run(config, out, inputs, device)
     source = _source(config, shards, autoencoder, device, read_verdicts(curation))
     if curation and PartialState().is_main_process:
         log.info(source.curated())
@@ -75,9 +86,12 @@ def train_denoiser(
     ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
     loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim, sync)
-    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run)
+    validation = _validation(config, source, val, autoencoder, config.train.steps)
+    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run, validation)
     state = PartialState()
     if state.is_main_process:
+        if validation:
+            log.info(f"{run.label}: {validation.summary()}")
         save_pretrained(config, trained, autoencoder, out)
     state.wait_for_everyone()
 
@@ -113,12 +127,18 @@ def muon(denoiser: Denoiser, learning_rate: float) -> Muon:
 
 
 def files_read(
-    config: Config, shards: Sequence[Shard], autoencoder: Path, expert: Path | None, curation: Path | None
+    config: Config,
+    shards: Sequence[Shard],
+    autoencoder: Path,
+    expert: Path | None,
+    curation: Path | None,
+    val: Val | None = None,
 ) -> list[Path]:
-    """Return every file that `train_denoiser` reads."""
+    """Return every file that the weights depend on; the scorer of `val` looks at them alone."""
     networks = [Path(config.speech.checkpoint)] if config.speech.checkpoint else []
     given = [path for path in (expert, curation) if path]
-    return [*(tar for shard in shards for tar in shard), *weights_in(autoencoder), *networks, *given]
+    seen = [*shards, *(val.shards if val else [])]
+    return [*(tar for shard in seen for tar in shard), *weights_in(autoencoder), *networks, *given]
 
 
 def _components(config: Config, autoencoder: Path) -> tuple[Tensor, Tensor]:
@@ -150,6 +170,25 @@ def _source(
     """Return what batches are drawn from."""
     encoder = None if config.latents.stored else CropEncoder(config, load_autoencoder(autoencoder, device))
     return Source(shards, config.speech.feature_set, device, encoder, verdicts)
+
+
+def _validation(
+    config: Config, source: Source, val: Val | None, autoencoder: Path, steps: int
+) -> Validation[Denoiser] | None:
+    """Return the looks at a training of so many steps; the windows of its clips are of as many shards as val has."""
+    if val is None:
+        return None
+    encoder = CropEncoder(config, load_autoencoder(autoencoder, source.device))
+    filled = [shard[:2] for shard, n_frames in zip(source.tars, source.frames, strict=True) if n_frames]  # no MFCC
+    n = min(len(val.shards), len(filled))
+    sources = {
+        "loss_train": replace(source, tars=[filled[i * len(filled) // n] for i in range(n)]),
+        "loss_val": Source(val.shards, source.feature_set, source.device, encoder),
+    }
+    windows = {name: list(islice(_batches(config, of, "train", 0), LOSS_BATCHES)) for name, of in sources.items()}
+    loss = DiffusionLoss(config, training_schedule(config.diffusion))
+    losses = partial(lip_losses, loss, windows, config.mixed_precision)
+    return Validation(config.validation, steps, losses, val.scores)
 
 
 def _batches(

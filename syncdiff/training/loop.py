@@ -47,6 +47,7 @@ from syncdiff.errors import UserError
 from syncdiff.pipeline.files import short_message, write_text
 from syncdiff.pipeline.progress import progress
 from syncdiff.training import checkpoints
+from syncdiff.training.validation import CURVE, Validation
 
 log = logging.getLogger(__name__)
 
@@ -88,25 +89,37 @@ class Run:
     optimizer: Callable[[Any, float], torch.optim.Optimizer] = adamw  # of a model, with a learning rate
 
 
-def fit(model: M, loss: Callable[[M, Any], Losses], batches: Batches, run: Run) -> M:
+def fit(
+    model: M,
+    loss: Callable[[M, Any], Losses],
+    batches: Batches,
+    run: Run,
+    validation: Validation[M] | None = None,
+) -> M:
     """Train `model` in place for `run.settings.steps` steps; return it in eval mode, with EMA weights where kept.
 
-    Writes checkpoints, `loss.csv` and `tensorboard/` into `run.folder`.
+    With `validation`, a new one for each call, it gets the weights that this has chosen, and training may end early.
+
+    Writes checkpoints, `loss.csv`, `tensorboard/` and, with validation, `validation.csv` into `run.folder`.
 
     Raises:
         UserError: the loss is not a number any more, or the GPU has too little memory.
     """
     if run.device.type == "cpu":
         keep_memory()
-    trainer: Trainer[M] = Trainer(model, run)
+    trainer: Trainer[M] = Trainer(model, run, validation)
     stream = batches(trainer.done)
     with termination_noted() as received, memory_faults_named(run):
+        trainer.validate()  # where a run was stopped before it came to it
         for _ in progress(range(trainer.done, run.settings.steps), run.label):
+            if validation and validation.over:
+                break
             trainer.step(loss, next(stream))
             if trainer.anywhere(bool(received)):
                 trainer.save()
                 trainer.accelerator.wait_for_everyone()  # none ends, and takes the others along, before it is written
                 raise SystemExit(f"{run.label}: terminated after step {trainer.done}; run again, it goes on from there")
+            trainer.validate()
     return trainer.finish()
 
 
@@ -157,6 +170,10 @@ class Speed:
         """Begin to count time, from step `done` on."""
         self.done, self.time = done, time.monotonic()
 
+    def leave_out(self, seconds: float) -> None:
+        """Let seconds in which no step was taken not count."""
+        self.time += seconds
+
     def line(self, done: int) -> str:
         """Say in one line what the steps since `restart`, or since the last line, took."""
         settings, n_steps = self.run.settings, done - self.done
@@ -178,8 +195,9 @@ def peak_memory(device: torch.device) -> int:
 class Trainer(Generic[M]):
     """Model, optimiser, schedule, EMA and curve of one run: all that a checkpoint holds."""
 
-    def __init__(self, model: M, run: Run) -> None:
+    def __init__(self, model: M, run: Run, validation: Validation[M] | None = None) -> None:
         self.run = run
+        self.validation = validation
         settings = run.settings
         self.accelerator = Accelerator(cpu=run.device.type != "cuda", device_placement=False)
         model.to(run.device)
@@ -199,7 +217,7 @@ class Trainer(Generic[M]):
         self._resume()
         self._check_agreement()
         self.writer = (
-            SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done)
+            SummaryWriter(str(run.folder / "tensorboard"), purge_step=self.done + 1)
             if self.accelerator.is_main_process
             else None
         )
@@ -231,14 +249,58 @@ class Trainer(Generic[M]):
             self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
+    def validate(self) -> None:
+        """Look at the averaged weights if it is time to, and save what was seen; all processes must come here."""
+        if not self.validation or not self.validation.due(self.done):
+            return
+        if self.faults:
+            self._end_if_faulty()
+        began = time.monotonic()
+        with self._averaged() as model:
+            row = self.validation.look(model, self.done)
+        self.speed.leave_out(time.monotonic() - began)
+        self.saved = self.done
+        if self.writer:  # in the main process only
+            figures = {name: value for name, value in row.items() if name != "step"}
+            for name, value in figures.items():
+                self.writer.add_scalar(f"validation/{name}", value, self.done)
+            said = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            log.info(f"{self.run.label}: step {self.done}: {said}; {self.validation.summary()}")
+            self._write()
+
+    @contextmanager
+    def _averaged(self) -> Iterator[M]:
+        """Yield the model in eval mode, with the averaged weights where the run has some; then it is as before."""
+        if self.ema:
+            self.ema.store(self.model.parameters())
+            self.ema.copy_to(self.model.parameters())
+        try:
+            yield self.model.eval()
+        finally:
+            self.model.train()
+            if self.ema:
+                self.ema.restore(self.model.parameters())
+
     def finish(self) -> M:
-        """Write the curve and return the model in eval mode, with the averaged weights where the run keeps them."""
+        """Write the curves and return the model in eval mode, with the weights that are kept.
+
+        Those that validation has chosen; without it the averaged ones, where the run has some, else the last.
+        """
         if self.writer:  # in the main process only
             self.writer.close()
-            write_curve(self.run.folder / "loss.csv", self.curve)
-        if self.ema:
+            self._write_curves()
+        if self.validation:
+            self.model.load_state_dict(self.validation.best)
+        elif self.ema:
             self.ema.copy_to(self.model.parameters())
         return self.model.eval()
+
+    def _write_curves(self) -> None:
+        write_curve(self.run.folder / "loss.csv", self.curve)
+        if self.validation:
+            write_curve(self.run.folder / CURVE, self.validation.curve())
+        else:
+            (self.run.folder / CURVE).unlink(missing_ok=True)  # of a run before this one, which it would not tell of
 
     def _log(self, losses: Losses) -> None:
         if self.done % LOG_EVERY_STEPS and self.done != self.run.settings.steps:
@@ -272,10 +334,9 @@ class Trainer(Generic[M]):
         )
 
     def _state(self) -> dict[str, Any]:
-        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, **self._ema_state()}
-
-    def _ema_state(self) -> dict[str, Any]:
-        return {"ema": self.ema} if self.ema else {}
+        always = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        perhaps = {"ema": self.ema, "validation": self.validation}
+        return always | {name: part for name, part in perhaps.items() if part}
 
     def save(self) -> None:
         """Write the checkpoint and the curve, in the main process only; all processes must come here."""
@@ -285,10 +346,13 @@ class Trainer(Generic[M]):
         if not self.accelerator.is_main_process:
             return
         log.info(self.speed.line(self.done))
+        self._write()
+
+    def _write(self) -> None:
         state = {name: part.state_dict() for name, part in self._state().items()}
         more = {"done": self.done, "curve": self.curve, "fingerprint": self.run.fingerprint}
         checkpoints.write(self.run.folder, {**state, **more})
-        write_curve(self.run.folder / "loss.csv", self.curve)
+        self._write_curves()
 
     def _resume(self) -> None:
         """Restore all of the run's state, on its device, from its newest checkpoint, if there is one."""

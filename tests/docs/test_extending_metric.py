@@ -48,6 +48,6 @@ def test_the_metric_shown_is_scored_printed_and_reported(
     assert table["n_scored"].to_dict() == dict.fromkeys(runs, len(CLIPS))
     assert table.loc["frozen", "value"] == pytest.approx(rows.loc["frozen", "value"].mean(), rel=1e-5)
     ledgers = [drawn.shard.with_suffix(".parquet")]
-    write_report(read_results(drawn.config, parquet, runs, ledgers, drawn.plan, {}), page, tmp_path / "figures")
+    write_report(read_results(drawn.config, parquet, runs, ledgers, drawn.plan, {}, {}), page, tmp_path / "figures")
     for printed in (capsys.readouterr().out, page.read_text(encoding="utf-8")):
         assert "Error, mouth" in printed

@@ -36,12 +36,13 @@ def reported(faked: Faked) -> Faked:
     return faked
 
 
-def report(faked: Faked, name: str) -> str:
+def report(faked: Faked, name: str, looks: dict[str, Path] | None = None) -> str:
     runs = {method: faked.root / "runs" / method for method in ("real", "syncdiff")}
     ledgers = [faked.root / "test/faces/00000.parquet", faked.shard.with_suffix(".parquet")]
     page, curves = faked.root / f"{name}.html", {"denoiser": faked.root / "loss.csv"}
     table = faked.root / "table.parquet"
-    write_report(read_results(faked.config, table, runs, ledgers, faked.plan, curves), page, faked.root / name)
+    results = read_results(faked.config, table, runs, ledgers, faked.plan, curves, looks or {})
+    write_report(results, page, faked.root / name)
     return page.read_text(encoding="utf-8")
 
 
@@ -70,6 +71,20 @@ def test_same_inputs_same_bytes(reported: Faked) -> None:
         assert (reported.root / "one" / name).read_bytes() == (reported.root / "two" / name).read_bytes()
 
 
+def test_the_page_shows_what_validation_saw_and_what_it_chose(reported: Faked) -> None:
+    assert "<h3>Validation</h3>" not in report(reported, "without")
+    looks = pd.DataFrame({"step": [400, 800, 1200], "loss_train": [0.3, 0.2, 0.1], "loss_val": [0.3, 0.2, 0.25]})
+    figures = {"mouth_corr": [0.5, 0.713, 0.6], "lse_c": [1.0, 2.0, 3.0], "kept": [0, 1, 0]}
+    looks.assign(**figures).to_csv(reported.root / "validation.csv", index=False)
+    page = report(reported, "with", {"syncdiff": reported.root / "validation.csv"})
+    assert "SyncDiff: step 800 of 1,200, by mouth_corr (0.713)" in page
+    assert "ended early" not in page
+    assert (reported.root / "with/validation.svg").is_file()
+    looks.assign(**figures).head(2).to_csv(reported.root / "validation.csv", index=False)
+    page = report(reported, "early", {"syncdiff": reported.root / "validation.csv"})
+    assert "step 800 of 1,200, by mouth_corr (0.713), ended early at step 800" in page
+
+
 @pytest.mark.quick
 def test_the_gallery_shows_scored_clips_each_of_the_file_that_it_is_in() -> None:
     plan = pd.DataFrame({"clip": ["talk.mp4"], "video": ["videos/talk.mp4"]})
@@ -78,7 +93,7 @@ def test_the_gallery_shows_scored_clips_each_of_the_file_that_it_is_in() -> None
     ledger = pd.DataFrame({"clip": names, "first_frame": [0.0, 500.0, 1000.0]}).assign(**facts)
     scores = pd.DataFrame({"clip": names[1:]})
     config = parse_config({"corpus": {"kind": "folder", "root": "/data"}})
-    results = Results(config, pd.DataFrame(), {}, {}, scores, plan, ledger, {})
+    results = Results(config, pd.DataFrame(), {}, {}, scores, plan, ledger, {}, {})
     shown = [
         GalleryClip(name, Path("/data/videos/talk.mp4"), first, 500)
         for name, first in ((names[1], 500), (names[2], 1000))

@@ -33,6 +33,8 @@ KEYS = {
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
     "pretraining={steps: 11}": {"train", *SAMPLES},
     "train={steps: 21}": {"train", *SAMPLES},
+    "validation={every: 10}": {"faces", "priors", "speech", "shards", "ledger", "train", *SAMPLES},  # of val
+    "validation={clips: 3}": {"report"},  # without `every` nobody reads it
     "sample={steps: 4}": SAMPLES,
     "evaluate={bootstrap: 21}": {"evaluate", "table", "report"},
     "evaluate={groups: {fps: []}}": {"table", "report"},
@@ -165,6 +167,32 @@ def test_thresholds_bring_measures_and_verdicts_that_training_sampling_and_scori
     assert "max_chance" not in "".join(measures)  # another threshold measures nothing anew
     readers = {re.match(r"rule (\w+):", job)[1] for job in jobs if "--curation results/demo/curation.parquet" in job}  # type: ignore[index]
     assert readers == {"train", "sample", "baseline", "evaluate"}
+
+
+def test_validation_brings_val_and_the_scorer_to_training_and_without_it_neither_is_there(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    """From nothing. Another sampler for the test clips must not train again."""
+    plain = _planned(snakemake, tmp_path)
+    assert "results/demo/val/" not in "".join(plain)
+    assert '"validation":' not in "".join(job for job in plain if not job.startswith("rule report:"))
+    jobs = _planned(snakemake, tmp_path, "--config", "validation={every: 10}", "sample={steps: 7, guidance: 3}")
+    [train] = [job for job in jobs if job.startswith("rule train:")]
+    inputs = next(line for line in train.splitlines() if "input:" in line)
+    for name in ("val/shards/00000.tar", "val/speech/fbank/00000.tar", "syncnet/syncnet.safetensors"):
+        assert f"results/demo/{name}" in inputs
+    assert "--scorer results/demo/syncnet/syncnet.safetensors" in train
+    assert '"every": 10' in train
+    assert '"guidance"' not in train
+    assert "results/demo/val/latents" not in "".join(jobs)
+
+
+def test_a_corpus_without_val_is_trained_on_and_said_to_be(snakemake: Snakemake, tmp_path: Path) -> None:
+    few = ["corpus={demo: {identities: 3}}", "validation={every: 10}"]
+    dry = snakemake("--dry-run", "--printshellcmds", "--configfile", TINY, "--config", *few, folder=tmp_path)
+    assert dry.returncode == 0, dry.stderr[-3000:]
+    assert (dry.stdout + dry.stderr).count("validation.every: there is no val split") == 1
+    assert "--val-shards" not in dry.stdout
 
 
 def _planned(snakemake: Snakemake, folder: Path, *arguments: str) -> list[str]:

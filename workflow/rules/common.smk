@@ -53,6 +53,16 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
+# A small corpus may have nobody to spare for val: it is trained on all the same.
+if CONFIG.validation.every and "val" not in SHARDS:
+    if workflow.is_main_process:
+        logger.warning(
+            "config: validation.every: there is no val split (corpus.val_fraction, or a corpus's own list, leaves it"
+            " empty): the last weights are kept, and nothing says when to stop"
+        )
+    CONFIG = CONFIG.model_copy(update={"validation": type(CONFIG.validation)()})
+VALIDATED = CONFIG.validation.every is not None
+
 # Snakemake asks for the user's name, which a container's user may not have.
 try:
     getpass.getuser()
@@ -70,7 +80,8 @@ os.environ["SYNCDIFF_CORPUS_ROOT"] = str(
     CONFIG.corpus_root
 )  # not a parameter either: a corpus that moved is the same
 TRAIN_SPLITS = [split for split in ("pretrain", "train") if split in SHARDS]
-PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, "test") if split in SHARDS]
+HELD_OUT = ["val", "test"] if VALIDATED else ["test"]
+PREPARED_SPLITS = [split for split in (*TRAIN_SPLITS, *HELD_OUT) if split in SHARDS]
 # The table needs clips to learn from and clips to score on; `data` does with what there is.
 ASKED = set(workflow.dag_settings and workflow.dag_settings.targets or ["eval"])
 for split, there in {"train": TRAIN_SPLITS, "test": SHARDS.get("test")}.items():
@@ -298,6 +309,26 @@ def sync_files(wildcards):
     if not with_sync_loss(wildcards.experiment):
         return []
     return [EXPERT, *train_files("speech/mfcc")]
+
+
+def validation_files(wildcards):
+    """What validation looks at: clips of val, and their speech."""
+    if not VALIDATED:
+        return []
+    return [
+        file
+        for stage in ("shards", features_of(wildcards.experiment))
+        for file in files("val", stage, "tar")
+    ]
+
+
+def validation_options(wildcards):
+    """The same, and the SyncNet of its LSE-C, as words."""
+    if not VALIDATED:
+        return []
+    shards = ["--val-shards", pattern("val", "shards")]
+    speech = ["--val-speech", pattern("val", features_of(wildcards.experiment))]
+    return [*shards, *speech, "--scorer", SYNCNET]
 
 
 def training_options(wildcards):

@@ -99,6 +99,15 @@ rule ablation:
         "python -m syncdiff ablation {output.csv:q} {output.svg:q} {input:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
+VALIDATION_FIGURE = {}
+if VALIDATED:
+    VALIDATION_FIGURE["validation"] = report(
+        f"{OUT}/figures/validation.svg",
+        caption="../report/validation.rst",
+        category="Training",
+    )
+
+
 # Reads everything.
 rule report:
     input:
@@ -107,6 +116,7 @@ rule report:
         plan=rules.plan.output,
         ledger=rules.ledger.output,
     output:
+        **VALIDATION_FIGURE,
         html=f"{OUT}/report.html",
         study=f"{OUT}/study.html",
         key=f"{OUT}/study_key.csv",

@@ -1,7 +1,9 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
 #                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight
-#                  also <split>/speech/mfcc/<shard>.tar, sync_expert/; with thresholds in `curate` curation.parquet
-# OUTPUTS: runs/<experiment>/: the model (denoiser.safetensors, config.json, autoencoder/), and its loss.csv
+#                  also <split>/speech/mfcc/<shard>.tar, sync_expert/; with thresholds in `curate` curation.parquet;
+#                  with validation.every val/shards/<shard>.tar, val/speech/<features>/<shard>.tar and the SyncNet
+# OUTPUTS: runs/<experiment>/: the model (denoiser.safetensors, config.json, autoencoder/), and its loss.csv;
+#          with validation.every validation.csv
 
 
 onstart:
@@ -13,8 +15,17 @@ onstart:
             )
 
 
+VALIDATION_CURVE = []
+if VALIDATED:
+    VALIDATION_CURVE = report(
+        f"{OUT}/runs/{{experiment}}/validation.csv",
+        caption="../report/validation.rst",
+        category="Training",
+    )
+
+
 # Reads speech, denoiser, diffusion, priors.pose_size, autoencoder.latent_channels, autoencoder.patch_size,
-# faces.size, mixed_precision, seed, latents, pretraining, train.
+# faces.size, mixed_precision, seed, latents, pretraining, train. With validation.every it reads validation and faces too.
 rule train:
     input:
         latents=lambda wildcards: train_files(crops_of(wildcards.experiment)),
@@ -22,6 +33,8 @@ rule train:
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
         curation=CURATION,
+        val=validation_files,
+        scorer=ancient(SYNCNET) if VALIDATED else [],  # looks on: made anew, it changes no weights
         ledger=ledger_before_training,  # made anew, it changes nothing here
     output:
         f"{OUT}/runs/{{experiment}}/denoiser.safetensors",
@@ -33,6 +46,7 @@ rule train:
             caption="../report/curve.rst",
             category="Training",
         ),
+        VALIDATION_CURVE,
     log:
         f"{OUT}/logs/train-{{experiment}}.log",
     benchmark:
@@ -50,7 +64,8 @@ rule train:
         version=version("train"),
         folder=lambda wildcards, output: folder_of(output[0]),
         options=lambda wildcards: training_options(wildcards)
-        + curation_option(CURATION),
+        + curation_option(CURATION)
+        + validation_options(wildcards),
         launcher=launcher,
     shell:
         "{params.launcher} syncdiff train {params.folder:q} {params.options:q}"
