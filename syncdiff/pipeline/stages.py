@@ -46,7 +46,7 @@ SCORING_KEYS = (
 STAGES = {
     "corpus": Stage(7, ("corpus", "seed")),
     "plan": Stage(3, ("corpus", "plan")),
-    "faces": Stage(6, ("faces", "corpus.kind", "corpus.root")),
+    "faces": Stage(7, ("faces", "corpus.kind", "corpus.root")),
     "priors": Stage(2, ("priors",)),
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
@@ -56,10 +56,10 @@ STAGES = {
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "measures": Stage(1, ("faces.size",)),
     "curation": Stage(1, ("curate", "max_failed_fraction")),
-    "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
-    "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
-    "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),
-    "evaluate": Stage(7, (*SCORING_KEYS, "faces", "sample.max_clips", "seed")),
+    "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train", "second_stage")),
+    "sample": Stage(13, (*MODEL_KEYS, "sample", "evaluate.protocols")),
+    "baseline": Stage(5, ("faces.size", "sample.max_clips", "mixed_precision")),
+    "evaluate": Stage(8, (*SCORING_KEYS, "faces", "sample.max_clips", "seed")),
     "table": Stage(2, ("evaluate.bootstrap", "evaluate.external", "evaluate.groups", "max_failed_fraction", "seed")),
     "ablation": Stage(2, ("experiments", "evaluate.bootstrap", "seed")),
     "report": Stage(4, ()),  # shows the whole config

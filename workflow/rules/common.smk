@@ -290,7 +290,7 @@ def ledger_before_training(wildcards):
 
 def with_sync_loss(experiment):
     """Whether an experiment trains with a sync loss."""
-    return CONFIG.experiment(experiment).train.sync_weight > 0
+    return CONFIG.experiment(experiment).second_stage.with_sync
 
 
 def sync_files(wildcards):
@@ -298,6 +298,13 @@ def sync_files(wildcards):
     if not with_sync_loss(wildcards.experiment):
         return []
     return [EXPERT, *train_files("speech/mfcc")]
+
+
+def networks_begun_with(wildcards):
+    """Networks from elsewhere that an experiment's training reads, where the config names some."""
+    config = CONFIG.experiment(wildcards.experiment)
+    begun = [f"{config.train.init}/denoiser.safetensors"] if config.train.init else []
+    return begun + [path for path in [config.second_stage.vgg] if path]
 
 
 def training_options(wildcards):

@@ -1,5 +1,5 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
-#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight
+#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with second_stage.sync_weight
 #                  also <split>/speech/mfcc/<shard>.tar, sync_expert/; with thresholds in `curate` curation.parquet
 # OUTPUTS: runs/<experiment>/: the model (denoiser.safetensors, config.json, autoencoder/), and its loss.csv
 
@@ -14,13 +14,14 @@ onstart:
 
 
 # Reads speech, denoiser, diffusion, priors.pose_size, autoencoder.latent_channels, autoencoder.patch_size,
-# faces.size, mixed_precision, seed, latents, pretraining, train.
+# faces.size, mixed_precision, seed, latents, pretraining, train, second_stage.
 rule train:
     input:
         latents=lambda wildcards: train_files(crops_of(wildcards.experiment)),
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
+        networks=networks_begun_with,
         curation=CURATION,
         ledger=ledger_before_training,  # made anew, it changes nothing here
     output:
