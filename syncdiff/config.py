@@ -238,6 +238,17 @@ class Autoencoder(Optimizer):
     latent_channels: int = Field(64, ge=1, le=256, description="channels of the latents")
     kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
+    adversarial_weight: float = Field(
+        0.0, ge=0, description="weight of a critic that tells decoded mouths from real ones; 0: none"
+    )
+    feature_weight: float = Field(
+        0.0, ge=0, description="weight of the difference between what that critic sees in both; 0: none"
+    )
+
+    @property
+    def with_critic(self) -> bool:
+        """Whether a critic is trained beside it."""
+        return self.adversarial_weight > 0 or self.feature_weight > 0
 
 
 class Latents(Section):

@@ -51,7 +51,7 @@ STAGES = {
     "speech": Stage(1, ("speech.checkpoint",)),
     "shards": Stage(1, ("faces", "priors", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
     "ledger": Stage(1, ("max_failed_fraction", "speech.encoder", "speech.checkpoint", "speech.frozen_layers")),
-    "autoencoder": Stage(6, ("autoencoder", "faces.size", "mixed_precision", "seed")),
+    "autoencoder": Stage(7, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "measures": Stage(1, ("faces.size",)),
