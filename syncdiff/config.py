@@ -238,6 +238,17 @@ class Autoencoder(Optimizer):
     latent_channels: int = Field(64, ge=1, le=256, description="channels of the latents")
     kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
+    adversarial_weight: float = Field(
+        0.0, ge=0, description="weight of a critic that tells decoded mouths from real ones; 0: none"
+    )
+    feature_weight: float = Field(
+        0.0, ge=0, description="weight of the difference between what that critic sees in both; 0: none"
+    )
+
+    @property
+    def with_critic(self) -> bool:
+        """Whether a critic is trained beside it."""
+        return self.adversarial_weight > 0 or self.feature_weight > 0
 
 
 class Latents(Section):
@@ -362,15 +373,60 @@ class Pretraining(Optimizer):
 class Train(Optimizer):
     """The denoiser's training."""
 
-    steps: int = Field(1200, ge=1, description="optimiser steps")
+    steps: int = Field(1200, ge=0, description="optimiser steps; 0, with init: none")
     batch_size: int = Field(64, ge=1, description="frames in a step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
     nodes: int = Field(1, ge=1, description="machines that share a step; more than one need SLURM")
     processes: int = Field(1, ge=1, description="processes on each of them, one for each of its GPUs")
-    sync_weight: float = Field(
-        0.0, ge=0, description="weight of the sync loss, by a sync expert that never scores; 0: none [I]"
+    init: Place | None = Field(
+        None, description="a trained run's folder, or an export, whose weights training begins with; null: from scratch"
+    )
+    identity_gap: int = Field(
+        1, ge=1, description="frames between target and identity frame, at least; 1: any other frame of the clip [P]"
     )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
+
+
+class SecondStage(Optimizer):
+    """The denoiser's second training, in pixels: it samples runs of frames, which are decoded and looked at."""
+
+    steps: int = Field(0, ge=0, description="optimiser steps; 0: none [I]")
+    batch_size: int = Field(8, ge=1, description="runs of 5 frames in a step, over all processes")
+    learning_rate: float = Field(5e-4, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
+    sample_steps: int = Field(2, ge=1, le=50, description="denoising steps of a frame, by DDIM: best as `sample.steps`")
+    adversarial_weight: float = Field(
+        0.0, ge=0, description="weight of a critic that tells sampled mouths from decoded real ones [I]; 0: none"
+    )
+    feature_weight: float = Field(
+        0.0, ge=0, description="weight of the difference between what that critic sees in both [I]"
+    )
+    perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS, by the weights `vgg` [I]; 0: none")
+    vgg: Place | None = Field(None, description="torchvision's VGG16 weights for LPIPS as a loss")
+    temporal_weight: float = Field(
+        0.0, ge=0, description="weight of the error of what changes from frame to frame [I]; 0: none"
+    )
+    sync_weight: float = Field(
+        0.0, ge=0, description="weight of the sync loss, by a sync expert that never scores [I]; 0: none"
+    )
+
+    @property
+    def with_critic(self) -> bool:
+        """Whether a critic is trained beside the denoiser."""
+        return self.adversarial_weight > 0 or self.feature_weight > 0
+
+    @property
+    def with_sync(self) -> bool:
+        """Whether a sync expert looks at sampled frames."""
+        return self.steps > 0 and self.sync_weight > 0
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> SecondStage:
+        if self.perceptual_weight and not self.vgg:
+            raise ValueError(
+                "second_stage.perceptual_weight: needs second_stage.vgg (syncdiff weights vgg16); feature_weight, by the"
+                " critic, needs no weights"
+            )
+        return self
 
 
 class Validation(Section):
@@ -433,6 +489,7 @@ class Experiment(Section):
     diffusion: dict[str, Any] = {}
     pretraining: dict[str, Any] = {}
     train: dict[str, Any] = {}
+    second_stage: dict[str, Any] = {}
     sample: dict[str, Any] = {}
     seed: int | None = None
 
@@ -465,6 +522,7 @@ class Config(Section):
     diffusion: Diffusion = Diffusion()
     pretraining: Pretraining = Pretraining()
     train: Train = Train()
+    second_stage: SecondStage = SecondStage()
     validation: Validation = Validation()
     sample: Sample = Sample()
     evaluate: Evaluate = Evaluate()

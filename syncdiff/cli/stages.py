@@ -208,9 +208,12 @@ def train(  # noqa: PLR0913, PLR0917 - an option each
     ],
     speech: Annotated[list[str], typer.Option(help="speech shards, one beside each of these")],
     autoencoder: Annotated[Path, typer.Option(help="folder of the autoencoder whose latents these are")],
-    mfcc: Annotated[list[str] | None, typer.Option(help="for train.sync_weight: shards of the features mfcc")] = None,
+    mfcc: Annotated[
+        list[str] | None, typer.Option(help="for second_stage.sync_weight: shards of the features mfcc")
+    ] = None,
     expert: Annotated[
-        Path | None, typer.Option(help="for train.sync_weight: a SyncNet of `syncdiff syncnet` that never scores")
+        Path | None,
+        typer.Option(help="for second_stage.sync_weight: a SyncNet of `syncdiff syncnet` that never scores"),
     ] = None,
     curation: CurationOption = None,
     val_shards: Annotated[list[str] | None, typer.Option(help="for validation.every: joined shards of val")] = None,

@@ -7,7 +7,7 @@ a mouth_corr of 0.57 and of v-prediction 0.36 (one run each, with an autoencoder
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,8 @@ from torch import Tensor
 
 from syncdiff.config import Config
 from syncdiff.diffusion.ssim import SSIMLoss
-from syncdiff.diffusion.sync_loss import SyncLoss, sync_windows
 from syncdiff.models.denoiser import Denoiser, VisualPriors
 from syncdiff.priors import lip_region, mouth_mask
-from syncdiff.speech.mfcc import WINDOW_FRAMES
 
 VISIBLE_WEIGHT = 0.1  # outside the mask: there, crops keep their own pixels
 
@@ -29,39 +27,34 @@ class Draws:
     """Random numbers for each sample of a step: drawn for the batch of all processes, then cut to this one's samples.
 
     All processes draw from one seed. So a sample gets the same numbers, however many processes share the batch.
-    The frames of a sync window, which follow the samples, share theirs, as the frames of a clip do in sampling.
+
+    Args:
+        n_frames: of this process's share.
+        device: of the numbers.
+        in_a_row: frames of a sample, which share their numbers, as the frames of a clip do in sampling.
     """
 
-    def __init__(self, n_samples: int, n_windows: int, device: torch.device) -> None:
+    def __init__(self, n_frames: int, device: torch.device, in_a_row: int = 1) -> None:
         state = PartialState()
-        rank, world = state.process_index, state.num_processes
-        spare = -sync_windows(n_samples * world) % world if n_windows else 0
-        total = n_windows * world - spare
-        places = rank + world * torch.arange(n_windows, device=device)
-        self.own = slice(rank, None, world), places % max(total, 1)
-        self.totals = n_samples * world, total
-        self.counted, self.world = places < total, world
+        self.own = slice(state.process_index, None, state.num_processes)
+        self.total = n_frames // in_a_row * state.num_processes
         self.device = device
+        self.in_a_row = in_a_row
 
     def integers(self, high: int) -> Tensor:
-        """Return (B + 5 G,) int64 in [0, high)."""
-        return self._each(lambda total: torch.randint(high, (total,), device=self.device))
+        """Return (B,) int64 in [0, high)."""
+        return self._of_frames(torch.randint(high, (self.total,), device=self.device))
 
     def uniform(self) -> Tensor:
-        """Return (B + 5 G,) in [0, 1)."""
-        return self._each(lambda total: torch.rand(total, device=self.device))
+        """Return (B,) in [0, 1)."""
+        return self._of_frames(torch.rand(self.total, device=self.device))
 
     def normal(self, shape: Sequence[int]) -> Tensor:
-        """Return (B + 5 G, *shape) of unit variance."""
-        return self._each(lambda total: torch.randn(total, *shape, device=self.device))
+        """Return (B, *shape) of unit variance."""
+        return self._of_frames(torch.randn(self.total, *shape, device=self.device))
 
-    def mean_over_windows(self, values: Tensor) -> Tensor:
-        """Return of (G,) what, averaged over the processes, is the mean over the step's sync windows."""
-        return (values * self.counted).sum() * self.world / self.totals[1]
-
-    def _each(self, draw: Callable[[int], Tensor]) -> Tensor:
-        samples, windows = (draw(total)[own] for total, own in zip(self.totals, self.own, strict=True))
-        return torch.cat([samples, windows.repeat_interleave(WINDOW_FRAMES, dim=0)])
+    def _of_frames(self, drawn: Tensor) -> Tensor:
+        return drawn[self.own].repeat_interleave(self.in_a_row, dim=0)
 
 
 class DiffusionLoss:
@@ -69,70 +62,54 @@ class DiffusionLoss:
 
     With `ssim`, `diffusion.ssim_weight` times 1 - SSIM of predicted z_0 is added.
 
-    With `sync`, `train.sync_weight` times the sync loss of predicted z_0 is added. A window counts as much as there is
-    noise in its z_t, 1 - abar_t: where z_t shows the true lips, to predict them is all there is to learn.
-
     Args:
-        config: reads `diffusion` (weights), `denoiser` (dropout and noise of the pose frame), `faces.size` and
-            `train.sync_weight`.
+        config: reads `diffusion` (weights), `denoiser` (dropout and noise of the pose frame) and `faces.size`.
         schedule: the forward process.
-        ssim: for the samples of the denoising loss.
-        sync: for the batch's sync windows, which the denoising loss leaves out.
+        ssim: of predicted frames.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        schedule: DDPMScheduler,
-        ssim: SSIMLoss | None = None,
-        sync: SyncLoss | None = None,
-    ) -> None:
+    def __init__(self, config: Config, schedule: DDPMScheduler, ssim: SSIMLoss | None = None) -> None:
         self.config = config
         self.schedule = schedule
         self.ssim = ssim
-        self.sync = sync
-        size = config.faces.size
-        hidden, lips = torch.from_numpy(mouth_mask(size)), torch.from_numpy(lip_region(size))
-        self.weight = (VISIBLE_WEIGHT + hidden + config.diffusion.lip_weight * lips)[None, None]  # (1, 1, S, S)
-        self.lips = lips[None, None]
+        self.weight = frame_weight(config)
+        self.lips = torch.from_numpy(lip_region(config.faces.size))[None, None]  # (1, 1, S, S)
 
     def __call__(self, denoiser: Denoiser, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return {"loss", "loss_lips"} of a batch from `training.windows`, all scalars.
-
-        There are "loss_ssim" with `ssim` and "loss_sync" with `sync` too.
-        """
-        latents = batch["latents"]  # (B + 5 G, C, h, w)
-        n_windows = len(batch["mfcc"]) if self.sync else 0
-        n_samples = len(latents) - WINDOW_FRAMES * n_windows
-        draw = Draws(n_samples, n_windows, latents.device)
+        """Return {"loss", "loss_lips"} of a batch from `training.windows`, and with `ssim` "loss_ssim"; scalars."""
+        latents = batch["latents"]  # (B, C, h, w)
+        draw = Draws(len(latents), latents.device)
         timesteps = draw.integers(len(self.schedule.betas))
         noisy = self.schedule.add_noise(latents, draw.normal(latents.shape[1:]), timesteps)
         with_speech = draw.uniform() >= self.config.denoiser.speech_dropout
-        with_speech[n_samples:] = True  # lips without speech cannot be in sync with it
-        priors = self._priors(batch, draw)
+        priors = noisy_priors(self.config, batch, draw)
         prediction = denoiser(noisy, timesteps, priors, batch["speech"], batch["valid"], with_speech)
-        squared = (prediction.float() - latents)[:n_samples].square()
+        squared = (prediction.float() - latents).square()
         losses = {"loss": weighted_mean(squared, self.weight), "loss_lips": weighted_mean(squared, self.lips)}
         if self.ssim:
-            losses["loss_ssim"] = self.ssim(prediction[:n_samples], latents[:n_samples])
+            losses["loss_ssim"] = self.ssim(prediction, latents)
             losses["loss"] = losses["loss"] + self.config.diffusion.ssim_weight * losses["loss_ssim"]
-        if self.sync:
-            by_window = self.sync(prediction[n_samples:].float(), batch["mfcc"], batch["mfcc_valid"])  # (G,)
-            noise = 1 - self.schedule.alphas_cumprod.to(by_window.device)[timesteps[n_samples::WINDOW_FRAMES]]
-            losses["loss_sync"] = draw.mean_over_windows(noise * by_window)
-            losses["loss"] = losses["loss"] + self.config.train.sync_weight * losses["loss_sync"]
         return losses
 
-    def _priors(self, batch: dict[str, Tensor], draw: Draws) -> VisualPriors:
-        settings = self.config.denoiser
-        dropped = draw.uniform() < settings.pose_dropout
-        noisy_pose = batch["pose"] + settings.pose_noise * draw.normal(batch["pose"].shape[1:])
-        return VisualPriors(
-            masked=batch["masked"],
-            identity=batch["identity"],
-            pose=_without(noisy_pose, dropped),
-            previous=_without(batch["previous"], dropped),
-        )
+
+def frame_weight(config: Config) -> Tensor:
+    """Return the weight of each pixel's place in the loss of latents, (1, 1, S, S)."""
+    size = config.faces.size
+    hidden, lips = torch.from_numpy(mouth_mask(size)), torch.from_numpy(lip_region(size))
+    return (VISIBLE_WEIGHT + hidden + config.diffusion.lip_weight * lips)[None, None]
+
+
+def noisy_priors(config: Config, batch: dict[str, Tensor], draw: Draws) -> VisualPriors:
+    """Return a batch's visual priors, with noise on the pose frame, or without it in some samples."""
+    settings = config.denoiser
+    dropped = draw.uniform() < settings.pose_dropout
+    noisy_pose = batch["pose"] + settings.pose_noise * draw.normal(batch["pose"].shape[1:])
+    return VisualPriors(
+        masked=batch["masked"],
+        identity=batch["identity"],
+        pose=_without(noisy_pose, dropped),
+        previous=_without(batch["previous"], dropped),
+    )
 
 
 def weighted_mean(squared: Tensor, weight: Tensor) -> Tensor:

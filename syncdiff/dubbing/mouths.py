@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from syncdiff.dubbing.closed import ClosedMouth
 from syncdiff.dubbing.scene import Scene, relit
 from syncdiff.dubbing.timeline import DenseSpeech, Timeline
-from syncdiff.faces.align import warp
+from syncdiff.faces.align import unwarp, warp
 from syncdiff.media.pictures import Form, Part, Picture, Video, compose
 from syncdiff.priors import HIDDEN_GREY, mouth_mask
 from syncdiff.synthesis.generate import Networks, Target, generate
@@ -149,9 +149,7 @@ def put(part: Part, frame: VideoFrame, crop: np.ndarray, transform: np.ndarray, 
     if box.x0 >= box.x1 or box.y0 >= box.y1:
         return
     local, size = _from(transform, box.x0, box.y0), (box.x1 - box.x0, box.y1 - box.y0)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    face = cv2.warpAffine(crop, local, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    part.mix(frame, box, face, cv2.warpAffine(mask, local, size, flags=flags))
+    part.mix(frame, box, *unwarp(crop, mask, local, size))
 
 
 def stored(transforms: np.ndarray, form: Form) -> np.ndarray:

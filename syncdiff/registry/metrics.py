@@ -34,7 +34,7 @@ class Network(Part):
 
 # By the key of `evaluate` that names the weights; the metrics of a network without weights are not taken.
 NETWORKS = {
-    ALEXNET: Network("syncdiff.models.alexnet:load_lpips", detail="LPIPS v0.1 heads", weights="alexnet"),
+    ALEXNET: Network("syncdiff.models.lpips:load_lpips", detail="LPIPS v0.1 heads", weights="alexnet"),
     FACENET: Network("syncdiff.models.facenet:load_facenet", detail="boxes of landmarks", weights="facenet"),
     I3D: Network("syncdiff.models.i3d:load_i3d", detail="frames 20 to 35, boxes of landmarks", weights="i3d"),
 }

@@ -30,9 +30,10 @@ KEPT_ASIDE = 3
 
 # Keys of a stage's slice of the config that change neither what a training sees nor what it makes of it.
 FREE = {
-    *(f"{section}.checkpoint_every" for section in ("autoencoder", "syncnet", "pretraining", "train")),
+    *(f"{section}.checkpoint_every" for section in ("autoencoder", "syncnet", "pretraining", "train", "second_stage")),
     *("train.nodes", "train.processes"),
-    *("speech.checkpoint", "autoencoder.pretrained", "syncnet.weights"),  # names of files, whose contents count
+    # Names of files, whose contents count.
+    *("speech.checkpoint", "autoencoder.pretrained", "syncnet.weights", "train.init", "second_stage.vgg"),
 }
 FREE_SECTIONS = {"corpus"}  # whose shards are files too
 STEPS = ": the learning rate falls over all of its steps, so that the first ones would be others too"

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from accelerate import PartialState
-from torch import Tensor
+from torch import Tensor, nn
 
-from syncdiff.config import Config
+from syncdiff.config import Config, SecondStage
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SyncLoss
+from syncdiff.device import CPU
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
-from syncdiff.models.denoiser import Denoiser
-from syncdiff.models.pretrained import save_pretrained
+from syncdiff.models.critic import WithCritic
+from syncdiff.models.denoiser import Denoiser, load_denoiser
+from syncdiff.models.lpips import VGG16, read_lpips
+from syncdiff.models.pretrained import DENOISER, save_pretrained
 from syncdiff.models.speech_encoder import SpeechEncoder
 from syncdiff.shards.verdicts import Verdicts, read_verdicts
 from syncdiff.training.checkpoints import fingerprint
@@ -32,11 +35,14 @@ from syncdiff.training.latents import CropEncoder
 from syncdiff.training.lip_prediction import LipPredictionLoss, LipPredictor
 from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
+from syncdiff.training.second_stage import Judges, SecondStageLoss
 from syncdiff.training.source import Shard, Source
 from syncdiff.training.validation import Val, Validation, lip_losses
 from syncdiff.training.windows import Windows
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
 
 LOSS_BATCHES = 4  # of val, and of training clips, whose loss validation looks at
 PATIENCE = timedelta(hours=2)  # of processes that wait while the main one scores clips; torch's own is ten minutes
@@ -57,7 +63,7 @@ def train_denoiser(
     The weights are averaged ones: the last, or with `val` those of the step that validation has chosen.
 
     Args:
-        config: with `train.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
+        config: with `second_stage.sync_weight` above 0, the shards have MFCC too, and `expert` is needed.
         shards: as for `Source`: of latents, or with `latents.stored` false joined ones.
         autoencoder: folder of the autoencoder whose latents these are.
         out: folder.
@@ -76,22 +82,25 @@ def train_denoiser(
     components, mean = _components(config, autoencoder)
     if denoiser.identity_warp:
         denoiser.identity_warp.start(components, mean)
-    inputs = [*files_read(config, shards, autoencoder, expert, curation, val), *([val.scorer] if val else [])]
-    run = _run(config, out, inputs, device)
+    if config.train.init:
+        denoiser.load_state_dict(load_denoiser(config, Path(config.train.init) / DENOISER, CPU).state_dict())
+    judges = _judges(config, len(shards[0]) > 2, autoencoder, expert, device)
     source = _source(config, shards, autoencoder, device, read_verdicts(curation))
     if curation and PartialState().is_main_process:
         log.info(source.curated())
-    if denoiser.speech.from_scratch and config.pretraining.steps:
-        _pretrain(denoiser.speech, config, source, run)
+    scorer = [val.scorer] if val else []
+    inputs = [[*files_read(config, shards, autoencoder, net, curation, val), *scorer] for net in (None, expert)]
+    first = _run(config, out, inputs[0], device)
+    if denoiser.speech.from_scratch and config.pretraining.steps and not config.train.init:
+        _pretrain(denoiser.speech, config, source, first)
+    look = partial(_validation, config, source, val, autoencoder)
     ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
-    sync = _sync_loss(config, len(shards[0]) > 2, autoencoder, expert, device)
-    loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim, sync)
-    validation = _validation(config, source, val, autoencoder, config.train.steps)
-    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), run, validation)
+    loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim)
+    trained = fit(denoiser, loss, partial(_batches, config, source, "train"), first, look(first))
+    if config.second_stage.steps:
+        trained = _second_stage(config, trained, source, judges, _second_run(config, first, inputs[1]), look)
     state = PartialState()
     if state.is_main_process:
-        if validation:
-            log.info(f"{run.label}: {validation.summary()}")
         save_pretrained(config, trained, autoencoder, out)
     state.wait_for_everyone()
 
@@ -101,7 +110,7 @@ def _run(config: Config, out: Path, inputs: Sequence[Path], device: torch.device
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=fingerprint("train", config, inputs),
+        fingerprint=fingerprint("train", config.model_copy(update={"second_stage": SecondStage()}), inputs),
         device=device,
         mixed_precision=config.mixed_precision,
         ema_decay=config.train.ema_decay,
@@ -118,11 +127,44 @@ def _pretrain(speech: SpeechEncoder, config: Config, source: Source, run: Run) -
     fit(predictor, LipPredictionLoss(config.faces.size), partial(_batches, config, source, "pretraining"), before)
 
 
-def muon(denoiser: Denoiser, learning_rate: float) -> Muon:
-    """Return the optimiser: Muon for the weights between the first and last layers, AdamW for these."""
+def _second_run(config: Config, first: Run, inputs: Sequence[Path]) -> Run:
+    """Return the run of the second stage, with its own checkpoints and curve: the first one's stay as they are."""
+    return replace(
+        first,
+        folder=first.folder / "second_stage",
+        settings=config.second_stage,
+        fingerprint=fingerprint("train", config, inputs),
+        label="second_stage",
+        optimizer=lambda model, learning_rate: muon(model.network, learning_rate, model),
+    )
+
+
+def _second_stage(
+    config: Config,
+    denoiser: Denoiser,
+    source: Source,
+    judges: Judges,
+    run: Run,
+    look: Callable[..., Validation[WithCritic[Denoiser]] | None],
+) -> Denoiser:
+    """Go on training in pixels (`training.second_stage`)."""
+    torch.manual_seed(config.seed)
+    model = WithCritic(denoiser.train(), config.second_stage.with_critic)
+    batches, validation = partial(_batches, config, source, "second_stage"), look(run, lambda model: model.network)
+    return fit(model, SecondStageLoss(config, judges), batches, run, validation).network
+
+
+def muon(denoiser: Denoiser, learning_rate: float, whole: nn.Module | None = None) -> Muon:
+    """Return the optimiser: Muon for the weights between the first and last layers, AdamW for these.
+
+    Args:
+        denoiser: whose weights these are.
+        learning_rate: of both.
+        whole: the network that it is a part of, whose other weights are AdamW's too.
+    """
     inner = denoiser.inner_weights()
     known = set(map(id, inner))
-    others = [parameter for parameter in denoiser.parameters() if id(parameter) not in known]
+    others = [parameter for parameter in (whole or denoiser).parameters() if id(parameter) not in known]
     return Muon(inner, others, learning_rate, **ADAMW)
 
 
@@ -135,7 +177,8 @@ def files_read(
     val: Val | None = None,
 ) -> list[Path]:
     """Return every file that the weights depend on; the scorer of `val` looks at them alone."""
-    networks = [Path(config.speech.checkpoint)] if config.speech.checkpoint else []
+    named = (config.speech.checkpoint, config.train.init and f"{config.train.init}/{DENOISER}", config.second_stage.vgg)
+    networks = [Path(path) for path in named if path]
     given = [path for path in (expert, curation) if path]
     seen = [*shards, *(val.shards if val else [])]
     return [*(tar for shard in seen for tar in shard), *weights_in(autoencoder), *networks, *given]
@@ -153,15 +196,15 @@ def _components(config: Config, autoencoder: Path) -> tuple[Tensor, Tensor]:
     return components, mean
 
 
-def _sync_loss(
-    config: Config, with_mfcc: bool, autoencoder: Path, expert: Path | None, device: torch.device
-) -> SyncLoss | None:
-    wanted = config.train.sync_weight > 0
-    if wanted and with_mfcc and expert:
-        return SyncLoss(autoencoder, expert, device)
-    if wanted or with_mfcc or expert:
-        raise UserError("config: train.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
-    return None
+def _judges(config: Config, with_mfcc: bool, autoencoder: Path, expert: Path | None, device: torch.device) -> Judges:
+    """Return the networks that look at sampled frames in the second stage."""
+    settings, sync = config.second_stage, None
+    if settings.with_sync and with_mfcc and expert:
+        sync = SyncLoss(expert, device)
+    elif settings.with_sync or with_mfcc or expert:
+        raise UserError("config: second_stage.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
+    lpips = read_lpips(settings.vgg, VGG16).to(device) if settings.vgg and settings.perceptual_weight else None
+    return Judges(load_autoencoder(autoencoder, device), lpips, sync)
 
 
 def _source(
@@ -173,10 +216,24 @@ def _source(
 
 
 def _validation(
-    config: Config, source: Source, val: Val | None, autoencoder: Path, steps: int
-) -> Validation[Denoiser] | None:
-    """Return the looks at a training of so many steps; the windows of its clips are of as many shards as val has."""
-    if val is None:
+    config: Config,
+    source: Source,
+    val: Val | None,
+    autoencoder: Path,
+    run: Run,
+    denoiser_of: Callable[[M], Denoiser] = lambda model: model,  # type: ignore[assignment, return-value]
+) -> Validation[M] | None:
+    """Return the looks at a training run; the windows of its clips are of as many shards as val has.
+
+    Args:
+        config: of the run.
+        source: of its clips.
+        val: what is looked at besides; None: there are no looks.
+        autoencoder: folder.
+        run: which; of one without steps there are no looks.
+        denoiser_of: finds the denoiser in what is trained.
+    """
+    if val is None or not run.settings.steps:
         return None
     encoder = CropEncoder(config, load_autoencoder(autoencoder, source.device))
     filled = [shard[:2] for shard, n_frames in zip(source.tars, source.frames, strict=True) if n_frames]  # no MFCC
@@ -188,11 +245,16 @@ def _validation(
     windows = {name: list(islice(_batches(config, of, "train", 0), LOSS_BATCHES)) for name, of in sources.items()}
     loss = DiffusionLoss(config, training_schedule(config.diffusion))
     losses = partial(lip_losses, loss, windows, config.mixed_precision)
-    return Validation(config.validation, steps, losses, val.scores)
+    return Validation(
+        config.validation,
+        run.settings.steps,
+        lambda model: losses(denoiser_of(model)),
+        lambda model: val.scores(denoiser_of(model)),
+    )
 
 
 def _batches(
-    config: Config, source: Source, section: Literal["pretraining", "train"], done: int
+    config: Config, source: Source, section: Literal["pretraining", "train", "second_stage"], done: int
 ) -> Iterator[dict[str, Tensor]]:
     """Yield this process's share of each step's batch, on the training device; `section` of the config has its size."""
     state = PartialState()
@@ -210,4 +272,6 @@ def _batches(
         rank=state.process_index,
         world=state.num_processes,
         with_mean=section == "pretraining",  # what the lips are predicted against
+        identity_gap=config.train.identity_gap,
+        in_runs=section == "second_stage",
     ).batches(done)

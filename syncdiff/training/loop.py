@@ -289,6 +289,8 @@ class Trainer(Generic[M]):
         if self.writer:  # in the main process only
             self.writer.close()
             self._write_curves()
+            if self.validation:
+                log.info(f"{self.run.label}: {self.validation.summary()}")
         if self.validation:
             self.model.load_state_dict(self.validation.best)
         elif self.ema:

@@ -7,13 +7,12 @@ some of the shards are in memory, and each of their frames comes as often as the
 Latents stay float16 and poses uint8 up to the device. A GPU with room holds the frames itself and gathers there; for
 another one a thread gathers into pinned memory, a batch ahead.
 
-For the sync loss, sync windows come beside those samples: as many frames of a clip, one after the other, as a SyncNet
-takes, with the MFCC that they match and those of the clip at other times. They are drawn at random.
+For the second stage a sample is a run: as many frames of a clip, one after the other, as a SyncNet takes, perhaps with
+the MFCC that they match and those of the clip at other times.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncdiff.diffusion.sync_loss import SYNC_SHIFTS, sync_windows
+from syncdiff.diffusion.sync_loss import SYNC_SHIFTS
 from syncdiff.errors import UserError
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
 from syncdiff.training.rounds import Round, RoundPlan, held_in_turn, next_ahead
@@ -33,7 +32,8 @@ ROUND_BYTES = 4 * 1024**3  # of all shards in memory: of the two rounds, where t
 ROOM_ON_DEVICE = 8 * ROUND_BYTES  # memory of a GPU that holds them itself
 BATCHES_AHEAD = 3  # that are gathered for a GPU: the thread that reads a round holds the other up now and then
 
-SYNC_FRAMES = WINDOW_FRAMES + 1  # that a sync window's clip needs: its last frame has no whole row of MFCC
+RUN_FRAMES = WINDOW_FRAMES  # of a run, R
+RUN_NEEDS = RUN_FRAMES + 1  # frames of its clip: the last one has no whole row of MFCC
 LATENTS = ("latents", "masked", "identity", "previous")  # of a batch
 
 Batch = dict[str, Tensor]
@@ -50,6 +50,9 @@ class Windows:
             of a step do not depend on the number of processes.
         seed: of all that is drawn.
         with_mean: whether the clips' mean latents are wanted.
+        identity_gap: frames that lie between the target and its identity frame, at least; where a clip is too short
+            for it, half of its length.
+        in_runs: whether a sample is a run of `RUN_FRAMES` frames; else it is one frame.
     """
 
     source: Source
@@ -59,6 +62,8 @@ class Windows:
     rank: int = 0
     world: int = 1
     with_mean: bool = True
+    identity_gap: int = 1
+    in_runs: bool = False
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Yield batches without end, from step `start_step` on.
@@ -69,9 +74,9 @@ class Windows:
             (B, r, r, 3) in [-1, 1]: frame t - 1 reduced; speech (B, W, D), zero where valid (B, W) is false: beyond
             the clip's ends. float32 all, but `valid`. The first frame of a clip has the identity frame for its
             previous one, as in sampling.
-            With MFCC, the frames of this process's share of the step's ⌈B / 16⌉ sync windows (`shared_sync_windows`),
-            G of them, follow the samples, window by window, and there are mfcc (G, K, 13, 20), from each of
-            `SYNC_SHIFTS` after the window's first frame on, and mfcc_valid (G, K), false beyond the clip's ends.
+            In runs there are B R frames, run by run, and those of a run share their identity frame; with MFCC there are
+            mfcc (B, K, 13, 20), from each of `SYNC_SHIFTS` after the run's first frame on, and mfcc_valid (B, K), false
+            beyond the clip's ends.
 
         Raises:
             UserError: a shard is missing, damaged, or has no `feature_set`; or none of them holds a clip that is long
@@ -88,24 +93,15 @@ class Windows:
 
         def read(part: Round) -> Pool:
             room = sum(plan.units[shard] for shard in part.shards)
-            return Pool(self.source, part.shards, room, self.with_mean)
+            return Pool(self.source, part.shards, room, self.with_mean, self.in_runs)
 
         for part, step, pool in held_in_turn(plan, read, start_step):
             random = np.random.default_rng([self.seed, step])
-            frame = part.drawn(len(pool), step, plan)
-            identity = random.random(self.batch_size)
-            drawn = (
-                torch.from_numpy(frame[self.rank :: self.world]),
-                torch.from_numpy(identity[self.rank :: self.world]),
-            )
-            if pool.mfcc is None:
-                batch = pool.gather(*drawn, self.window_frames)
-            else:
-                own, _ = shared_sync_windows(self.batch_size, self.rank, self.world)
-                for_sync = random.random((2, sync_windows(self.batch_size)))[:, own]
-                batch = pool.gather_with_sync(*drawn, self.window_frames, *torch.from_numpy(for_sync))
-            del pool  # the last one of a round goes before another is read
-            yield batch
+            drawn = part.drawn(len(pool), step, plan), random.random(self.batch_size)
+            own = (torch.from_numpy(values[self.rank :: self.world]) for values in drawn)
+            gather = pool.gather_runs if self.in_runs else pool.gather
+            yield gather(*own, self.window_frames, self.identity_gap)
+            del pool, gather  # the last one of a round goes before another is read
 
     def _plan(self) -> RoundPlan:
         """Look at the shards' headers, and at one clip."""
@@ -125,18 +121,19 @@ class Pool:
         clip: (N,) int64, which of them a frame is of.
         pose: (N, r, r, 3) uint8.
         speech: (N, D) float32.
-        mfcc: (N, 52) float32, four rows of MFCC; None where no sync windows are wanted.
+        mfcc: (N, 52) float32, four rows of MFCC; None where the source has none.
         start, stop: (N,) int64, the clip's first frame and the one after its last, as indices into the pool.
-        sync_starts: int64, the frames at which a sync window can begin.
+        run_starts: int64, the frames at which a run can begin.
 
     Args:
         source: what is read.
         shards: which of its shards.
         room: frames in them, or more.
         with_mean: whether `mean` is wanted.
+        in_runs: whether runs are.
     """
 
-    def __init__(self, source: Source, shards: Sequence[int], room: int, with_mean: bool) -> None:
+    def __init__(self, source: Source, shards: Sequence[int], room: int, with_mean: bool, in_runs: bool) -> None:
         self.device = held_on(source.device)
         self.pinned = self.device != source.device
         columns, n_frames = _joined(source, shards, room, self.device)
@@ -151,22 +148,40 @@ class Pool:
         self.clip = torch.arange(len(lengths), device=self.device).repeat_interleave(lengths)
         self.stop = lengths.cumsum(0).repeat_interleave(lengths)
         self.start = self.stop - lengths.repeat_interleave(lengths)
-        last_start = self.stop - SYNC_FRAMES
-        self.sync_starts = (torch.arange(len(self), device=self.device) <= last_start).nonzero()[:, 0]
-        if mfcc and not len(self.sync_starts):
+        last_start = self.stop - RUN_NEEDS
+        self.run_starts = (torch.arange(len(self), device=self.device) <= last_start).nonzero()[:, 0]
+        if in_runs and not len(self.run_starts):
             tar = source.tars[shards[0]][0]
-            raise UserError(f"{tar}: no clip of {SYNC_FRAMES} frames or more here; set train.sync_weight to 0")
+            raise UserError(f"{tar}: no clip of {RUN_NEEDS} frames or more here; set second_stage.steps to 0")
 
     def __len__(self) -> int:
         return len(self.start)
 
-    def gather(self, frame: Tensor, other: Tensor, window_frames: int) -> Batch:
+    def gather(self, frame: Tensor, other: Tensor, window_frames: int, identity_gap: int) -> Batch:
         """Return the batch of target frames `frame` (B,) int64; `other` (B,) in [0, 1) draws identity frames."""
-        frame, other = frame.to(self.device), other.to(self.device)
+        frame = frame.to(self.device)
+        return self._batch(frame, self._identity(frame, other, identity_gap), window_frames)
+
+    def gather_runs(self, frame: Tensor, other: Tensor, window_frames: int, identity_gap: int) -> Batch:
+        """Return the batch of one run for each of `frame` (B,) int64 in [0, N), spread over all frames that begin one."""
+        first = self.run_starts[frame.to(self.device) * len(self.run_starts) // len(self)]
+        frames = first[:, None] + torch.arange(RUN_FRAMES, device=self.device)  # (B, R)
+        identity = self._identity(first, other, identity_gap + RUN_FRAMES - 1)  # from all frames of the run
+        batch = self._batch(frames.flatten(), identity.repeat_interleave(RUN_FRAMES), window_frames)
+        return batch if self.mfcc is None else batch | self._mfcc_around(first)
+
+    def _identity(self, frame: Tensor, other: Tensor, gap: int) -> Tensor:
+        """Return a frame of the same clip, `gap` frames away or further; `other` (B,) in [0, 1) draws it.
+
+        The clip is taken as a ring, in which no frames are further from each other than they are in the clip.
+        """
+        start, n_frames = self.start[frame], self.stop[frame] - self.start[frame]
+        least = (n_frames // 2).clamp(max=gap)
+        ahead = least + (other.to(self.device) * (n_frames - 2 * least + 1)).long()  # least .. n - least
+        return start + (frame - start + ahead) % n_frames
+
+    def _batch(self, frame: Tensor, identity: Tensor, window_frames: int) -> Batch:
         start, stop = self.start[frame], self.stop[frame]
-        n_frames = stop - start
-        ahead = 1 + (other * (n_frames - 1)).long()  # 1 .. n - 1: any frame but the target
-        identity = start + (frame - start + ahead) % n_frames
         previous = torch.where(frame > start, frame - 1, identity)
         rows, valid = rows_around(frame, start, stop, window_frames)
         batch = {
@@ -180,35 +195,18 @@ class Pool:
         }
         return batch if self.mean is None else batch | {"mean": self.mean[self.clip[frame]]}
 
+    def _mfcc_around(self, first: Tensor) -> Batch:
+        """Return the MFCC of runs that begin at `first` (B,), and of the clip at `SYNC_SHIFTS` from there."""
+        assert self.mfcc is not None
+        begins = first[:, None] + torch.tensor(SYNC_SHIFTS, device=self.device)  # (B, K)
+        valid = (begins >= self.start[first][:, None]) & (begins <= self.stop[first][:, None] - RUN_NEEDS)
+        rows = torch.where(valid, begins, first[:, None])[..., None] + torch.arange(WINDOW_FRAMES, device=self.device)
+        mfcc = self.mfcc[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (B, K, 20, 13)
+        return {"mfcc": mfcc.mT, "mfcc_valid": valid}
+
     def _rows(self, array: Tensor, index: Tensor) -> Tensor:
         rows = array.new_empty((len(index), *array.shape[1:]), pin_memory=self.pinned)
         return torch.index_select(array, 0, index, out=rows)
-
-    def gather_with_sync(self, frame: Tensor, other: Tensor, window_frames: int, place: Tensor, far: Tensor) -> Batch:
-        """Return the same with G sync windows; `place`, `far` (G,) in [0, 1) choose them and their identity frames."""
-        assert self.mfcc is not None
-        place = place.to(self.device)
-        start = self.sync_starts[(place * len(self.sync_starts)).long()]  # (G,)
-        frames = (start[:, None] + torch.arange(WINDOW_FRAMES, device=self.device)).flatten()
-        others = far.repeat_interleave(WINDOW_FRAMES)
-        batch = self.gather(torch.cat([frame.to(self.device), frames]), torch.cat([other, others]), window_frames)
-        first = start[:, None] + torch.tensor(SYNC_SHIFTS, device=self.device)  # (G, K)
-        valid = (first >= self.start[start][:, None]) & (first <= self.stop[start][:, None] - SYNC_FRAMES)
-        within = torch.arange(WINDOW_FRAMES, device=self.device)
-        rows = torch.where(valid, first, start[:, None])[..., None] + within  # (G, K, 5)
-        mfcc = self.mfcc[rows].view(*valid.shape, WINDOW_MFCC, -1)  # (G, K, 20, 13)
-        return batch | {"mfcc": mfcc.mT, "mfcc_valid": valid}
-
-
-def shared_sync_windows(batch_size: int, rank: int, world: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which of a step's sync windows process `rank` of `world` gets, (G,) int64, and which of these count.
-
-    All processes get as many. Where the windows do not go round, some come once more, and do not count there: so the
-    windows of a step do not depend on the number of processes.
-    """
-    total = sync_windows(batch_size)
-    places = np.arange(rank, world * math.ceil(total / world), world)
-    return places % total, places < total
 
 
 def rows_around(frame: Tensor, start: Tensor, stop: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,7 @@ FAN_URL = "https://www.adrianbulat.com/downloads/python-fan/"
 FAN_LICENCE = "code BSD-3-Clause; none stated for the weights"
 VAE_URL = "https://huggingface.co/stabilityai/sd-vae-ft-mse/resolve/31f26fdeee1355a5c34592e401dd41e45d25a493/"
 
-# S3FD, 2DFAN4, Inception and AlexNet carry the first digits of their sha256 in the file name; those of SyncNet, the
+# S3FD, 2DFAN4, Inception, AlexNet and VGG16 carry the first digits of their sha256 in the file name; those of SyncNet, the
 # autoencoder, FaceNet and I3D stand in public mirrors and in other people's checks. AV-HuBERT's publisher names none.
 REGISTRY = {
     "avhubert-base": Weights(
@@ -123,6 +123,18 @@ REGISTRY = {
                 "alexnet-owt-7be5be79.pth",
                 "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
                 244_408_911,
+            ),
+        ),
+    ),
+    "vgg16": Weights(
+        "second_stage.vgg: LPIPS as a loss, whose heads torchmetrics carries",
+        "BSD-3-Clause (torchvision); the heads BSD-2-Clause",
+        (
+            File(
+                "https://download.pytorch.org/models/vgg16-397923af.pth",
+                "vgg16-397923af.pth",
+                "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+                553_433_881,
             ),
         ),
     ),

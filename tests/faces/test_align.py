@@ -100,6 +100,16 @@ def test_paste_is_the_inverse_of_warp(face: np.ndarray) -> None:
     assert black[~outside].mean() < 0.1 * frame[~outside].mean()
 
 
+def test_a_mouth_keeps_its_edges_in_a_crop_of_its_own_size_and_back() -> None:
+    grain = np.random.default_rng(0).integers(0, 256, (160, 160, 3)).astype(np.uint8)
+    frame = cv2.GaussianBlur(grain, (0, 0), 1.0)  # as sharp as a video's pictures are
+    transform = np.array([[1.15, 0.05, -20.3], [-0.05, 1.15, -12.7]])  # GRID's scale
+    back = paste(frame, warp(frame, transform, 128), transform, np.ones((128, 128)))
+    inside = np.s_[40:110, 40:110]
+    kept = cv2.Laplacian(back[inside], cv2.CV_64F).var() / cv2.Laplacian(frame[inside], cv2.CV_64F).var()
+    assert 0.85 < kept < 1.05  # with bilinear weights 0.5
+
+
 def test_paste_beside_the_picture_changes_nothing() -> None:
     frame = picture_of_blobs()
     far = np.array([[1.0, 0, 5000], [0, 1.0, 0]])

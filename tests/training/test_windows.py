@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from syncdiff.diffusion.sync_loss import SAMPLES_PER_SYNC_WINDOW, SYNC_SHIFTS
+from syncdiff.diffusion.sync_loss import SYNC_SHIFTS
 from syncdiff.errors import UserError
 from syncdiff.media.video import decode_crops
 from syncdiff.shards.tar import decode_npy, encode_npy, read_shard, to_json, write_shard
 from syncdiff.shards.verdicts import Verdicts
 from syncdiff.training import windows as module
 from syncdiff.training.source import Shard, Source
-from syncdiff.training.windows import SYNC_FRAMES, Pool, Windows, as_floats
+from syncdiff.training.windows import RUN_FRAMES, RUN_NEEDS, Pool, Windows, as_floats
 from tests.members import crop_bytes
 
 pytestmark = pytest.mark.quick
@@ -69,8 +69,8 @@ def with_mfcc(tars: list[Shard], tmp_path: Path) -> list[Shard]:
     return [(*files, tmp_path / f"{shard}.mfcc.tar") for shard, files in enumerate(tars)]
 
 
-def batches(tars: list[Shard], n: int, start: int = 0, seed: int = 3, **process: int) -> list[dict[str, torch.Tensor]]:
-    return list(islice(Windows(Source(tars, "fbank"), W, 64, seed, **process).batches(start), n))
+def batches(tars: list[Shard], n: int, start: int = 0, seed: int = 3, **more: int) -> list[dict[str, torch.Tensor]]:
+    return list(islice(Windows(Source(tars, "fbank"), W, 64, seed, **more).batches(start), n))
 
 
 def codes(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,46 +126,61 @@ def test_speech_is_centred_and_zero_outside_the_clip(tars: list[Shard]) -> None:
     assert torch.equal(batch["speech"][..., 0], torch.where(inside, 100 * clip[:, None] + rows + 1, 0).float())
 
 
-def test_sync_windows_are_frames_of_one_clip_in_a_row_with_their_mfcc(with_mfcc: list[Shard]) -> None:
-    n = 64 // SAMPLES_PER_SYNC_WINDOW
+def test_identity_frames_keep_away_from_their_target_as_far_as_the_clip_allows(tars: list[Shard]) -> None:
+    seen = {}
+    for batch in batches(tars, 60, identity_gap=10):
+        clip, t = codes(batch["latents"])
+        far = (codes(batch["identity"])[1] - t).abs()
+        assert torch.equal(codes(batch["identity"])[0], clip)
+        for number, distance in zip(clip.tolist(), far.tolist(), strict=True):
+            seen.setdefault(number, set()).add(distance)
+    assert {clip: min(distances) for clip, distances in seen.items()} == {0: 2, 1: 0, 2: 10, 3: 6, 4: 4}
+    assert max(seen[2]) == 20  # nothing lies further than both ends of the ring
+
+
+def test_runs_are_frames_of_one_clip_in_a_row_with_their_mfcc(with_mfcc: list[Shard]) -> None:
     starts = set()
-    for batch in batches(with_mfcc, 60):
-        clip, t = (code[64:].view(n, 5) for code in codes(batch["latents"]))
+    for batch in batches(with_mfcc, 60, in_runs=True):
+        clip, t = (code.view(64, RUN_FRAMES) for code in codes(batch["latents"]))
         assert (clip == clip[:, :1]).all()
-        assert torch.equal(t, t[:, :1] + torch.arange(5))
-        assert torch.equal(codes(batch["masked"].neg())[1][64:].view(n, 5), t)
+        assert torch.equal(t, t[:, :1] + torch.arange(RUN_FRAMES))
+        assert torch.equal(codes(batch["masked"].neg())[1].view(64, RUN_FRAMES), t)
         first = t[:, :1] + torch.tensor(SYNC_SHIFTS)
-        whole = (first >= 0) & (first + SYNC_FRAMES <= N_FRAMES[clip[:, :1]])
+        whole = (first >= 0) & (first + RUN_NEEDS <= N_FRAMES[clip[:, :1]])
         assert torch.equal(batch["mfcc_valid"], whole)
         assert whole[:, SYNC_SHIFTS.index(0)].all()
         frame = first[..., None] + torch.arange(20) // 4  # of each of 20 columns of MFCC
         expected = (1000 * clip[:, :1, None] + frame)[:, :, None].expand(-1, -1, 13, -1)
-        assert batch["mfcc"].shape == (n, len(SYNC_SHIFTS), 13, 20)
+        assert batch["mfcc"].shape == (64, len(SYNC_SHIFTS), 13, 20)
         assert torch.equal(batch["mfcc"][whole], expected[whole].float())
         starts |= set(zip(clip[:, 0].tolist(), t[:, 0].tolist(), strict=True))
-    possible = {(clip, t) for clip, length in enumerate(N_FRAMES.tolist()) for t in range(length - SYNC_FRAMES + 1)}
+    possible = {(clip, t) for clip, length in enumerate(N_FRAMES.tolist()) for t in range(length - RUN_NEEDS + 1)}
     assert starts == possible
 
 
-def test_with_sync_windows_no_sample_is_lost(tars: list[Shard], with_mfcc: list[Shard]) -> None:
-    for batch, alone in zip(batches(with_mfcc, 5), batches(tars, 5), strict=True):
-        assert batch.keys() == alone.keys() | {"mfcc", "mfcc_valid"}
-        assert all(torch.equal(batch[name][:64], value) for name, value in alone.items())
+def test_frames_of_a_run_share_an_identity_frame_that_none_of_them_is(tars: list[Shard]) -> None:
+    for batch in batches(tars, 20, in_runs=True):
+        clip, t = (code.view(64, RUN_FRAMES) for code in codes(batch["latents"]))
+        identity = codes(batch["identity"])[1].view(64, RUN_FRAMES)
+        assert (identity == identity[:, :1]).all()
+        long_enough = N_FRAMES[clip[:, 0]] > 2 * RUN_FRAMES
+        assert long_enough.any()
+        assert ((identity - t).abs()[long_enough] >= 1).all()
 
 
-def test_processes_share_the_sync_windows_of_a_step(with_mfcc: list[Shard]) -> None:
-    whole = batches(with_mfcc, 1)[0]
-    parts = [batches(with_mfcc, 1, rank=rank, world=2)[0] for rank in range(2)]
+def test_processes_share_the_runs_of_a_step(with_mfcc: list[Shard]) -> None:
+    whole = batches(with_mfcc, 1, in_runs=True)[0]
+    parts = [batches(with_mfcc, 1, rank=rank, world=2, in_runs=True)[0] for rank in range(2)]
     assert torch.equal(torch.stack([part["mfcc"] for part in parts], 1).flatten(0, 1), whole["mfcc"])
-    frames = [part["latents"][32:].unflatten(0, (-1, 5)) for part in parts]
-    assert torch.equal(torch.stack(frames, 1).flatten(0, 2), whole["latents"][64:])
+    frames = [part["latents"].unflatten(0, (-1, RUN_FRAMES)) for part in parts]
+    assert torch.equal(torch.stack(frames, 1).flatten(0, 2), whole["latents"])
 
 
-def test_clips_too_short_for_a_sync_window_are_an_error(tmp_path: Path, with_mfcc: list[Shard]) -> None:
+def test_clips_too_short_for_a_run_are_an_error(tmp_path: Path, with_mfcc: list[Shard]) -> None:
     for tar in with_mfcc[0]:
         write_shard(tar, [sample for sample in read_shard(tar) if sample["__key__"] in ("c0", "c1")])
     with pytest.raises(UserError, match="no clip of 6 frames or more"):
-        next(Windows(Source(with_mfcc[:1], "fbank"), W, 16, 0).batches())
+        next(Windows(Source(with_mfcc[:1], "fbank"), W, 16, 0, in_runs=True).batches())
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

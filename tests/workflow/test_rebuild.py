@@ -135,7 +135,7 @@ def test_a_sync_loss_has_a_syncnet_of_its_own_and_another_one_scores(snakemake: 
     jobs = _planned(snakemake, tmp_path)
     assert "sync_expert/" not in "".join(jobs)
     assert "mfcc" not in "".join(jobs)
-    jobs = _planned(snakemake, tmp_path, "--config", "train={sync_weight: 0.1}", "seed=5")
+    jobs = _planned(snakemake, tmp_path, "--config", "second_stage={steps: 2, sync_weight: 0.1}", "seed=5")
     scorer, expert = sorted(job for job in jobs if job.startswith("rule syncnet:"))[::-1]
     assert "output: results/demo/sync_expert/syncnet.safetensors" in expert
     assert '"seed": 6' in expert

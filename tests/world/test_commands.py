@@ -28,7 +28,7 @@ def commands(folder: Path, name: str, row: str) -> list[list[str]]:
         "autoencoder": {"pretrained": f"./{name}/vae"},
         "syncnet": {"weights": f"./{name}/file"},
         "evaluate": {"inception": f"./{name}/file", "external": {row: f"./{name}/videos"}},
-        "experiments": {f"{row}, no".replace(",", ""): {"train": {"sync_weight": 0.1}}},
+        "experiments": {f"{row}, no".replace(",", ""): {"second_stage": {"steps": 2, "sync_weight": 0.1}}},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
     dry = run_snakemake("--dry-run", "--printshellcmds", "--configfile", TINY, "--", "ablation", "eval", folder=folder)

@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 from syncdiff.cli import app
 from syncdiff.config import Config, Faces, Optimizer, parse_config
 from syncdiff.device import autocast, choose_device, full_fp32, use_bf16
-from syncdiff.diffusion.sync_loss import sync_windows
 from syncdiff.errors import UserError
 from syncdiff.evaluation.metrics.lse import embed_lips
 from syncdiff.faces import fan
@@ -39,7 +38,6 @@ from syncdiff.speech.hidden_states import hidden_states
 from syncdiff.training import checkpoints
 from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import Run, Trainer, fit
-from syncdiff.training.windows import shared_sync_windows
 from syncdiff.weights.files import read_safetensors, write_safetensors
 from tests.standin import cuda_says, stand_in_card
 from tests.training.noise import CONFIG, write_autoencoder, write_noise
@@ -565,17 +563,3 @@ def test_a_denoiser_is_read_without_the_checkpoint_that_it_began_with(tmp_path: 
     loaded = load_denoiser(config, tmp_path / "denoiser.safetensors", CPU)
     states = denoiser.state_dict()
     assert all(torch.equal(states[name], value) for name, value in loaded.state_dict().items())
-
-
-# ---- sync windows ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("batch_size", [8, 24, 40, 64, 120])
-@pytest.mark.parametrize("world", [1, 2, 4, 8])
-def test_the_sync_windows_of_a_step_are_the_same_for_any_number_of_processes(batch_size: int, world: int) -> None:
-    """Each once among those that count, and as many in each process, so that none waits for another."""
-    shares = [shared_sync_windows(batch_size, rank, world) for rank in range(world)]
-    counted = np.concatenate([windows[counts] for windows, counts in shares])
-    assert sorted(counted) == list(range(sync_windows(batch_size)))
-    assert len({len(windows) for windows, _ in shares}) == 1

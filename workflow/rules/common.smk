@@ -301,7 +301,7 @@ def ledger_before_training(wildcards):
 
 def with_sync_loss(experiment):
     """Whether an experiment trains with a sync loss."""
-    return CONFIG.experiment(experiment).train.sync_weight > 0
+    return CONFIG.experiment(experiment).second_stage.with_sync
 
 
 def sync_files(wildcards):
@@ -329,6 +329,13 @@ def validation_options(wildcards):
     shards = ["--val-shards", pattern("val", "shards")]
     speech = ["--val-speech", pattern("val", features_of(wildcards.experiment))]
     return [*shards, *speech, "--scorer", SYNCNET]
+
+
+def networks_begun_with(wildcards):
+    """Networks from elsewhere that an experiment's training reads, where the config names some."""
+    config = CONFIG.experiment(wildcards.experiment)
+    begun = [f"{config.train.init}/denoiser.safetensors"] if config.train.init else []
+    return begun + [path for path in [config.second_stage.vgg] if path]
 
 
 def training_options(wildcards):

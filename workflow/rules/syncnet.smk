@@ -1,6 +1,6 @@
 # REQUIRED INPUTS: <split>/shards/<shard>.tar of the training splits
 # OUTPUTS: syncnet/syncnet.safetensors, the scorer of LSE-C and LSE-D, without syncnet.weights;
-#          sync_expert/syncnet.safetensors, of another seed, for experiments with train.sync_weight: it never scores
+#          sync_expert/syncnet.safetensors, of another seed, for experiments with second_stage.sync_weight: it never scores
 
 SYNCNET = CONFIG.syncnet.weights or f"{OUT}/syncnet/syncnet.safetensors"
 EXPERT = f"{OUT}/sync_expert/syncnet.safetensors"

@@ -1,5 +1,5 @@
 # REQUIRED INPUTS: <split>/latents/<shard>.tar (with latents.stored false <split>/shards/<shard>.tar) and
-#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with train.sync_weight
+#                  <split>/speech/<features>/<shard>.tar of the training splits, the autoencoder; with second_stage.sync_weight
 #                  also <split>/speech/mfcc/<shard>.tar, sync_expert/; with thresholds in `curate` curation.parquet;
 #                  with validation.every val/shards/<shard>.tar, val/speech/<features>/<shard>.tar and the SyncNet
 # OUTPUTS: runs/<experiment>/: the model (denoiser.safetensors, config.json, autoencoder/), and its loss.csv;
@@ -25,13 +25,15 @@ if VALIDATED:
 
 
 # Reads speech, denoiser, diffusion, priors.pose_size, autoencoder.latent_channels, autoencoder.patch_size,
-# faces.size, mixed_precision, seed, latents, pretraining, train. With validation.every it reads validation and faces too.
+# faces.size, mixed_precision, seed, latents, pretraining, train, second_stage. With validation.every it reads validation
+# and faces too.
 rule train:
     input:
         latents=lambda wildcards: train_files(crops_of(wildcards.experiment)),
         speech=lambda wildcards: train_files(features_of(wildcards.experiment)),
         autoencoder=f"{AUTOENCODER}/config.json",
         sync=sync_files,
+        networks=networks_begun_with,
         curation=CURATION,
         val=validation_files,
         scorer=ancient(SYNCNET) if VALIDATED else [],  # looks on: made anew, it changes no weights
