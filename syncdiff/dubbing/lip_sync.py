@@ -55,9 +55,7 @@ class LipSync:
         """
         return dub(self.networks, Path(video), Path(sound), Path(out), Wishes(**wishes))
 
-    def find_faces(
-        self, video: str | PathLike[str], syncnet: str | PathLike[str] | None = None
-    ) -> list[FoundFace]:
+    def find_faces(self, video: str | PathLike[str], syncnet: str | PathLike[str] | None = None) -> list[FoundFace]:
         """Return what to choose each person of a video by: the number that `face` takes, a line, and pictures.
 
         With `syncnet`, weights, the lines say how well each one's lips fit the video's own sound.
