@@ -14,7 +14,7 @@ import gradio as gr
 
 from syncdiff.app.players import Player, in_step, playable, served, template
 from syncdiff.app.studio import ONE_AT_A_TIME, Studio, attempt, said, wrong
-from syncdiff.app.uploads import MAX_SECONDS, check_sound, check_video
+from syncdiff.app.uploads import MAX_SECONDS, check_sound, check_source
 from syncdiff.dubbing.people import LARGEST, SPEAKING, FoundFace
 from syncdiff.dubbing.report import Report
 
@@ -36,14 +36,23 @@ ABOUT = (
     "Give a video that shows a face, and what its mouth is to say. Every file that comes out carries a tag that says "
     "that it is synthetic. Nothing leaves this machine; what you give is removed when you close the page."
 )
+DOWNLOAD = "To download. It is tagged as synthetic; say so where you show it."
 MINUTES = MAX_SECONDS // 60
 PROGRESS = gr.Progress()
+SOUND: dict[str, Any] = {
+    "label": "Sound, or your voice",
+    "sources": ["upload", "microphone"],
+    "type": "filepath",
+    "editable": False,
+    "buttons": [],
+    "elem_id": "sound",
+}
 FACES: dict[str, Any] = {
     "label": "Faces: click to choose, click again to let go",
     "visible": False,
-    "columns": 4,
+    "columns": 6,
+    "fit_columns": False,
     "height": "auto",
-    "object_fit": "contain",
     "allow_preview": False,
     "buttons": [],
     "interactive": False,
@@ -61,11 +70,12 @@ class Made(NamedTuple):
     report: Report
 
 
+LOST = "the page was cut off from its server; load it again"
 NOTHING_MADE = "", "", None
 
 
 class DubTab:
-    """The tab: its parts, and what they do. What a part is told stands before `request`, which says whose visit it is."""
+    """The tab: its parts, and what they do; `request` says whose visit it is."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio, self._visits = studio, studio.visits
@@ -75,10 +85,12 @@ class DubTab:
         gr.Markdown(ABOUT)
         with gr.Row():
             with gr.Column():
-                video = gr.Video(label=f"Video, at most {MINUTES} minutes", sources=["upload"], elem_id="video")
+                video = gr.Video(
+                    label=f"Video, at most {MINUTES} minutes", sources=["upload"], buttons=[], elem_id="video"
+                )
                 video_said = gr.HTML(elem_classes="said", elem_id="video-said")
             with gr.Column():
-                sound = gr.Audio(label="Sound", sources=["upload", "microphone"], type="filepath", elem_id="sound")
+                sound = gr.Audio(**SOUND)
                 sound_said = gr.HTML(elem_classes="said", elem_id="sound-said")
         whose = [(name, face) for name, face in WHOSE.items() if face != SPEAKING or self._studio.syncnet]
         whom = gr.Radio(whose, value=LARGEST, label="Whose mouth", elem_id="whom")
@@ -86,7 +98,7 @@ class DubTab:
         faces = gr.Gallery(**FACES)
         faces_said = gr.HTML(elem_classes="said", elem_id="faces-said")
         numbers = gr.State(())
-        self._take_in("video", video, video_said, check_video)
+        self._take_in("video", video, video_said, check_source)
         self._take_in("sound", sound, sound_said, check_sound)
         private = partial(gr.on, api_visibility="private")
         private(video.change, forget_faces, None, [numbers, faces, whom, faces_said], show_progress="hidden")
@@ -104,7 +116,7 @@ class DubTab:
             stop = gr.Button("Stop", elem_id="stop")
         said_of_out = gr.HTML(elem_classes="said", elem_id="out-said")
         players, report = gr.HTML(elem_id="players"), gr.HTML(elem_id="report")
-        files = gr.File(label="To download", file_count="multiple", visible=False, elem_id="files")
+        files = gr.File(label=DOWNLOAD, file_count="multiple", visible=False, interactive=False, elem_id="files")
         private(go.click, self._go_on, queue=False).then(
             self._dub,
             [consent, *whose, length],
@@ -123,13 +135,14 @@ class DubTab:
                 self._visits.keep(visit, slot, None)
                 return gr.skip(), gr.skip()
             found, why = attempt(partial(check, upload), upload.parent)
-            self._visits.keep(visit, slot, None if why else upload)
-            if not why:
+            is_open = self._visits.keep(visit, slot, None if why else upload)
+            if is_open and not why:
                 return gr.skip(), said(found or "")
             self._visits.remove(upload)
-            return None, wrong(f"this {slot} cannot be used: {why}")
+            return None, wrong(f"this {slot} cannot be used: {why or LOST}")
 
-        given.change(take, given, [given, line], api_visibility="private", concurrency_limit=2)
+        told = [given, line]
+        given.change(take, given, told, api_visibility="private", show_progress="minimal", concurrency_limit=2)
         given.clear(lambda: "", None, line, api_visibility="private", queue=False)
 
     def _go_on(self, request: gr.Request) -> None:
@@ -153,7 +166,7 @@ class DubTab:
         count = f"{len(found)} face{'s' * (len(found) != 1)} found. Click on a face to choose it."
         return gr.Gallery(pictures, visible=True), said(count)
 
-    def _dub(  # noqa: PLR0913, PLR0917 - a part of the page each
+    def _dub(
         self,
         agreed: bool,
         whom: str,

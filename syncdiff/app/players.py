@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -58,10 +59,8 @@ def playable(video: Path, folder: Path) -> Path:
         return same
     copy = folder / "source.mp4"
     sounds: list[Any] = []
-    try:
+    with suppress(ClipRejected):  # a video without sound
         sounds.append(read_audio(video))
-    except ClipRejected:
-        pass  # a video without sound
     write_video(copy, read_frames(video), sounds)
     return copy
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import SAMPLE_RATE, stream_audio
+from syncdiff.media.encode import check_form
+from syncdiff.media.pictures import Video
 from syncdiff.media.video import probe
 
 MAX_SECONDS = 600
@@ -26,6 +28,18 @@ def check_video(path: Path) -> str:
     if found.n_frames > max(found.duration_s, 1) * MAX_RATE:
         raise ClipRejected(f"more than {MAX_RATE} frames a second; give fewer")
     return f"{found.duration_s:.1f} s, {found.width} × {found.height}, {found.fps:.4g} frames a second"
+
+
+def check_source(path: Path) -> str:
+    """Say in a line what a video to dub is.
+
+    Raises:
+        ClipRejected, UserError: as `check_video`; or it cannot be written again.
+        OSError: it is not there.
+    """
+    line = check_video(path)
+    check_form(path.with_name("dubbed.mp4"), Video(path).form)
+    return line
 
 
 def check_sound(path: Path) -> str:

@@ -29,8 +29,11 @@ class Visits:
         """Return an empty folder, to be given to `keep` or `remove`."""
         return Path(tempfile.mkdtemp(dir=self.root))
 
-    def keep(self, visit: str, slot: str, file: Path | None) -> None:
+    def keep(self, visit: str, slot: str, file: Path | None) -> bool:
         """Keep a file in the place of that which was kept in this slot; None: nothing any more.
+
+        Returns:
+            Whether the visit is not over; if it is, the file is removed.
 
         Raises:
             UserError: it lies somewhere else.
@@ -40,11 +43,12 @@ class Visits:
         with self._lock:
             if visit in self._over:
                 self._remove_unused(file)
-                return
+                return False
             before = self._kept[visit].pop(slot, None)
             if file is not None:
                 self._kept[visit][slot] = file
             self._remove_unused(before)
+            return True
 
     def kept(self, visit: str, slot: str) -> Path | None:
         """Return the file of a slot."""

@@ -161,4 +161,7 @@ def _describe(seen: Seen, person: Person, seconds_a_tick: float) -> str:
     first = float(seen.ticks[stretches[0].start]) * seconds_a_tick
     n_frames = sum(len(stretch.frames) for stretch in stretches)
     sync = "" if person.sync is None else f", LSE-C {person.sync:.2f}"
-    return f"face {person.number}: from {first:.2f} s, {n_frames} frames in {len(stretches)} stretches{sync}"
+    return (
+        f"face {person.number}: from {first:.2f} s, {n_frames} frames in {len(stretches)}"
+        f" {'stretch' if len(stretches) == 1 else 'stretches'}{sync}"
+    )

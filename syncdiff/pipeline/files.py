@@ -150,7 +150,7 @@ def short_message(error: BaseException | str) -> str:
 
 
 def in_a_line(error: Exception) -> str:
-    """Say what an error means to those who asked for the work: in one line, for none of whose files it may end others."""
+    """Say in one line what an error means, where it may end one piece of work and no more."""
     if isinstance(error, (UserError, ClipRejected)):
         return str(error)
     if isinstance(error, OSError):

@@ -26,9 +26,9 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Tell `listener` of the progress of all that is done in this block, in the place of a bar; what it raises, ends it.
+    """Tell `listener` of the progress of what this thread begins in the block, in the place of a bar.
 
-    It holds for work that is begun by this thread.
+    What it raises ends the work.
     """
     before = _listener.set(listener)
     try:
