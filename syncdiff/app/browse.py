@@ -26,9 +26,11 @@ class BrowseTab:
         first = "syncdiff" if "syncdiff" in results.methods else results.methods[0]
         measures = self._labels(first)
         with gr.Row():
-            method = gr.Dropdown(results.methods, value=first, label="Run", elem_id="run")
-            by = gr.Dropdown(measures, value=measures[0], label="Worst by", elem_id="by")
-            verdict = gr.Dropdown([ALL, *results.verdicts], value=ALL, label="Verdict", elem_id="verdict")
+            method = gr.Dropdown(results.methods, value=first, label="Run", min_width=200, elem_id="run")
+            by = gr.Dropdown(measures, value=measures[0], label="Worst by", min_width=200, elem_id="by")
+            verdict = gr.Dropdown(
+                [ALL, *results.verdicts], value=ALL, label="Verdict", min_width=200, elem_id="verdict"
+            )
         line = gr.HTML(elem_classes="said", elem_id="clip-said")
         players = gr.HTML(elem_id="clip-players")
         rows = self._table(first, measures[0], ALL)

@@ -48,7 +48,8 @@ SOUND: dict[str, Any] = {
     "elem_id": "sound",
 }
 FACES: dict[str, Any] = {
-    "label": "Faces: click to choose, click again to let go",
+    "label": "Faces",
+    "show_label": False,
     "visible": False,
     "columns": 6,
     "fit_columns": False,
@@ -163,8 +164,8 @@ class DubTab:
             return gr.Gallery(visible=False), wrong(why)
         pictures = write_pictures(self._visits.new_folder(), found)
         self._visits.keep(visit, "faces", Path(pictures[0][0]))
-        count = f"{len(found)} face{'s' * (len(found) != 1)} found. Click on a face to choose it."
-        return gr.Gallery(pictures, visible=True), said(count)
+        count = f"{len(found)} face{'s' * (len(found) != 1)} found. Click on one to choose it, again to let it go."
+        return gr.Gallery(pictures, visible=True), said(count, *(face.line for face in found))
 
     def _dub(
         self,
@@ -220,12 +221,12 @@ def forget_faces() -> tuple[Any, ...]:
 
 
 def write_pictures(folder: Path, found: Sequence[FoundFace]) -> list[tuple[str, str]]:
-    """Write a picture of each face; return them with their lines."""
+    """Write a picture of each face; return them with their numbers."""
     shown = []
     for face in found:
         path = folder / f"{face.number}.png"
         cv2.imwrite(str(path), cv2.cvtColor(face.pictures[len(face.pictures) // 2], cv2.COLOR_RGB2BGR))
-        shown.append((str(path), face.line))
+        shown.append((str(path), f"face {face.number}"))
     return shown
 
 

@@ -14,17 +14,20 @@ from syncdiff.errors import UserError
 from syncdiff.pipeline.files import read_parquet
 from syncdiff.pipeline.provenance import config_of
 from syncdiff.registry.metrics import METRICS
-from syncdiff.report.gallery import MADE_OF_OTHER_SOUND, GalleryClip, Tile, tiles
+from syncdiff.report.gallery import MADE_OF_OTHER_SOUND, MAX_FRAMES, GalleryClip, Tile, tiles
 
 PLACE = ["video", "first_frame", "n_frames"]  # where a clip lies
+VERDICT = {"status": "verdict", "reason": "why"}  # as a ledger has it, and as it is shown
 SHOWN = ["clip", "split", "verdict", "why"]
+SCORED = " of the run"  # at the end of the columns of a run's scores, which the curation may have too
 REAL, PAIRED = "real", "paired"
 
 
 class Measure(NamedTuple):
-    """By what clips are sorted: a column, whether more of it is better, and where its values come from."""
+    """By what clips are sorted: a column and its heading, whether more of it is better, and digits that are shown."""
 
     column: str
+    heading: str
     is_better: bool
     digits: int
 
@@ -58,12 +61,14 @@ class Results:
         """Return by their labels what the clips of a method can be sorted by."""
         scored = self.scores.get(method, pd.DataFrame())
         found = {
-            f"{metric.label} of {method}": Measure(name, metric.better == "↑", metric.digits)
+            f"{metric.label} of {method}": Measure(
+                f"{name}{SCORED}", metric.heading, metric.better == "↑", metric.digits
+            )
             for name, metric in METRICS.items()
             if metric.better in ("↑", "↓") and name in scored
         }
         curated = {
-            f"{measure.label} of the clip": Measure(name, measure.limit == "min", measure.digits)
+            f"{measure.label} of the clip": Measure(name, measure.label, measure.limit == "min", measure.digits)
             for name, measure in MEASURES.items()
             if name in self.clips and self.clips[name].notna().any()
         }
@@ -76,14 +81,14 @@ class Results:
             by: a label of `measures`.
         """
         measures = self.measures(method)
-        rows = self.clips.join(self.scores.get(method, pd.DataFrame()), on="clip", rsuffix=" (generated)")
+        rows = self.clips.join(self.scores.get(method, pd.DataFrame()).add_suffix(SCORED), on="clip")
         rows = rows if verdict is None else rows[rows["verdict"] == verdict]
         if by not in measures:
             return rows[SHOWN].sort_values("clip").reset_index(drop=True)
-        column, is_better, digits = measures[by]
-        name = f"{column} (generated)" if by.endswith(f" of {method}") and f"{column} (generated)" in rows else column
-        rows = rows.sort_values([name, "clip"], ascending=[is_better, True], kind="stable")
-        return rows.assign(**{by: rows[name].round(digits)})[["clip", by, *SHOWN[1:]]].reset_index(drop=True)
+        column, heading, is_better, digits = measures[by]
+        rows = rows.sort_values([column, "clip"], ascending=[is_better, True], kind="stable")
+        values = {heading: rows[column].round(digits)}
+        return rows.assign(**values)[["clip", heading, *SHOWN[1:]]].reset_index(drop=True)
 
     def tiles(self, clip: str, method: str) -> tuple[list[Tile], list[str]]:
         """Return a clip's videos, real and of a method, and in a line each what is not shown.
@@ -146,15 +151,11 @@ def _clips(folder: Path) -> pd.DataFrame:
     ledgers = sorted(folder.glob("*/faces/*.parquet"))
     if not ledgers:
         raise UserError(f"{folder}: holds no clips yet; run the workflow first")
-    found = [read_parquet(path, "clip", "status", "reason", "file", *PLACE[1:]) for path in ledgers]
-    clips = pd.concat(found, ignore_index=True).join(plan, on="file")
-    clips = clips[clips["n_frames"].notna()].rename(columns={"status": "verdict", "reason": "why"})
-    clips = clips[[*SHOWN, *PLACE]].reset_index(drop=True)
-    if not (folder / "curation.parquet").is_file():
-        return clips
-    judged = read_parquet(folder / "curation.parquet", "clip", "status", "reason").set_index("clip")
-    measures = judged[[name for name in MEASURES if name in judged]]
-    judged = judged[["status", "reason"]].rename(columns={"status": "verdict", "reason": "why"})
-    clips = clips.set_index("clip")
-    clips.update(judged)
-    return clips.join(measures).reset_index()
+    found = pd.concat([read_parquet(path, "file", *VERDICT, *PLACE[1:]) for path in ledgers], ignore_index=True)
+    clips = found[["clip", "file", *VERDICT, *PLACE[1:]]].join(plan[["split", "video"]], on="file").set_index("clip")
+    clips = clips.fillna({"first_frame": 0, "n_frames": MAX_FRAMES})  # no face was found: the file from its beginning
+    if (folder / "curation.parquet").is_file():
+        judged = read_parquet(folder / "curation.parquet", "clip", *VERDICT).set_index("clip")
+        clips.update(judged[[*VERDICT]])
+        clips = clips.join(judged[[name for name in MEASURES if name in judged]])
+    return clips.rename(columns=VERDICT).reset_index()

@@ -71,9 +71,10 @@ def attempt(work: Callable[[], T], folder: Path | None = None) -> tuple[T | None
     return None, in_print(line.replace(f"{folder}/", "") if folder else line)
 
 
-def said(line: str) -> str:
-    """Return a line as HTML."""
-    return f'<p role="status">{escape(line)}</p>'
+def said(line: str, *more: str) -> str:
+    """Return a line, and more below it, as HTML."""
+    below = "".join(f"<li>{escape(each)}</li>" for each in more)
+    return f'<p role="status">{escape(line)}</p>{f"<ul>{below}</ul>" if more else ""}'
 
 
 def wrong(line: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from contextlib import suppress
 from enum import StrEnum
@@ -290,12 +291,13 @@ def serve_page(
 ) -> None:
     """Serve a page on this machine, and on no other: dub a video, score videos, look through a results folder.
 
-    It needs Gradio, which is not installed with the rest: `pip install "syncdiff[app]"`.
+    It needs Gradio, the extra `app`.
     """
     from syncdiff.app.page import served
     from syncdiff.dubbing.lip_sync import LipSync
 
     load = partial(LipSync.from_pretrained, model, device=device, config=read_config(config))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it, its files are removed
     with suppress(KeyboardInterrupt), served(load, results, syncnet, port, max_mb) as address:
         print(f"{address} (Ctrl-C ends it)", flush=True)
         Event().wait()

@@ -28,9 +28,9 @@ def _level(tile: Tile) -> float:
 def test_the_worst_clip_comes_first_by_score_or_measure(results: Results) -> None:
     assert [*results.measures("syncdiff")] == ["LSE-C of syncdiff", "SSIM of syncdiff", "Sharpness of the clip"]
     table = results.table("syncdiff", "LSE-C of syncdiff")
-    assert table.columns.tolist() == ["clip", "LSE-C of syncdiff", "split", "verdict", "why"]
+    assert table.columns.tolist() == ["clip", "LSE-C ↑", "split", "verdict", "why"]
     assert table["clip"].tolist() == ["a/2", "b/1", "a/1"]
-    assert table["LSE-C of syncdiff"].tolist() == [1.0, 2.0, 3.0]
+    assert table["LSE-C ↑"].tolist() == [1.0, 2.0, 3.0]
     assert results.table("syncdiff", "Sharpness of the clip")["clip"].tolist() == ["a/2", "b/1", "a/1"]
 
 
