@@ -55,8 +55,8 @@ def page_of(model: LipSync, syncnet: Path | None, visits: Visits, results: Resul
     return page
 
 
-def launch(page: gr.Blocks, host: str, port: int, max_mb: int) -> None:
-    """Serve the page in a thread of its own."""
+def launch(page: gr.Blocks, host: str, port: int, max_mb: int, uploads: Path) -> None:
+    """Serve the page in a thread of its own; `uploads` is the folder that Gradio puts uploads into."""
     templates = files("syncdiff.app") / "templates"
     page.launch(
         server_name=host,
@@ -73,15 +73,19 @@ def launch(page: gr.Blocks, host: str, port: int, max_mb: int) -> None:
         theme=gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")),
         css=(templates / "page.css").read_text(),
         head=f"<script>{(templates / 'page.js').read_text()}</script>",
-        app_kwargs={"middleware": [Middleware(Guard)]},
+        app_kwargs={"middleware": [Middleware(Guard, uploads=uploads)]},
     )
 
 
 class Guard:
-    """Answers only who has asked this machine by name, fetches nothing from elsewhere, and tells browsers the same."""
+    """Answers only who has asked this machine by name, fetches nothing from elsewhere, and tells browsers the same.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    An upload that was too large or was broken off lies in `uploads` itself, not in a folder there: it is removed.
+    """
+
+    def __init__(self, app: ASGIApp, uploads: Path) -> None:
+        self._app, self._uploads = app, uploads
+        self._n_running = 0  # uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -101,4 +105,15 @@ class Guard:
                 headers["Referrer-Policy"] = "no-referrer"
             await send(message)
 
-        await self._app(scope, receive, tell)
+        if not scope["path"].endswith("/upload"):
+            await self._app(scope, receive, tell)
+            return
+        self._n_running += 1
+        try:
+            await self._app(scope, receive, tell)
+        finally:
+            self._n_running -= 1
+            if not self._n_running:
+                for path in self._uploads.iterdir():
+                    if path.is_file():
+                        path.unlink()

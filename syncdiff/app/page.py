@@ -46,7 +46,7 @@ def served(
         except ModuleNotFoundError as error:
             raise UserError(INSTALL) if error.name == "gradio" else error from None
         page = page_of(load(), syncnet, Visits(Path(folder)), found)
-        launch(page, HOST, free, max_mb)
+        launch(page, HOST, free, max_mb, Path(folder))
         try:
             yield f"http://{HOST}:{free}/"
         finally:

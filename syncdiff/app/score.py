@@ -12,7 +12,7 @@ import pandas as pd
 from syncdiff.api import score
 from syncdiff.app.studio import ONE_AT_A_TIME, Studio, attempt, said, wrong
 from syncdiff.app.uploads import check_video
-from syncdiff.errors import UserError
+from syncdiff.errors import UserError, escape
 
 MOST = 20  # videos
 PROGRESS = gr.Progress()
@@ -77,5 +77,12 @@ def scores_of(videos: list[Path], studio: Studio, crop: Any) -> pd.DataFrame:
 
 def _row(video: Path, found: Any, refused: str) -> list[Any]:
     if found is None or found.failed:
-        return [video.name, "", "", "", "", refused or found.failed]
-    return [video.name, int(found.offset), round(found.lse_d, 3), round(found.lse_c, 3), int(found.n_windows), ""]
+        return [escape(video.name), "", "", "", "", refused or found.failed]
+    return [
+        escape(video.name),
+        int(found.offset),
+        round(found.lse_d, 3),
+        round(found.lse_c, 3),
+        int(found.n_windows),
+        "",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,32 @@ def test_a_name_decides_nothing(name: str, served: Served, visitor: Visitor, tmp
     assert "64 × 48" in visitor.give("video", name, data)
     (path,) = left(served)
     assert path.read_bytes() == data and path.parent.parent == served.uploads
-    assert not set(path.name) & set("/\\<>\"'&$`|\n\r\0\u202e") and len(path.name) <= 200, path.name
+    assert not set(path.name) & set("/\\<>\"'&$`|\n\r\0") and len(path.name) <= 200, path.name
+
+
+def test_a_name_that_turns_the_line_round_is_shown_letter_by_letter(
+    served: Served, visitor: Visitor, tmp_path: Path
+) -> None:
+    path = visitor.upload("\u202e4pm.exe", ffmpeg(tmp_path, *pictures(), "-pix_fmt", "yuv420p")).json()[0]
+    file = {"path": path, "orig_name": "a", "meta": {"_type": "gradio.FileData"}}
+    visitor.tell("score-videos", "change", [[file]])
+    line, table = visitor.tell("score", "click", [[file], "face"])
+    assert words(line) == "0 of 1 videos scored."
+    (row,) = table["value"]["data"]
+    assert row[0] == "\\u202e4pm.exe" and "no face" in row[-1]
+
+
+def test_what_is_broken_off_is_not_kept(served: Served, visitor: Visitor) -> None:
+    host, port = served.address.removeprefix("http://").rstrip("/").split(":")
+    head = (
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 999999\r\n"
+        "Content-Type: multipart/form-data; boundary=cut-here\r\n\r\n"
+        '--cut-here\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+    )
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(head.encode() + bytes(100_000))
+        visitor.wait_until(lambda: left(served) != [])
+    visitor.wait_until(lambda: left(served) == [])
 
 
 def test_a_sound_that_is_a_table_to_its_name_is_heard_and_names_no_file(

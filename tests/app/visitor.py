@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 BOUNDARY = "cut-here"
-WAIT_S = 240
+WAIT_S = 60
 
 
 class Visitor:
