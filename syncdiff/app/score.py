@@ -14,6 +14,7 @@ from syncdiff.app.studio import ONE_AT_A_TIME, Studio, attempt, said, wrong
 from syncdiff.app.uploads import check_video
 from syncdiff.errors import UserError, escape
 
+Files = list[dict[str, Any]] | None  # as the browser names them: "path" is where one was uploaded to
 MOST = 20  # videos
 PROGRESS = gr.Progress()
 ABOUT = (
@@ -36,23 +37,22 @@ class ScoreTab:
         go = gr.Button("Score", variant="primary", interactive=studio.syncnet is not None, elem_id="score")
         line = gr.HTML(elem_classes="said", elem_id="score-said")
         table = gr.Dataframe(headers=COLUMNS, interactive=False, wrap=True, elem_id="scores", visible=False)
-        videos.change(self._keep, videos, None, api_visibility="private", queue=False)
-        asked, told = [videos, crop], [line, table]
-        go.click(self._score, asked, told, api_visibility="private", show_progress_on=line, **ONE_AT_A_TIME)
+        # Preprocessed, each file would leave an empty one beside it.
+        raw: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+        videos.change(self._keep, videos, None, queue=False, **raw)
+        go.click(self._score, [videos, crop], [line, table], show_progress_on=line, **raw, **ONE_AT_A_TIME)
 
-    def _keep(self, files: list[str] | None, request: gr.Request) -> None:
+    def _keep(self, files: Files, request: gr.Request) -> None:
         visit = str(request.session_hash)
         self._studio.visits.go_on(visit)
         for place in range(max(MOST, len(files or []))):
-            file = Path(files[place]) if files and place < len(files) else None
+            file = Path(files[place]["path"]) if files and place < len(files) else None
             self._studio.visits.keep(visit, f"score {place}", file)
 
-    def _score(
-        self, files: list[str] | None, crop: Any, request: gr.Request, progress: gr.Progress = PROGRESS
-    ) -> tuple[str, Any]:
+    def _score(self, files: Files, crop: Any, request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[str, Any]:
         if not files or len(files) > MOST:
             return wrong(f"Give from one to {MOST} videos."), gr.Dataframe(visible=False)
-        work = partial(scores_of, [Path(file) for file in files], self._studio, crop)
+        work = partial(scores_of, [Path(file["path"]) for file in files], self._studio, crop)
         found, why = attempt(partial(self._studio.run, str(request.session_hash), progress, work))
         if found is None:
             return wrong(why), gr.Dataframe(visible=False)

@@ -145,7 +145,7 @@ def test_on_a_phone_videos_are_scored_and_results_browsed(browser: Any, served: 
     page.locator("#score-videos").get_by_text("film").first.wait_for()
     page.click("#score")
     tab.wait_for("#score-said", "1 of 2 videos scored.")
-    tab.wait_for("#scores", "no video stream")
+    tab.wait_for("#scores [role=gridcell]", "no video stream")
     page.get_by_role("tab", name="Browse").click()
     page.locator("#clips [role=gridcell]").get_by_text("a/2").click()
     page.locator("#clip-players video").nth(1).wait_for()
