@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}  # of all visits
-DOING = {"look": "Looking for faces", "dub": "Generating lips", "score": "Scoring", "frames": "Reading"}
+DOING = {"look": "Looking for faces", "dub": "Generating lips", "score": "Scoring"}
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,11 @@ def test_a_name_that_turns_the_line_round_is_shown_letter_by_letter(
     assert row[0] == "\\u202e4pm.exe" and "no face" in row[-1]
 
 
+def test_the_folder_above_is_no_name(served: Served, visitor: Visitor) -> None:
+    assert visitor.upload("..", b"hello").status_code == 400
+    visitor.wait_until(lambda: left(served) == [])
+
+
 def test_what_is_broken_off_is_not_kept(served: Served, visitor: Visitor) -> None:
     host, port = served.address.removeprefix("http://").rstrip("/").split(":")
     head = (
