@@ -57,7 +57,11 @@ class BrowseTab:
         if found is None:
             return wrong(why), ""
         tiles, notes = found
-        players = [Player(label_of(tile), f"data:video/mp4;base64,{tile.data}") for tile in tiles]
+        heard = min(1, len(tiles) - 1)  # the generated one, of those under the clip's own sound
+        players = [
+            Player(label_of(tile), f"data:video/mp4;base64,{tile.data}", place == heard)
+            for place, tile in enumerate(tiles)
+        ]
         return said("; ".join([clip, *notes])), in_step(players)
 
 

@@ -187,7 +187,7 @@ class DubTab:
             self._visits.remove(folder)
             return wrong(why), *NOTHING_MADE
         self._visits.keep(visit, "made", made.video)
-        pair = Player("the source", served(made.source)), Player("dubbed: synthetic", served(made.video))
+        pair = Player("the source", served(made.source)), Player("dubbed: synthetic", served(made.video), True)
         downloads = gr.File([str(made.video), str(made.report_file)], visible=True)
         return said("Done."), in_step(pair), template("report.html.j2").render(report=made.report), downloads
 

@@ -22,10 +22,11 @@ PLAYED_PIXELS = ("yuv420p", "yuvj420p")
 
 
 class Player(NamedTuple):
-    """One of several videos: what stands below it, and where it comes from."""
+    """One of several videos: what stands below it, where it comes from, and whether it is the one that is heard."""
 
     label: str
     source: str
+    is_heard: bool = False
 
 
 def template(name: str) -> jinja2.Template:
@@ -38,7 +39,7 @@ def template(name: str) -> jinja2.Template:
 
 
 def in_step(players: Sequence[Player]) -> str:
-    """Return HTML of videos that start, stop and jump together; the last one is heard."""
+    """Return HTML of videos that start, stop and jump together."""
     return template("players.html.j2").render(players=players)
 
 

@@ -12,8 +12,6 @@
   on("pause", (video) => { if (!video.ended) others(video).forEach((v) => v.pause()); follow(video); });
   on("seeked", (video) => { if (video.paused) follow(video); });
   on("ratechange", (video) => others(video).forEach((v) => { v.playbackRate = video.playbackRate; }));
-  // While they play, the last one, which is heard, sets the time.
-  on("timeupdate", (video) => {
-    if (!video.paused && others(video).every((v) => video.compareDocumentPosition(v) & Node.DOCUMENT_POSITION_PRECEDING)) follow(video);
-  });
+  // While they play, the one that is heard sets the time.
+  on("timeupdate", (video) => { if (!video.paused && "heard" in video.dataset) follow(video); });
 })();
