@@ -45,7 +45,7 @@ def resolve(kept: str) -> list[str]:
         kept: requirements of an earlier lock; their versions stay where they fit.
     """
     uv = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-header"]
-    what = ["--extra=dev", "--extra=pipeline", "--group=no-deps", "--group=build", PROJECT.name]
+    what = ["--extra=app", "--extra=dev", "--extra=pipeline", "--group=no-deps", "--group=build", PROJECT.name]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "lock.txt")
         out.write_text(re.sub(r" \\\n +--hash=\S+", "", kept))  # uv would keep these too

@@ -423,8 +423,8 @@ class SecondStage(Optimizer):
     def _has_weights(self) -> SecondStage:
         if self.perceptual_weight and not self.vgg:
             raise ValueError(
-                "second_stage.perceptual_weight: needs second_stage.vgg (syncdiff weights vgg16); feature_weight, by the"
-                " critic, needs no weights"
+                "second_stage.perceptual_weight: needs second_stage.vgg (syncdiff weights get vgg16); feature_weight, "
+                "by the critic, needs no weights"
             )
         return self
 

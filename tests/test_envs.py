@@ -115,6 +115,11 @@ def test_each_dependency_is_imported_or_run(text: str) -> None:
     assert re.search(rf"^\s*(import|from) {re.escape(module)}\b", sources("syncdiff", "workflow"), re.MULTILINE), text
 
 
+@pytest.mark.parametrize("text", EXTRAS["app"])
+def test_the_line_that_says_what_the_page_needs_names_the_pinned_version(text: str) -> None:
+    assert f'pip install "{text}"' in sources("syncdiff")
+
+
 @pytest.mark.parametrize("text", GROUPS["no-deps"])
 def test_the_line_that_says_what_to_install_names_the_pinned_version(text: str) -> None:
     assert f"pip install --no-deps {text}" in sources("syncdiff")

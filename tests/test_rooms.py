@@ -34,6 +34,7 @@ ROOMS = [
     "report",
     "estimate",
     "api",
+    "app",
     "cli",
     "__main__",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -274,6 +277,30 @@ def dub_video(  # noqa: PLR0913, PLR0917 - an option each
     if report:
         made.write(report)
     print(made.line())
+
+
+@tool("app")
+def serve_page(
+    model: Model,
+    results: Annotated[Path | None, typer.Option(help="results folder to look through, such as results/demo")] = None,
+    syncnet: LseWeights = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of 127.0.0.1; 0: any that is free")] = 7860,
+    max_mb: Annotated[int, typer.Option(min=1, help="MB that an uploaded file may have")] = 1000,
+    config: ConfigOption = "{}",
+    device: DeviceOption = None,
+) -> None:
+    """Serve a page on this machine, and on no other: dub a video, score videos, look through a results folder.
+
+    It needs Gradio, the extra `app`.
+    """
+    from syncdiff.app.page import served
+    from syncdiff.dubbing.lip_sync import LipSync
+
+    load = partial(LipSync.from_pretrained, model, device=device, config=read_config(config))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it, its files are removed
+    with suppress(KeyboardInterrupt), served(load, results, syncnet, port, max_mb) as address:
+        print(f"{address} (Ctrl-C ends it)", flush=True)
+        Event().wait()
 
 
 @tool("export")

@@ -22,8 +22,8 @@ SYNC_SHIFTS = range(-15, 16, 3)  # frames: as far as LSE looks; audio a frame ap
 class SyncLoss:
     """Which audio belongs to these lips: cross-entropy over the clip's audio at other times, by SyncNet's distances.
 
-    It is the loss that the SyncNet was trained with, but each run of frames stands for itself, so that it does not matter
-    how many processes share a step. The network is frozen.
+    It is the loss that the SyncNet was trained with, but each run of frames stands for itself, so that it does not
+    matter how many processes share a step. The network is frozen.
 
     Args:
         expert: the sync expert, a SyncNet trained on aligned crops.

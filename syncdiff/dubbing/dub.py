@@ -15,7 +15,7 @@ import numpy as np
 from syncdiff.config import Faces
 from syncdiff.dubbing.mouths import Run, dubbed, stored
 from syncdiff.dubbing.output import check_out
-from syncdiff.dubbing.people import SPEAKING, Person, choose, describe, people_of, write_sheet
+from syncdiff.dubbing.people import SPEAKING, FoundFace, Person, choose, found_faces, people_of
 from syncdiff.dubbing.report import Report, report_of
 from syncdiff.dubbing.silence import THRESHOLD_DB, closing
 from syncdiff.dubbing.speaking import LipReader
@@ -125,22 +125,20 @@ def look(networks: Networks, video: Video, folder: Path, wishes: Wishes) -> tupl
     return seen, people_of(seen.stretches)
 
 
-def list_faces(networks: Networks, video: Path, sheet: Path, syncnet: Path | None = None) -> list[str]:
-    """Write a picture of the people in a video, with their numbers; return a line for each.
+def find_faces(networks: Networks, video: Path, syncnet: Path | None = None) -> list[FoundFace]:
+    """Return what to choose each person of a video by.
 
     With `syncnet`, weights, the lines say how well each one's lips fit the video's own sound.
 
     Raises:
-        UserError: as `look`; or the picture cannot be written.
+        UserError: as `look`.
     """
     wishes = Wishes(SPEAKING, syncnet=syncnet) if syncnet else Wishes()
     with naming(video):
         source = Video(video)
     with tempfile.TemporaryDirectory() as folder:
         seen, people = look(networks, source, Path(folder), wishes)
-    tick = float(source.form.tick)
-    write_sheet(sheet, seen, people, tick)
-    return [describe(seen, person, tick) for person in people]
+    return found_faces(seen, people, float(source.form.tick))
 
 
 def _reader(networks: Networks, video: Path, folder: Path, wishes: Wishes) -> LipReader | None:

@@ -13,8 +13,8 @@ from typing import Any, get_args
 from syncdiff.dubbing.dub import Wishes
 from syncdiff.dubbing.report import Report
 from syncdiff.dubbing.timeline import Length
-from syncdiff.errors import ClipRejected, UserError
-from syncdiff.pipeline.files import short_message, write_text
+from syncdiff.errors import UserError
+from syncdiff.pipeline.files import in_a_line, short_message, write_text
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +98,5 @@ def _attempt(dub: Callable[..., Report], job: Job) -> tuple[str, str, Report | N
     try:
         wishes = {field.name: getattr(job.wishes, field.name) for field in fields(job.wishes)}
         return "ok", "", dub(job.video, job.sound, job.out, **wishes)
-    except (UserError, ClipRejected) as error:
-        return "failed", str(error), None
-    except OSError as error:
-        return "failed", f"{error.filename}: {error.strerror}" if error.filename else short_message(error), None
     except Exception as error:  # one bad video never stops the others
-        return "failed", short_message(f"{type(error).__name__}: {error}"), None
+        return "failed", in_a_line(error), None

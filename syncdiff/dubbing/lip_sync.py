@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from syncdiff.device import choose_device
-from syncdiff.dubbing.dub import Wishes, dub, list_faces
+from syncdiff.dubbing.dub import Wishes, dub, find_faces
+from syncdiff.dubbing.people import FoundFace, write_sheet
 from syncdiff.dubbing.report import Report
 from syncdiff.models.pretrained import AUTOENCODER, DENOISER, find_checkpoint, read_pretrained_config
 from syncdiff.synthesis.generate import Networks, load_networks
@@ -54,11 +55,17 @@ class LipSync:
         """
         return dub(self.networks, Path(video), Path(sound), Path(out), Wishes(**wishes))
 
-    def list_faces(
-        self, video: str | PathLike[str], sheet: str | PathLike[str], syncnet: str | PathLike[str] | None = None
-    ) -> list[str]:
-        """Write `sheet`, a picture of the people in a video with the numbers that `face` takes; return a line for each.
+    def find_faces(self, video: str | PathLike[str], syncnet: str | PathLike[str] | None = None) -> list[FoundFace]:
+        """Return what to choose each person of a video by: the number that `face` takes, a line, and pictures.
 
         With `syncnet`, weights, the lines say how well each one's lips fit the video's own sound.
         """
-        return list_faces(self.networks, Path(video), Path(sheet), Path(syncnet) if syncnet else None)
+        return find_faces(self.networks, Path(video), Path(syncnet) if syncnet else None)
+
+    def list_faces(
+        self, video: str | PathLike[str], sheet: str | PathLike[str], syncnet: str | PathLike[str] | None = None
+    ) -> list[str]:
+        """Write `sheet`, a picture of what `find_faces` returns, a row for each person; return their lines."""
+        found = self.find_faces(video, syncnet)
+        write_sheet(Path(sheet), found)
+        return [face.line for face in found]

@@ -108,29 +108,60 @@ def _largest(seen: Seen) -> list[tuple[int, np.ndarray]]:
     return sorted(chosen, key=lambda pair: pair[0])
 
 
-def write_sheet(path: Path, seen: Seen, people: Sequence[Person], seconds_a_tick: float) -> None:
-    """Write a picture of all people, a row each: their number, how long they are seen, and some of their stretches."""
-    rows = [_row(seen, person, seconds_a_tick) for person in people]
+@dataclass(frozen=True)
+class FoundFace:
+    """What to choose a person by.
+
+    number: that `face` takes.
+    line: when they are seen first, for how long, and how well the lips fit the sound.
+    pictures: (k, TILE, TILE, 3) uint8 RGB of their longest stretches, at most `TILES`, in the order of time.
+    """
+
+    number: int
+    line: str
+    pictures: np.ndarray
+
+
+def found_faces(seen: Seen, people: Sequence[Person], seconds_a_tick: float) -> list[FoundFace]:
+    """Return what to choose each person by, in the order of their numbers."""
+    return [
+        FoundFace(person.number, _describe(seen, person, seconds_a_tick), _pictures(seen, person)) for person in people
+    ]
+
+
+def write_sheet(path: Path, found: Sequence[FoundFace]) -> None:
+    """Write a picture of all people, a row each: their line and their pictures.
+
+    Raises:
+        UserError: this kind of picture is not written.
+    """
+    rows = [_row(face) for face in found]
     with atomic(path) as temporary:
         done = cv2.imwrite(str(temporary), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
     if not done:
         raise UserError(f"{path}: this kind of picture is not written; name it {path.stem}.png")
 
 
-def _row(seen: Seen, person: Person, seconds_a_tick: float) -> np.ndarray:
+def _row(face: FoundFace) -> np.ndarray:
     row = np.full((CAPTION + TILE, TILES * TILE, 3), 255, np.uint8)
-    stretches = sorted((seen.stretches[i] for i in person.stretches), key=lambda stretch: -len(stretch.frames))
-    for place, stretch in enumerate(sorted(stretches[:TILES], key=lambda stretch: stretch.start)):
-        tile = cv2.resize(stretch.identity, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
-        row[CAPTION:, place * TILE : (place + 1) * TILE] = tile
-    cv2.putText(row, describe(seen, person, seconds_a_tick), (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0))
+    for place, picture in enumerate(face.pictures):
+        row[CAPTION:, place * TILE : (place + 1) * TILE] = picture
+    cv2.putText(row, face.line, (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0))
     return row
 
 
-def describe(seen: Seen, person: Person, seconds_a_tick: float) -> str:
-    """Say in a line who a person is: number, when seen first, for how long, and how well the lips fit the sound."""
+def _pictures(seen: Seen, person: Person) -> np.ndarray:
+    longest = sorted((seen.stretches[i] for i in person.stretches), key=lambda stretch: -len(stretch.frames))[:TILES]
+    shown = [stretch.identity for stretch in sorted(longest, key=lambda stretch: stretch.start)]
+    return np.stack([cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_CUBIC) for picture in shown])
+
+
+def _describe(seen: Seen, person: Person, seconds_a_tick: float) -> str:
     stretches = [seen.stretches[i] for i in person.stretches]
     first = float(seen.ticks[stretches[0].start]) * seconds_a_tick
     n_frames = sum(len(stretch.frames) for stretch in stretches)
     sync = "" if person.sync is None else f", LSE-C {person.sync:.2f}"
-    return f"face {person.number}: from {first:.2f} s, {n_frames} frames in {len(stretches)} stretches{sync}"
+    return (
+        f"face {person.number}: from {first:.2f} s, {n_frames} frames in {len(stretches)}"
+        f" {'stretch' if len(stretches) == 1 else 'stretches'}{sync}"
+    )

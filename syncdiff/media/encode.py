@@ -18,6 +18,7 @@ from syncdiff.media.video import BITEXACT, MESSAGE, PRESET, VIDEO_CRF, X264
 from syncdiff.pipeline.files import atomic, scratch
 
 CRF = VIDEO_CRF
+MAX_SIDE = 16_384  # pixels, of x264
 THREADS = 2  # of the encoder: another number gives other bytes
 VP9 = {"deadline": "good", "cpu-used": "5", "row-mt": "1", "b": "0"}
 X265 = {"x265-params": "log-level=none:pools=2:frame-threads=1"}
@@ -45,8 +46,11 @@ def check_form(path: Path, form: Form) -> None:
     """Refuse pictures that the container's encoder does not take.
 
     Raises:
-        UserError: 10 bits for WebM.
+        UserError: 10 bits for WebM; or larger than an encoder takes.
     """
+    if max(form.width, form.height) > MAX_SIDE:
+        size = f"{form.width} × {form.height}"
+        raise UserError(f"{path}: pictures of {size} are not written, {MAX_SIDE} a side at most; make them smaller")
     if path.suffix.lower() == ".webm" and form.bits > 8:
         raise UserError(f"{path}: pictures of 10 bits are not written as WebM; name it {path.stem}.mp4")
 

@@ -65,13 +65,14 @@ def start_linear(autoencoder: AutoencoderKL, mean: Tensor, components: Tensor) -
         mean: (3 p^2,) of patches.
         components: (latent_channels, 3 p^2), orthonormal rows.
     """
-    for module in autoencoder.modules():
-        if isinstance(module, ResnetBlock2D):
-            nn.init.zeros_(module.conv2.weight)
-            nn.init.zeros_(module.conv2.bias)
-        if isinstance(module, nn.GroupNorm):
-            module.weight.fill_(BALLAST * math.sqrt(2 / module.num_channels))  # the norm's divisor
-            module.weight[-2:] = 0
+    blocks = [module for module in autoencoder.modules() if isinstance(module, ResnetBlock2D)]
+    for block in blocks:
+        nn.init.zeros_(block.conv2.weight)
+        nn.init.zeros_(block.conv2.bias)
+    last = (half.conv_norm_out for half in (autoencoder.encoder, autoencoder.decoder))
+    for norm in (*(block.norm1 for block in blocks), *last):  # those that see the constant channels
+        norm.weight.fill_(BALLAST * math.sqrt(2 / norm.num_channels))  # its divisor
+        norm.weight[-2:] = 0
     encoder, decoder = autoencoder.encoder, autoencoder.decoder
     same = torch.eye(len(components))
     offset = components @ mean

@@ -42,7 +42,7 @@ class Critic(nn.Module):
 
 
 class WithCritic(nn.Module, Generic[N]):
-    """A network and, where it is wanted, its critic, trained in the same steps; one backward pass has the gradients of both.
+    """A network and, where it is wanted, its critic, trained in the same steps: one backward pass has both gradients.
 
     The critic's own loss does not reach the network, and the network's does not reach the critic.
     """

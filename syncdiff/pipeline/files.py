@@ -147,3 +147,12 @@ def sha256(path: Path | str) -> str:
 def short_message(error: BaseException | str) -> str:
     """Return an error's message for a sentence of one line: whitespace joined, and not more than 160 characters."""
     return " ".join(str(error).split())[:160]
+
+
+def in_a_line(error: Exception) -> str:
+    """Say in one line what an error means, where it may end one piece of work and no more."""
+    if isinstance(error, (UserError, ClipRejected)):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else short_message(error)
+    return short_message(f"{type(error).__name__}: {error}")

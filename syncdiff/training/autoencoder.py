@@ -156,8 +156,8 @@ def principal_components(frames: np.ndarray, settings: Autoencoder) -> tuple[Ten
 class AutoencoderLoss:
     """L1 (sharp edges) and L2 (right colours), heavier under the mask, plus the KL of Kingma & Welling 2014.
 
-    With a critic, what it makes of the mouths too (Esser et al. 2021): the means of what could be there, which L1 and L2
-    ask for, are softer than what is there.
+    With a critic, what it makes of the mouths too (Esser et al. 2021): the means of what could be there, which L1 and
+    L2 ask for, are softer than what is there.
 
     Args:
         settings: reads the weights.

@@ -17,11 +17,11 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from syncdiff.config import Config, SecondStage
+from syncdiff.device import CPU
 from syncdiff.diffusion.loss import DiffusionLoss
 from syncdiff.diffusion.schedule import training_schedule
 from syncdiff.diffusion.ssim import SSIMLoss
 from syncdiff.diffusion.sync_loss import SyncLoss
-from syncdiff.device import CPU
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import linear_part, load_autoencoder, weights_in
 from syncdiff.models.critic import WithCritic

@@ -1,9 +1,9 @@
 """The second stage: the denoiser samples runs of frames as in synthesis, and they are looked at in pixels.
 
-The first stage asks for z_0 at any timestep, by errors of latents: what speech and priors leave open comes out as a mean,
-which is soft. Here noise goes through the sampler's own steps; after each, z_0 is compared as before, and what comes out
-of the last is decoded and judged by a critic, by LPIPS, by a sync expert and by how it changes from frame to frame. The
-like of it: LatentSync's second stage (Li et al. 2024, section 3.4), MuseTalk's (Zhang et al. 2024).
+The first stage asks for z_0 at any timestep, by errors of latents: what speech and priors leave open comes out as a
+mean, which is soft. Here noise goes through the sampler's own steps; after each, z_0 is compared as before, and what
+comes out of the last is decoded and judged: by a critic, by LPIPS, by a sync expert, and by how it changes from frame to
+frame. The like of it: the second stages of LatentSync (Li et al. 2024) and MuseTalk 1.5 (Zhang et al. 2024).
 
 The real frames are those that the autoencoder makes of the true latents: nothing can be sharper than they are.
 """
@@ -11,7 +11,7 @@ The real frames are those that the autoencoder makes of the true latents: nothin
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler

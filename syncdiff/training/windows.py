@@ -163,7 +163,7 @@ class Pool:
         return self._batch(frame, self._identity(frame, other, identity_gap), window_frames)
 
     def gather_runs(self, frame: Tensor, other: Tensor, window_frames: int, identity_gap: int) -> Batch:
-        """Return the batch of one run for each of `frame` (B,) int64 in [0, N), spread over all frames that begin one."""
+        """Return the batch of a run for each of `frame` (B,) int64 in [0, N), spread over all frames that begin one."""
         first = self.run_starts[frame.to(self.device) * len(self.run_starts) // len(self)]
         frames = first[:, None] + torch.arange(RUN_FRAMES, device=self.device)  # (B, R)
         identity = self._identity(first, other, identity_gap + RUN_FRAMES - 1)  # from all frames of the run

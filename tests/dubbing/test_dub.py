@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 from syncdiff.config import Config, parse_config
-from syncdiff.dubbing.dub import Wishes, dub, list_faces
+from syncdiff.dubbing.dub import Wishes, dub, find_faces
 from syncdiff.dubbing.report import Report
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_audio
@@ -135,9 +135,9 @@ def test_who_speaks_needs_weights_and_is_scored(networks: Networks, run: Path, t
     with pytest.raises(UserError, match="--face speaking: needs --syncnet"):
         _dub(networks, run, tmp_path / "out.mp4", face="speaking")
     save_syncnet(SyncNet(width=0.125, image_size=64), tmp_path / "syncnet.safetensors", "drawings")
-    lines = list_faces(networks, run / "film.mp4", tmp_path / "faces.png", tmp_path / "syncnet.safetensors")
-    assert len(lines) == 2
-    assert lines[0].startswith("face 1: from 0.00 s, 28 frames in 2 stretches, LSE-C ")
+    found = find_faces(networks, run / "film.mp4", tmp_path / "syncnet.safetensors")
+    assert [face.number for face in found] == [1, 2]
+    assert found[0].line.startswith("face 1: from 0.00 s, 28 frames in 2 stretches, LSE-C ")
 
 
 def test_a_video_without_a_face_is_named(networks: Networks, run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from syncdiff.dubbing.closed import ClosedMouth
-from syncdiff.dubbing.people import choose, people_of, write_sheet
+from syncdiff.dubbing.people import choose, found_faces, people_of, write_sheet
 from syncdiff.dubbing.scene import scene_of
 from syncdiff.dubbing.stretches import Seen, Stretch
 from syncdiff.errors import UserError
@@ -71,7 +71,7 @@ def test_who_speaks_is_who_fits_the_sound_over_all_stretches() -> None:
 
 def test_the_sheet_has_a_row_for_each_person(tmp_path: Path) -> None:
     seen = _seen(_stretch(0, 5, 0), _stretch(5, 9, 1), _stretch(20, 7, 0))
-    write_sheet(tmp_path / "s.png", seen, people_of(seen.stretches), 0.04)
+    write_sheet(tmp_path / "s.png", found_faces(seen, people_of(seen.stretches), 0.04))
     sheet = cv2.imread(str(tmp_path / "s.png"))
     assert sheet is not None
     assert sheet.shape[0] == 2 * (128 + 24)

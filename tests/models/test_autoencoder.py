@@ -21,7 +21,8 @@ from syncdiff.models.autoencoder import (
     to_frames,
     to_pixels,
 )
-from syncdiff.training.autoencoder import principal_components
+from syncdiff.models.critic import WithCritic
+from syncdiff.training.autoencoder import AutoencoderLoss, principal_components
 
 pytestmark = pytest.mark.quick
 
@@ -71,6 +72,24 @@ def test_it_begins_exact_for_dark_bright_and_noisy_pictures_alike() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
     frames = np.stack([np.full((16, 16, 3), level) for level in (0, 128, 255)] + [noise]).astype(np.uint8)
     assert np.array_equal(decode(autoencoder, encode(autoencoder, frames)), frames)
+
+
+def test_from_there_training_does_not_make_it_worse() -> None:
+    torch.manual_seed(0)
+    settings = Autoencoder(patch_size=4, latent_channels=12)
+    autoencoder = build_autoencoder(settings)
+    frames = _frames(40)
+    start_linear(autoencoder, *principal_components(frames, settings))
+    model, loss = WithCritic(autoencoder, wanted=False), AutoencoderLoss(settings, np.zeros((32, 32), np.float32) + 1)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
+    course = []
+    for _ in range(8):
+        losses = loss(model, frames)
+        losses["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        course.append(float(losses["loss"].detach()))
+    assert max(course) < 1.2 * course[0]
 
 
 def test_the_linear_part_of_a_linear_autoencoder_is_the_autoencoder() -> None:

@@ -116,5 +116,5 @@ def test_as_a_loss_it_has_a_gradient_where_features_are_all_zero() -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match="give torchvision's alexnet-owt-7be5be79.pth"):
+    with pytest.raises(UserError, match="give torchvision's alexnet-owt-7be5be79"):
         load_lpips(str(tmp_path / "other.pth"), torch.device("cpu"))

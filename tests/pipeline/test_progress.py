@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from syncdiff.pipeline import progress as module
-from syncdiff.pipeline.progress import progress
+from syncdiff.pipeline.progress import listening, progress
 
 pytestmark = pytest.mark.quick
 
@@ -35,3 +35,19 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(progress([1, 2, 3], "clips")) == [1, 2, 3]
     assert "3/3" in capsys.readouterr().err
+
+
+def test_a_listener_is_told_in_the_place_of_a_bar_and_can_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELL_EVERY_S", -1.0)
+    told: list[tuple[str, int, int | None]] = []
+
+    def listen(label: str, done: int, total: int | None) -> None:
+        told.append((label, done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), listening(listen):
+        list(progress("abcd", "clips"))
+    assert told == [("clips", 0, 4), ("clips", 1, 4), ("clips", 2, 4)]
+    assert list(progress("ab", "clips")) == ["a", "b"]
+    assert len(told) == 3

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from syncdiff.config import Config, parse_config
-from syncdiff.diffusion import sync_loss as sync
 from syncdiff.diffusion.sync_loss import SYNC_SHIFTS, SyncLoss
 from syncdiff.errors import UserError
 from syncdiff.evaluation.metrics.lse import embed_audio, embed_lips, lse
