@@ -232,8 +232,8 @@ def train(  # noqa: PLR0913, PLR0917 - an option each
     run = load_config(config)
     on = choose_device(device or run.device)
     shards = list(zip(*(expand_shards(patterns) for patterns in (latents, speech, mfcc) if patterns), strict=True))
-    unseen = [expand_shards(patterns or []) for patterns in (val_shards, val_speech)]
-    val = val_of(run, *unseen, scorer, autoencoder, folder, on)
+    unseen, heard = (expand_shards(patterns or []) for patterns in (val_shards, val_speech))
+    val = val_of(run, unseen, heard, scorer, autoencoder, folder, on)
     inputs = files_read(run, shards, autoencoder, expert, curation, val)
     with provenance("train", config, inputs, files_of(folder)):
         train_denoiser(run, shards, autoencoder, folder, on, expert, curation, val)

@@ -6,7 +6,7 @@ LPIPS adds 1e-8 under the root of a feature's length, where the published one ad
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Trunk:
 
     published: str
     heads: str
-    layers: tuple[tuple[int, int, int, int] | str, ...]
+    layers: Sequence[tuple[int, int, int, int] | str]
     pool: int
     seen: tuple[int, ...]
 
@@ -57,8 +57,8 @@ class Trunk:
         return nn.Sequential(*modules), widths
 
 
-def _block(width: int, n: int) -> tuple[tuple[int, int, int, int], ...]:
-    return ((width, 3, 1, 1),) * n
+def _block(width: int, n: int) -> list[tuple[int, int, int, int] | str]:
+    return [(width, 3, 1, 1)] * n
 
 
 ALEXNET = Trunk(
@@ -72,8 +72,15 @@ VGG16 = Trunk(
     published="vgg16-397923af.pth",
     heads="vgg.pth",
     layers=(
-        *(*_block(64, 2), "pool", *_block(128, 2), "pool", *_block(256, 3), "pool"),
-        *(*_block(512, 3), "pool", *_block(512, 3)),
+        *_block(64, 2),
+        "pool",
+        *_block(128, 2),
+        "pool",
+        *_block(256, 3),
+        "pool",
+        *_block(512, 3),
+        "pool",
+        *_block(512, 3),
     ),
     pool=2,
     seen=(3, 8, 15, 22, 29),

@@ -2,8 +2,8 @@
 
 The first stage asks for z_0 at any timestep, by errors of latents: what speech and priors leave open comes out as a
 mean, which is soft. Here noise goes through the sampler's own steps; after each, z_0 is compared as before, and what
-comes out of the last is decoded and judged: by a critic, by LPIPS, by a sync expert, and by how it changes from frame to
-frame. The like of it: the second stages of LatentSync (Li et al. 2024) and MuseTalk 1.5 (Zhang et al. 2024).
+comes out of the last is decoded and judged: by a critic, by LPIPS, by a sync expert, and by how it changes from frame
+to frame. The like of it: the second stages of LatentSync (Li et al. 2024) and MuseTalk 1.5 (Zhang et al. 2024).
 
 The real frames are those that the autoencoder makes of the true latents: nothing can be sharper than they are.
 """
@@ -71,9 +71,8 @@ class SecondStageLoss:
         made = real + mask * (self._decode(estimates[-1]) - real)  # as a crop is blended into its frame
         losses |= self._judged(model, batch, made, real, with_speech)
         weights = self._weights()
-        return {"loss": sum(weights[name] * loss for name, loss in losses.items())} | {
-            f"loss_{name}": loss for name, loss in losses.items()
-        }
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        return {"loss": total} | {f"loss_{name}": loss for name, loss in losses.items()}
 
     def _sample(self, denoiser: Denoiser, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Return z_0 (B R, C, h, w) as each step of sampling predicts it, and which frames (B R,) had their speech."""
@@ -96,7 +95,8 @@ class SecondStageLoss:
 
     def _judged(self, model: WithCritic, batch: Batch, made: Tensor, real: Tensor, with_speech: Tensor) -> Losses:
         """Return the loss of each judge: scalars, by name."""
-        settings, losses = self.config.second_stage, {}
+        settings = self.config.second_stage
+        losses: Losses = {}
         mouths = made[self.window], real[self.window]
         if settings.with_critic:
             losses |= model.criticise(*mouths)

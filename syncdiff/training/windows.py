@@ -98,9 +98,9 @@ class Windows:
         for part, step, pool in held_in_turn(plan, read, start_step):
             random = np.random.default_rng([self.seed, step])
             drawn = part.drawn(len(pool), step, plan), random.random(self.batch_size)
-            own = (torch.from_numpy(values[self.rank :: self.world]) for values in drawn)
+            frame, other = (torch.from_numpy(values[self.rank :: self.world]) for values in drawn)
             gather = pool.gather_runs if self.in_runs else pool.gather
-            yield gather(*own, self.window_frames, self.identity_gap)
+            yield gather(frame, other, self.window_frames, self.identity_gap)
             del pool, gather  # the last one of a round goes before another is read
 
     def _plan(self) -> RoundPlan:
