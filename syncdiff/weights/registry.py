@@ -54,7 +54,7 @@ FAN_LICENCE = "code BSD-3-Clause; none stated for the weights"
 VAE_URL = "https://huggingface.co/stabilityai/sd-vae-ft-mse/resolve/31f26fdeee1355a5c34592e401dd41e45d25a493/"
 
 # S3FD, 2DFAN4, Inception and AlexNet carry the first digits of their sha256 in the file name; those of VGG16, SyncNet,
-# the autoencoder, FaceNet and I3D stand in public mirrors and in other people's checks. AV-HuBERT's publisher names none.
+# the autoencoder, FaceNet and I3D stand in public mirrors and in others' checks. AV-HuBERT's publisher names none.
 REGISTRY = {
     "avhubert-base": Weights(
         "speech.checkpoint; pretrained on LRS3 + VoxCeleb2, 12 layers",

@@ -58,7 +58,7 @@ def corpora(weights: Path, shared: Path) -> Path:
     """Four real clips each, in LRS2's and in GRID's layout."""
     clips = sorted((shared / "clips/lrs2_mini/mvlrs_v1/main").glob("*/*.mp4"))[:4]
     for number, clip in enumerate(clips):
-        split = "test" if number == 3 else "train"
+        split = ("train", "train", "val", "test")[number]
         main = weights / "lrs2/mvlrs_v1/main" / f"60000000000000{number:05d}"
         main.mkdir(parents=True)
         shutil.copy(clip, main / "00001.mp4")
@@ -85,7 +85,7 @@ def test_a_recipe_goes_from_raw_clips_to_the_table(name: str, corpora: Path, sna
     }
     (corpora / f"{name}.json").write_text(json.dumps(own))
     recipe = [str(ROOT / "config" / file) for file in files]
-    done = snakemake("--configfile", *recipe, TINY, f"{name}.json", "--", "eval", folder=corpora)
+    done = snakemake("--configfile", *recipe, TINY, str(corpora / f"{name}.json"), "--", "eval", folder=corpora)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     table = pd.read_csv(corpora / f"results/{name}/table.csv")
     paired = table[(table["method"] == "syncdiff") & (table["protocol"] == "paired")].set_index("metric")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import mean
 
 import pandas as pd
 
@@ -330,6 +331,30 @@ def cuts() -> str:
     return table(["detector", "precision", "recall", "CPU, ms a frame"], rows) + f"\n\n{caption}"
 
 
+def resampled() -> str:
+    """What resampling keeps of a mouth's sharpness, by the size of the crop, and what it costs."""
+    report = json_of("resolution")
+    sizes = [key for key in next(iter(report["resampled"].values())) if key.isdigit()]
+    rows = [
+        [name, *(f"{kept[size]:.2f}" for size in sizes), f"{kept['cpu_ms_of_a_crop']:.2f}"]
+        for name, kept in report["resampled"].items()
+    ]
+    head = ["weights", *(f"{size} px" for size in sizes), "ms to cut out 128 px"]
+    covered = 128 / mean(report["crop_px_128_a_source_px"])
+    return (
+        table(head, rows) + f"\n\n*{report['clips']} clips of GRID; a crop covers about {covered:.0f} of their pixels.*"
+    )
+
+
+def codes() -> str:
+    """What linear codes keep of a mouth's sharpness, resampling counted in."""
+    rows = [
+        [f"{code['size']} px, {code['channels']} for {code['patch']} × {code['patch']}", f"{code['sharpness']:.2f}"]
+        for code in json_of("resolution")["codes"]
+    ]
+    return table(["code", "Sharpness → 1"], rows)
+
+
 def _avhubert() -> str:
     return f"{json_of('avhubert')['times_real_time']['native, batched']['cpu']:g}"
 
@@ -383,6 +408,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speeds": speeds,
     "faces-cost": faces_cost,
     "cuts": cuts,
+    "resampled": resampled,
+    "codes": codes,
     "metrics": metrics,
     "command-line": reference.command_line,
     "config": reference.config,
