@@ -55,7 +55,7 @@ STAGES = {
     "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
     "measures": Stage(1, ("faces.size",)),
-    "curation": Stage(1, ("curate", "max_failed_fraction")),
+    "curation": Stage(2, ("curate", "max_failed_fraction")),
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(4, ("faces.size", "sample.max_clips", "mixed_precision")),

@@ -68,8 +68,8 @@ def test_the_verdicts_are_those_that_training_reads(measured_corpus: Faked) -> N
     assert verdicts.curator == sha256(measured_corpus.syncnet)
     assert verdicts.count(map(clip_key, CLIPS)).startswith("curation: of 3 clips 1 left out, the sound of 0 shifted")
     assert "1 rejected by conf" in summary(judged)
-    assert "cannot tell the own sound from another's: train it longer" in summary(judged)  # it is untrained
-    assert "cannot tell" not in summary(judged.assign(chance=0.0))
+    assert "the SyncNet tells the own sound from others' in" in summary(judged)  # it is untrained
+    assert "the SyncNet tells" not in summary(judged.assign(chance=0.0))
     with pytest.raises(UserError, match="no row for d/1"):
         verdicts.shift_of("d/1")
 
