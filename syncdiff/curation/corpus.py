@@ -14,7 +14,7 @@ from syncdiff.curation.verdicts import doubt, judge
 from syncdiff.errors import UserError
 from syncdiff.pipeline.check_ledgers import ledger_after_shards
 from syncdiff.pipeline.files import read_parquet, write_parquet
-from syncdiff.pipeline.ledger import LEDGER_COLUMNS, count_reasons, stop_if_too_many_failed
+from syncdiff.pipeline.ledger import LEDGER_COLUMNS, stop_if_too_many_failed
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,9 @@ def summary(judged: pd.DataFrame) -> str:
 def _stop_if_nothing_is_left(judged: pd.DataFrame) -> None:
     train = judged[judged["split"].isin(TRAINED)]
     if len(train) and not (train["status"] == "ok").any():
+        lost = train["rule"].where(train["rule"] != "", train["status"]).value_counts()
+        why = ", ".join(f"{n} by {rule}" for rule, n in lost.items())
         raise UserError(
-            f"curation: none of {len(train)} clips is left to train on ({count_reasons(train)}); widen the thresholds "
+            f"curation: none of {len(train)} clips is left to train on ({why}); widen the thresholds "
             "in the config's section curate"
         )

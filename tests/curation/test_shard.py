@@ -93,6 +93,6 @@ def test_a_corpus_of_which_nothing_is_left_is_an_error(measured_corpus: Faked, t
     plan = pd.read_parquet(measured_corpus.plan).assign(split="train")
     plan.to_parquet(measured_corpus.plan)
     config = parse_config({"curate": {"min_face_px": 1000}})
-    with pytest.raises(UserError, match=r"none of 3 clips is left to train on .*face 64 is below curate.min_face_px"):
+    with pytest.raises(UserError, match=r"none of 3 clips is left to train on \(3 by face_px\); widen"):
         curate_corpus(config, measured_corpus.root, ["train"], tmp_path / "curation.parquet")
     assert not (tmp_path / "curation.parquet").exists()
