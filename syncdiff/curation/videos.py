@@ -15,6 +15,7 @@ from rich.text import Text
 
 from syncdiff.config import Config
 from syncdiff.corpus.folder import VIDEO_SUFFIXES
+from syncdiff.corpus.split import printable
 from syncdiff.corpus.tree import left_out, walk
 from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
 from syncdiff.curation.corpus import summary
@@ -140,4 +141,5 @@ def _measure_face(config: Config, curator: Curator, place: Place, segment: Segme
 
 def _faces(video: Path, outcome: Outcome[Faces]) -> Faces:
     """Return what was measured of a video; one that could not be read counts as one clip."""
-    return outcome.value or [(Place(str(video), str(video), 0, 0), Outcome(outcome.status, outcome.reason))]
+    name, _ = printable(str(video))
+    return outcome.value or [(Place(name, name, 0, 0), Outcome(outcome.status, outcome.reason))]

@@ -54,7 +54,7 @@ STAGES = {
     "autoencoder": Stage(6, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
-    "measures": Stage(1, ("faces.size",)),
+    "measures": Stage(2, ("faces.size",)),
     "curation": Stage(2, ("curate", "max_failed_fraction")),
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train")),
     "sample": Stage(12, (*MODEL_KEYS, "sample", "evaluate.protocols")),

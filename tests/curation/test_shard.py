@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from syncdiff.config import parse_config
+from syncdiff.curation.clip import MeasuredClip
 from syncdiff.curation.corpus import curate_corpus, summary
-from syncdiff.curation.measures import KEPT
-from syncdiff.curation.shard import COLUMNS, measure_shard
+from syncdiff.curation.measures import KEPT, Place
+from syncdiff.curation.shard import COLUMNS, measure_shard, wrong_sounds
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import sha256
+from syncdiff.pipeline.parallel import Outcome
 from syncdiff.shards.tar import clip_key
 from syncdiff.shards.verdicts import read_verdicts
 from tests.evaluation.conftest import faked
@@ -42,6 +45,14 @@ def test_every_clip_of_the_shard_has_a_row_with_its_measures(measured_corpus: Fa
     assert rows[list(KEPT)].notna().all(axis=None)
     assert [len(values) for values in rows["wrong_confidence"]] == [2, 2, 2]
     assert set(rows["curator"]) == {sha256(measured_corpus.syncnet)}
+
+
+def test_a_copy_of_a_clip_is_no_wrong_sound_of_it() -> None:
+    rng = np.random.default_rng(0)
+    places = [Place(f"c{n}", f"v{n}", 0, 40) for n in range(3)]
+    lips, own, other = rng.normal(size=(3, 36, 1024)).astype(np.float32)
+    outcomes = [Outcome("ok", value=MeasuredClip({}, (0, 0), lips, sound)) for sound in (own, own.copy(), other)]
+    assert [len(wrong["wrong_offset"]) for wrong in wrong_sounds(places, outcomes)] == [1, 1, 2]
 
 
 @pytest.mark.slow

@@ -76,8 +76,15 @@ def test_a_file_counts_once_whatever_leads_to_it_and_what_is_left_out_is_said(
     (folder / "again").symlink_to(folder)
     (folder / ".hidden.mp4").write_bytes(b"")
     os.mkfifo(folder / "pipe.MOV")
+    (folder / "c\udcff.mp4").write_bytes(b"no video")
     rows = curate([folder / "a.mp4", folder, folder / "../videos/a.mp4"], min_face_px=1).set_index("video")
-    assert [Path(video).name for video in rows.index] == ["a.mp4", *["b.mp4"] * 3, "broken.mp4", "pipe.MOV"]
+    assert [Path(video).name for video in rows.index] == [
+        "a.mp4",
+        *["b.mp4"] * 3,
+        "broken.mp4",
+        "c\\xff.mp4",
+        "pipe.MOV",
+    ]
     assert "a pipe or a device" in rows["reason"].iloc[-1]
     assert "hidden or made by the system: left out: '.hidden.mp4'" in caplog.text
     assert "read once: 'again'" in caplog.text
