@@ -22,6 +22,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -471,7 +472,7 @@ class Evaluate(Section):
     i3d: Place | None = Field(None, description="i3d_torchscript.pt for FVD; null: not taken")
     external: dict[str, Place] = Field({}, description="method name: folder of its videos, laid out as <clip>.mp4")
     bootstrap: int = Field(200, ge=10, description="resamples of clips behind each interval")
-    groups: dict[str, list[float]] = Field(
+    groups: dict[str, list[FiniteFloat]] = Field(
         {},
         description="the table once more for each group of clips, by columns of the plan, of curation.parquet, or "
         "speaker_seen: where its numbers are cut, or []: its categories, or thirds of its numbers",

@@ -115,6 +115,8 @@ def curate_videos(
     workers: WorkersOption = 1,
 ) -> None:
     """Measure the faces of videos or folders of them, and say which are fit to train on, by the config's `curate`."""
+    if out and (out.suffix != ".parquet" or out.is_dir()):
+        raise UserError(f"--out {out}: name a file that ends in .parquet; the page beside it will end in .html")
     if workers > 1:
         prepare_workers("syncdiff.curation.videos")
     from rich.console import Console

@@ -10,16 +10,15 @@ import pandas as pd
 
 from syncdiff.config import Config
 from syncdiff.curation.measures import SYNC
-from syncdiff.curation.verdicts import judge
+from syncdiff.curation.verdicts import doubt, judge
 from syncdiff.errors import UserError
 from syncdiff.pipeline.check_ledgers import ledger_after_shards
 from syncdiff.pipeline.files import read_parquet, write_parquet
-from syncdiff.pipeline.ledger import LEDGER_COLUMNS, count_reasons, stop_if_too_many_failed
+from syncdiff.pipeline.ledger import LEDGER_COLUMNS, stop_if_too_many_failed
 
 log = logging.getLogger(__name__)
 
-UNTOLD_CHANCE, UNTOLD_SHARE = 0.05, 0.5  # of so many clips with such a chance: then it is not the clips
-MEND = "train it longer (syncnet.steps), or name a better one (curate.syncnet)"
+MEND = "train it longer (syncnet.steps), or name a better one (curate.syncnet; of the command --syncnet)"
 TRAINED = ("pretrain", "train")
 
 
@@ -61,21 +60,23 @@ def with_own_scores(clips: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
 def summary(judged: pd.DataFrame) -> str:
     """Say how many clips are taken and why others are not, one a line."""
     counts = judged["status"].value_counts()
-    said = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "rejected", "failed"))
-    lines = [f"curation: {len(judged)} in, {said}; the sound of {(judged['shift'] != 0).sum()} shifted"]
+    by_status = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "rejected", "failed"))
+    lines = [f"curation: {len(judged)} in, {by_status}; the sound of {(judged['shift'] != 0).sum()} shifted"]
     rules = judged.loc[judged["rule"] != "", "rule"].value_counts()
     lines += [f"  {n} rejected by {rule}" for rule, n in rules.items()]
     if judged[list(SYNC)].isna().all(axis=None):
         lines.append("  no SyncNet was given: sync was not measured, and who of several speaks is not known")
-    if (untold := (judged["chance"] > UNTOLD_CHANCE).mean()) > UNTOLD_SHARE:
-        lines.append(f"  of {untold:.0%} of the clips the SyncNet cannot tell the own sound from another's: {MEND}")
+    if said := doubt(judged):
+        lines.append(f"  {said}; {MEND}")
     return "\n".join(lines)
 
 
 def _stop_if_nothing_is_left(judged: pd.DataFrame) -> None:
     train = judged[judged["split"].isin(TRAINED)]
     if len(train) and not (train["status"] == "ok").any():
+        lost = train["rule"].where(train["rule"] != "", train["status"]).value_counts()
+        why = ", ".join(f"{n} by {rule}" for rule, n in lost.items())
         raise UserError(
-            f"curation: none of {len(train)} clips is left to train on ({count_reasons(train)}); widen the thresholds "
+            f"curation: none of {len(train)} clips is left to train on ({why}); widen the thresholds "
             "in the config's section curate"
         )

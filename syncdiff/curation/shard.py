@@ -78,15 +78,17 @@ def wrong_sounds(
 ) -> Iterator[dict[str, list[float]]]:
     """Yield for each clip confidence and offset of its lips with the sound of up to `WRONG_SOUNDS` others.
 
-    They are spread over the list; clips that share frames of a video, and so their sound, are not among them.
+    They are spread over the list; clips of the same sound are not among them: those that share frames of a video, and
+    copies.
     """
     torch.set_num_threads(1)  # as in `measure_clip`
+    sounds = [hash(outcome.value.sound.tobytes()) if outcome.value else 0 for outcome in outcomes]
     for index, (place, outcome) in enumerate(zip(places, outcomes, strict=True)):
         lips = outcome.value.lips if outcome.value else ()
         others = [
             other.value.sound
-            for at, other in zip(_rotated(places, index), _rotated(outcomes, index), strict=True)
-            if not place.overlaps(at) and other.value is not None and len(other.value.sound)
+            for at, other, sound in zip(*(_rotated(items, index) for items in (places, outcomes, sounds)), strict=True)
+            if not place.overlaps(at) and sound != sounds[index] and other.value is not None and len(other.value.sound)
         ]
         n = min(WRONG_SOUNDS, len(others)) if len(lips) else 0
         chosen = (others[len(others) * (2 * k + 1) // (2 * n)] for k in range(n))

@@ -1,7 +1,7 @@
 """Verdicts: which clips are fit to train on, by the config's thresholds, and by how much the sound of each is shifted.
 
-In this order: who of several speaks, then the thresholds of `curate`, then the shift of those that are left. Nothing is
-measured anew.
+In this order: whether the SyncNet can judge these clips at all, who of several speaks, the thresholds of `curate`, the
+shift of those that are left. Nothing is measured anew.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from syncdiff.curation.measures import COMPARED, MEASURES, SIGNED, WRONG, Place
 MAD_TO_STD = 1.4826  # of a normal distribution
 SPEAKER = "speaker"  # the rule that is no threshold
 SYNC_LIMITS = ("chance", "confidence")  # what a clip must pass to be the one that speaks
+TOLD_CHANCE, TOLD_SHARE = 0.05, 0.5  # up to such a chance a sound is told from others; of so many clips it must be
+NEED_A_JUDGE = ("max_chance", "max_offset", "shift_chance")  # what is noise where the SyncNet tells nothing apart
+UNJUDGED = "kept without a verdict on its sync: the SyncNet tells too few sounds apart"
 
 Row = dict[Any, Any]
 
@@ -37,12 +40,16 @@ class Verdict:
         """Reject it."""
         self.status, self.rule, self.reason = "rejected", rule, reason
 
+    def note(self, words: str) -> None:
+        """Say something more of it."""
+        self.reason = "; ".join(filter(None, [self.reason, words]))
+
 
 def judge(clips: pd.DataFrame, limits: Curate) -> pd.DataFrame:
     """Return measured clips with verdicts: status, reason, rule, shift, and the measures that follow from all of them.
 
     `shift` says which row of speech belongs to a picture: that of frame t is row t + shift. Clips that could not be
-    measured keep their status and reason.
+    measured keep their status and reason. Where there is a `doubt` about the SyncNet, what `NEED_A_JUDGE` is left out.
 
     Args:
         clips: rows of `shard.COLUMNS`, with `conf` and `asd`.
@@ -53,10 +60,13 @@ def judge(clips: pd.DataFrame, limits: Curate) -> pd.DataFrame:
     rows: list[Row] = clips.assign(farthest=far.fillna(-np.inf).idxmax(axis=1)).to_dict("records")
     verdicts = [Verdict(row["status"], row["reason"]) for row in rows]
     measured = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.status == "ok"]
+    applied = limits.model_copy(update=dict.fromkeys(NEED_A_JUDGE)) if doubt(clips) else limits
     _choose_speakers(measured, limits)
     for row, verdict in measured:
         if verdict.status == "ok":
-            _apply(row, verdict, limits)
+            _apply(row, verdict, applied)
+        if verdict.status == "ok" and applied != limits:
+            verdict.note(UNJUDGED)
     columns = {field.name: [getattr(verdict, field.name) for verdict in verdicts] for field in fields(Verdict)}
     return clips.assign(stage="curation", **columns)
 
@@ -89,6 +99,27 @@ def _as_good(wrong: np.ndarray, wrong_far: np.ndarray, confidence: np.ndarray, f
         near, here = np.sort(wrong[wrong_far <= distance]), far == distance
         counts[here] = len(near) - np.searchsorted(near, confidence[here], side="left")
     return counts
+
+
+def doubt(clips: pd.DataFrame) -> str:
+    """Say that the SyncNet is no judge of judged clips, for it tells too few of their sounds from others'; else "".
+
+    Of faces that are there at the same time, of which one speaks, the one that fits best counts.
+    """
+    by_video: dict[str, list[tuple[Place, float]]] = {}
+    for row in clips[clips["chance"].notna()].to_dict("records"):
+        by_video.setdefault(row["video"], []).append((_place(row), row["chance"]))
+    best = [
+        chance
+        for faces in by_video.values()
+        for place, chance in faces
+        if not any(other < chance and place.overlaps(there) for there, other in faces)
+    ]
+    told = sum(chance <= TOLD_CHANCE for chance in best)
+    if told >= TOLD_SHARE * len(best):
+        return ""
+    left_out = f"{', '.join(NEED_A_JUDGE[:-1])} and {NEED_A_JUDGE[-1]} are not applied"
+    return f"the SyncNet tells the own sound from others' in {told} of {len(best)} clips (half are needed): {left_out}"
 
 
 def deviations(clips: pd.DataFrame) -> pd.DataFrame:
@@ -170,10 +201,9 @@ def _apply(row: Row, verdict: Verdict, limits: Curate) -> None:
         return
     if row["chance"] <= limits.shift_chance:
         verdict.shift = -int(row["offset"])
-        note = f"sound shifted by {verdict.shift:+d} frames"
+        verdict.note(f"sound shifted by {verdict.shift:+d} frames")
     else:
-        note = f"offset {row['offset']:+.0f} is not sure: not corrected"
-    verdict.reason = "; ".join(filter(None, [verdict.reason, note]))
+        verdict.note(f"offset {row['offset']:+.0f} is not sure: not corrected")
 
 
 def _reason(row: Row, name: str, limit: float) -> str:

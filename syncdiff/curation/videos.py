@@ -14,13 +14,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from syncdiff.config import Config
+from syncdiff.corpus.folder import VIDEO_SUFFIXES
+from syncdiff.corpus.split import printable
+from syncdiff.corpus.tree import left_out, walk
 from syncdiff.curation.clip import Curator, FacedClip, MeasuredClip, measure_clip
 from syncdiff.curation.corpus import summary
 from syncdiff.curation.measures import MEASURES, Place
 from syncdiff.curation.shard import measured, record
 from syncdiff.curation.verdicts import judge
 from syncdiff.errors import UserError
-from syncdiff.evaluation.videos import SUFFIXES, videos_in
 from syncdiff.faces.align import align
 from syncdiff.faces.clips import clip_names, find_clips, too_brief
 from syncdiff.faces.landmarks import open_landmarker
@@ -55,7 +57,7 @@ def curate_videos(
         workers: processes, over videos.
 
     Raises:
-        UserError: a folder holds no video; the weights cannot be read.
+        UserError: a folder holds no video, or cannot be read; the weights cannot be read.
     """
     net = load_syncnet(syncnet) if syncnet else None
     size = net.crop_size if net and net.crop == "aligned" else config.faces.size
@@ -87,15 +89,26 @@ def _videos(paths: Iterable[Path]) -> list[Path]:
     """Return the videos that are named, each once, and those below the folders that are.
 
     Raises:
-        UserError: a folder without any.
+        UserError: a folder without any, or that cannot be read.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
-        inside = [Path(name) for name in videos_in(path)] if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path}: no video in this folder ({' '.join(SUFFIXES)}); name another, or files")
-        found |= dict.fromkeys(inside)
-    return list(found)
+        for video in _below(path) if path.is_dir() else [path]:
+            found.setdefault(video.parent.resolve() / video.name, video)
+    return list(found.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return the videos of a folder as the corpus `folder` would list them, and say what is left out."""
+    tree = walk(folder, VIDEO_SUFFIXES)
+    lost = {f"cannot be read ({fault})": [name] for name, fault in tree.unreadable.items()}
+    for note, names in [*left_out(tree).items(), *lost.items()]:
+        log.warning("%s: %s: %s", folder, note, ", ".join(map(repr, names)))
+    if not tree.files:
+        raise UserError(
+            f"{folder}: no video in this folder ({' '.join(sorted(VIDEO_SUFFIXES))}); name another, or files"
+        )
+    return [folder / name for name in tree.files]
 
 
 def _measure_video(config: Config, curator: Curator, video: Path) -> Faces:
@@ -128,4 +141,5 @@ def _measure_face(config: Config, curator: Curator, place: Place, segment: Segme
 
 def _faces(video: Path, outcome: Outcome[Faces]) -> Faces:
     """Return what was measured of a video; one that could not be read counts as one clip."""
-    return outcome.value or [(Place(str(video), str(video), 0, 0), Outcome(outcome.status, outcome.reason))]
+    name, _ = printable(str(video))
+    return outcome.value or [(Place(name, name, 0, 0), Outcome(outcome.status, outcome.reason))]

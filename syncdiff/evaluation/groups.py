@@ -7,7 +7,7 @@ do not compare.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,7 @@ GROUP_COLUMNS = ["column", "group", "n_clips", *COLUMNS]
 UNKNOWN = "unknown"  # the group of clips without a value
 N_QUANTILES = 3  # groups of a column of numbers whose edges are not given
 MAX_GROUPS = 50
+MAX_DIGITS = 15  # significant ones, before a number is printed as Python does
 
 
 def write_groups(config: Config, scores: Sequence[Path], plan: Path, curation: Path | None, out: Path) -> None:
@@ -87,8 +88,11 @@ def grouped(values: pd.Series, edges: Sequence[float]) -> pd.Series:
         edges: where numbers are cut, rising; none: at their quantiles, or not at all where they are few or no numbers.
 
     Raises:
-        UserError: edges for a column that has no numbers, or more than MAX_GROUPS categories.
+        UserError: edges for a column that has no numbers, more than MAX_GROUPS categories, or lists for values.
     """
+    if any(not isinstance(value, Hashable) for value in values):
+        raise UserError(f"config: evaluate.groups.{values.name}: each clip has several values; name another column")
+    values = values.mask(values.eq(""))
     numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     if edges and not numbers:
         raise UserError(f"config: evaluate.groups.{values.name}: its values are no numbers; give [] instead of edges")
@@ -99,25 +103,34 @@ def grouped(values: pd.Series, edges: Sequence[float]) -> pd.Series:
         raise UserError(
             f"config: evaluate.groups.{values.name}: {len(there)} categories, {MAX_GROUPS} at most; name another column"
         )
-    names = {value: f"{value:g}" if numbers else str(value) for value in there}
+    names = dict(zip(there, distinct(there) if numbers else map(str, there), strict=True))
     return _ordered(values.map(names), [*names.values()])
 
 
 def _quantiles(values: pd.Series) -> list[float]:
     shares = np.arange(1, N_QUANTILES) / N_QUANTILES
-    return sorted(set(np.quantile(values.dropna(), shares)))
+    return sorted(set(np.quantile(values[np.isfinite(values)], shares)))
 
 
 def _cut(values: pd.Series, edges: Sequence[float]) -> pd.Series:
     """Put numbers into bins, each of which holds its lower edge."""
-    middle = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-    names = [f"below {edges[0]:.4g}", *middle, f"from {edges[-1]:.4g}"]
+    edges = sorted(set(edges))
+    named = distinct(edges)
+    names = [f"below {named[0]}", *(f"{low} to {high}" for low, high in pairwise(named)), f"from {named[-1]}"]
     bins = np.searchsorted(edges, values.fillna(edges[0]), side="right")
     return _ordered(pd.Series([names[place] for place in bins], values.index).where(values.notna()), names)
 
 
+def distinct(numbers: Sequence[float]) -> list[str]:
+    """Print different numbers with four significant digits, or as many as tell them apart."""
+    printed = ([f"{number:.{digits}g}" for number in numbers] for digits in range(4, MAX_DIGITS + 1))
+    return next((names for names in printed if len(set(names)) == len(numbers)), [*map(str, numbers)])
+
+
 def _ordered(names: pd.Series, order: Sequence[str]) -> pd.Series:
-    return pd.Series(pd.Categorical(names.fillna(UNKNOWN), [*order, UNKNOWN], ordered=True), names.index)
+    return pd.Series(
+        pd.Categorical(names.fillna(UNKNOWN), list(dict.fromkeys([*order, UNKNOWN])), ordered=True), names.index
+    )
 
 
 def sizes(groups: pd.Series) -> dict[str, int]:

@@ -57,8 +57,8 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
         OSError: it is not there, or the system cannot read it to its end.
         MemoryError: there is none left.
     """
-    if not isinstance(source, bytes) and Path(source).is_file() and not Path(source).stat().st_size:
-        raise ClipRejected("cannot be decoded: empty file")
+    if not isinstance(source, bytes):
+        _refuse_what_is_no_video(Path(source))
     # The prefix keeps libav from reading "a:b.mp4" as a protocol.
     file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
     opened = False
@@ -71,6 +71,13 @@ def open_media(source: Path | str | bytes) -> Iterator[InputContainer]:
     except (av.FFmpegError, ValueError, ArithmeticError, LookupError, MemoryError) as error:  # libav passes nonsense on
         _ask_the_system(source)
         raise ClipRejected(f"cannot be decoded: {_libav_says(error, opened)}") from None
+
+
+def _refuse_what_is_no_video(path: Path) -> None:
+    if path.is_file() and not path.stat().st_size:
+        raise ClipRejected("cannot be decoded: empty file")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ClipRejected("cannot be decoded: a pipe or a device, whose end would be waited for")
 
 
 def _libav_says(error: Exception, opened: bool) -> str:

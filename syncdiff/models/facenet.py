@@ -15,25 +15,12 @@ from torch.nn import functional as F
 
 from syncdiff.device import full_fp32
 from syncdiff.errors import UserError
+from syncdiff.models.inception import Unit
 from syncdiff.weights.files import read_weights
 
 SIDE = 160  # pixels
 EMBEDDING_DIM = 512
 IDENTITIES = 8631  # of VGGFace2; their classifier is in the file and not used
-
-
-class Unit(nn.Module):
-    """Convolution without bias, batch norm (eps 1e-3), ReLU; padding keeps the size where `same`."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1, same: bool = True):
-        super().__init__()
-        rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = (rows // 2, columns // 2) if same else (0, 0)
-        self.conv = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(outputs, eps=1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
 class Residual(nn.Module):

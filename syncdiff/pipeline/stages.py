@@ -56,8 +56,8 @@ STAGES = {
     "autoencoder": Stage(7, ("autoencoder", "faces.size", "mixed_precision", "seed")),
     "latents": Stage(5, ("faces.size", "mixed_precision")),
     "syncnet": Stage(5, ("syncnet", "corpus", "faces.size", "mixed_precision", "seed")),  # the corpus names the scorer
-    "measures": Stage(1, ("faces.size",)),
-    "curation": Stage(1, ("curate", "max_failed_fraction")),
+    "measures": Stage(2, ("faces.size",)),
+    "curation": Stage(2, ("curate", "max_failed_fraction")),
     "train": Stage(12, (*MODEL_KEYS, "latents", "pretraining", "train", "second_stage")),
     "sample": Stage(13, (*MODEL_KEYS, "sample", "evaluate.protocols")),
     "baseline": Stage(5, ("faces.size", "sample.max_clips", "mixed_precision")),

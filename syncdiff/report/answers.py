@@ -55,7 +55,10 @@ def evaluate_answers(answers: Sequence[Path], key: Path) -> dict[str, Any]:
         UserError: a file is missing, not of this kind or of another study, or has an answer twice.
     """
     rows = _read(key, KEY_COLUMNS)
-    choices = list(_choices(answers, {row["pair"]: row for row in rows}, key))
+    pairs = {row["pair"]: row for row in rows}
+    if len(pairs) < len(rows):
+        raise UserError(f"{key}: has a pair twice; give the key as the report wrote it, of one study")
+    choices = list(_choices(answers, pairs, key))
     if not choices:
         raise UserError(f"{answers[0]}: no answers; give files that the study's page saved")
     methods = sorted(dict.fromkeys(row[side] for row in rows for side in SIDES), key=lambda name: name == "real")
@@ -70,12 +73,14 @@ def evaluate_answers(answers: Sequence[Path], key: Path) -> dict[str, Any]:
 
 
 def _choices(answers: Sequence[Path], pairs: dict[str, dict[str, str]], key: Path) -> Iterator[Choice]:
-    seen = set()
+    seen, studies = set(), {row["study"] for row in pairs.values()}
     for path in answers:
         for row in _read(path, ANSWER_COLUMNS):
             pair, said = row["pair"], (row["rater"], row["pair"], row["question"])
-            if pair not in pairs or row["study"] != pairs[pair]["study"]:
+            if row["study"] not in studies:
                 raise UserError(f"{path}: of another study than {key}; give the key of the report whose page it was")
+            if pair not in pairs:
+                raise UserError(f"{path}: pair {pair} is not in {key}; give both files as they were saved")
             if row["answer"] not in SIDES or row["question"] not in {question.name for question in QUESTIONS}:
                 raise UserError(f"{path}: pair {pair}: {row['question']} {row['answer']} is no answer of the page")
             if said in seen:
@@ -89,13 +94,19 @@ def _choices(answers: Sequence[Path], pairs: dict[str, dict[str, str]], key: Pat
 
 def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        table = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        rows = list(table)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    if any(row.get(column) is None for row in rows or [{}] for column in columns):
-        raise UserError(f"{path}: not a file with the columns {', '.join(columns)}")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; give it as the page saved it") from None
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})") from None
+    if not set(columns) <= set(table.fieldnames or ()):
+        raise UserError(f"{path}: not a file with the columns {', '.join(columns)}, between commas; give it as saved")
+    for number, row in enumerate(rows, start=1):
+        if any(row[column] is None for column in columns):
+            raise UserError(f"{path}: row {number} is cut off; give it as saved")
     return rows
 
 

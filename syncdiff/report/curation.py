@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from syncdiff.config import Curate
 from syncdiff.curation.measures import MEASURES
-from syncdiff.curation.verdicts import SPEAKER, key_of
+from syncdiff.curation.verdicts import SPEAKER, doubt, key_of
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import SAMPLES_PER_FRAME, read_audio
 from syncdiff.media.container import FPS
@@ -24,6 +23,7 @@ from syncdiff.media.video import read_frames
 from syncdiff.pipeline.files import write_text
 from syncdiff.report import plots
 from syncdiff.report.gallery import embedded_mp4
+from syncdiff.report.jinja import template
 
 SHOWN = 4  # clips at each end of sync
 MAX_FRAMES = 4 * FPS
@@ -67,7 +67,7 @@ def write_page(limits: Curate, corpus: str, clips: pd.DataFrame, root: Path, out
         "reasons": list(_reasons(clips, root)),
         "notes": _notes(clips),
     }
-    write_text(out_html, _template().render(page))
+    write_text(out_html, template("curation.html.j2").render(page))
 
 
 def _measure_rows(limits: Curate, clips: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -145,15 +145,6 @@ def _notes(clips: pd.DataFrame) -> list[str]:
         notes.append("No SyncNet was given: sync was not measured, and who of several speaks is not known.")
     elif clips["chance"].isna().all():
         notes.append("There is no clip of another video to compare with: chance is not known.")
+    if said := doubt(clips):
+        notes.append(f"{said[0].upper()}{said[1:]}.")
     return notes
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("syncdiff.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("curation.html.j2")

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from syncdiff.config import Curate
+from syncdiff.curation.corpus import summary
 from syncdiff.curation.measures import KEPT, MEASURES
-from syncdiff.curation.verdicts import SPEAKER, chances, judge
+from syncdiff.curation.verdicts import SPEAKER, UNJUDGED, chances, doubt, judge
 
 pytestmark = pytest.mark.quick
 
@@ -173,3 +174,46 @@ def test_a_limit_of_the_config_is_named_by_its_measure() -> None:
     assert Curate(max_offset=6, min_conf=3).limits == {"offset": 6, "conf": 3}
     assert not Curate().wanted
     assert Curate(shift_chance=0.01).wanted
+
+
+DEAF = [{"confidence": 0.1 * n, "offset": float(3 * n - 12)} for n in range(9)]  # no better than wrong sounds
+
+
+def test_a_syncnet_that_tells_no_sounds_apart_rejects_and_shifts_none_and_is_named() -> None:
+    judged = judge(clips(*DEAF), Curate(max_chance=0.03, max_offset=2, shift_chance=1.0, min_face_px=64))
+    assert set(judged["status"]) == {"ok"}
+    assert judged["shift"].tolist() == [0] * 9
+    assert set(judged["reason"]) == {UNJUDGED}
+    assert doubt(judged).startswith(
+        "the SyncNet tells the own sound from others' in 0 of 9 clips (half are needed): max"
+    )
+    assert "shift_chance are not applied; train it longer" in summary(judged)
+
+
+def test_thresholds_that_need_no_comparison_hold_whatever_the_syncnet_knows() -> None:
+    judged = judge(clips({"face_px": 10.0}, *DEAF), Curate(max_chance=0.03, min_face_px=64, min_confidence=0.35))
+    assert judged["rule"].tolist() == ["face_px", *["confidence"] * 4, *[""] * 5]
+    without = judge(clips(*DEAF), Curate(min_face_px=64))
+    assert set(without["reason"]) == {""}  # nothing was asked of the SyncNet
+
+
+def test_a_syncnet_that_tells_half_of_the_sounds_apart_is_a_judge_and_no_less() -> None:
+    half = judge(clips(*DEAF, *[{}] * 9), Curate(max_chance=0.03))
+    assert half["rule"].tolist() == ["chance"] * 9 + [""] * 9
+    assert doubt(half) == ""
+    fewer = judge(clips(*DEAF, *[{}] * 8), Curate(max_chance=0.03))
+    assert set(fewer["status"]) == {"ok"}
+    assert "in 8 of 17 clips" in doubt(fewer)
+
+
+def test_those_who_listen_do_not_count_against_the_syncnet() -> None:
+    deaf = {"confidence": 0.1, "offset": 12.0}
+    scenes = [{"video": f"talk{n}"} | face for n in range(10) for face in ({}, deaf, deaf)]
+    judged = judge(clips(*scenes), Curate(max_chance=0.03))
+    assert judged["status"].tolist() == ["ok", "rejected", "rejected"] * 10
+    assert doubt(judged) == ""
+
+
+def test_of_faces_that_nothing_tells_apart_none_is_taken() -> None:
+    judged = judge(clips(*({"video": "talk"} | face for face in DEAF[:2]), *DEAF), Curate(max_chance=0.03))
+    assert judged["rule"].tolist() == [SPEAKER] * 2 + [""] * 9

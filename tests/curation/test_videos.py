@@ -1,5 +1,6 @@
 """`syncdiff curate` on videos: a clip for each face, a row for each video that could not be read."""
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,6 +68,37 @@ def test_an_unknown_threshold_or_an_empty_folder_is_one_line(folder: Path, tmp_p
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="no video in this folder"):
         curate(tmp_path / "none")
+
+
+def test_a_file_counts_once_whatever_leads_to_it_and_what_is_left_out_is_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "again").symlink_to(folder)
+    (folder / ".hidden.mp4").write_bytes(b"")
+    os.mkfifo(folder / "pipe.MOV")
+    (folder / "c\udcff.mp4").write_bytes(b"no video")
+    rows = curate([folder / "a.mp4", folder, folder / "../videos/a.mp4"], min_face_px=1).set_index("video")
+    assert [Path(video).name for video in rows.index] == [
+        "a.mp4",
+        *["b.mp4"] * 3,
+        "broken.mp4",
+        "c\\xff.mp4",
+        "pipe.MOV",
+    ]
+    assert "a pipe or a device" in rows["reason"].iloc[-1]
+    assert "hidden or made by the system: left out: '.hidden.mp4'" in caplog.text
+    assert "read once: 'again'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "page.html", "", "folder.parquet"])
+def test_nothing_but_a_parquet_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (folder / "folder.parquet").mkdir()
+    before = (folder / "a.mp4").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["syncdiff", "curate", str(folder), "--out", str(folder / name)])
+    with pytest.raises(SystemExit):
+        main()
+    assert (folder / "a.mp4").read_bytes() == before
+    assert not (folder / "page.html").exists()
 
 
 def test_the_command_prints_a_line_a_clip_and_writes_file_and_page(

@@ -109,8 +109,39 @@ def test_categories_are_as_they_are_and_clips_without_a_value_are_unknown() -> N
 
 @pytest.mark.parametrize(
     ("values", "edges", "reason"),
-    [(["a", "b"], [1.0], "no numbers"), ([str(i) for i in range(60)], [], "60 categories, 50 at most")],
+    [
+        (["a", "b"], [1.0], "no numbers"),
+        ([str(i) for i in range(60)], [], "60 categories, 50 at most"),
+        ([[1.5, 2.0], [], None], [], "each clip has several values"),  # wrong_confidence of curation.parquet
+        ([np.array([1.5, 2.0])], [1.0], "each clip has several values"),
+    ],
 )
 def test_columns_that_make_no_groups_are_refused(values: list[str], edges: list[float], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         grouped(pd.Series(values, name="text"), edges)
+
+
+def test_numbers_that_look_alike_are_printed_with_the_digits_that_tell_them_apart() -> None:
+    assert sizes(grouped(series([1000001.0, 1000002.0, 1000002.0]), [])) == {"1000001": 1, "1000002": 2}
+    near = grouped(series([1.0, 1.00002, 1.00003, 1.00004]), [1.00002, 1.00003, 1.00004, 1.00004])
+    assert [*near.cat.categories] == [
+        "below 1.00002",
+        "1.00002 to 1.00003",
+        "1.00003 to 1.00004",
+        "from 1.00004",
+        "unknown",
+    ]
+    assert sizes(grouped(series([10**18, 10**18 + 1]), [])) == {str(10**18): 1, str(10**18 + 1): 1}
+
+
+def test_infinite_numbers_lie_in_the_outer_bins() -> None:
+    assert sizes(grouped(series([-np.inf, 1.0, 2.0, np.inf]), [])) == {"below 1.333": 2, "from 1.667": 2}
+
+
+def test_an_empty_text_is_unknown_and_so_is_one_that_says_so() -> None:
+    assert sizes(grouped(series(["", "a", None, "unknown"]), [])) == {"a": 1, "unknown": 3}
+
+
+def test_an_edge_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UserError, match=r"evaluate\.groups\.yaw\.0: .*finite"):
+        parse_config({"evaluate": {"groups": {"yaw": [float("nan")]}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import tracemalloc
 from collections.abc import Iterable
@@ -116,6 +117,13 @@ def test_broken_file_is_rejected(tmp_path: Path, content: bytes, reason: str) ->
     for read in (probe, read_audio, lambda p: list(read_frames(p))):
         with pytest.raises(ClipRejected, match=reason):
             read(path)
+
+
+def test_a_pipe_is_rejected_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for read in (probe, read_audio, lambda p: list(read_frames(p))):
+        with pytest.raises(ClipRejected, match="a pipe or a device"):
+            read(tmp_path / "pipe.mp4")
 
 
 def test_missing_file_is_an_error_of_the_world_and_not_of_the_clip(tmp_path: Path) -> None:

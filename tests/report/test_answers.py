@@ -84,12 +84,12 @@ def test_what_is_printed_has_words_for_the_rows(tmp_path: Path, capsys: pytest.C
     ("text", "reason"),
     [
         ("x2,an,1,real,a", "of another study than"),
-        ("x1,an,7,real,a", "of another study than"),
+        ("x1,an,7,real,a", "pair 7 is not in"),
         ("x1,an,1,real,left", "real left is no answer of the page"),
         ("x1,an,1,taste,a", "taste a is no answer of the page"),
         ("x1,an,1,real,a\nx1,an,1,real,b", "an answers pair 1 again"),
-        ("", "not a file with the columns"),
-        ("x1,an", "not a file with the columns"),
+        ("", "no answers"),
+        ("x1,an,1,real,a\nx1,an", "row 2 is cut off"),
     ],
 )
 def test_files_that_do_not_fit_are_one_line(tmp_path: Path, text: str, reason: str) -> None:
@@ -103,6 +103,21 @@ def test_files_that_do_not_fit_are_one_line(tmp_path: Path, text: str, reason: s
 def test_files_that_are_not_there_or_no_text_are_named(tmp_path: Path) -> None:
     key = write_key(tmp_path, [("real", "syncdiff")])
     (tmp_path / "picture.csv").write_bytes(b"\xff\xd8\xff")
-    for name, reason in (("none.csv", "no such file"), ("picture.csv", "cannot be read")):
-        with pytest.raises(UserError, match=f"{name}: {reason}"):
-            evaluate_answers([tmp_path / name], key)
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "semicolons.csv").write_text(HEADING.replace(",", ";") + "x1;an;1;real;a\n")
+    reasons = {
+        "none": "no such file",
+        "picture": "not UTF-8",
+        "folder": "cannot be read",
+        "semicolons": "not a file with",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(UserError, match=rf"{name}\.csv: {reason}"):
+            evaluate_answers([tmp_path / f"{name}.csv"], key)
+
+
+def test_a_key_with_a_pair_twice_is_refused(tmp_path: Path) -> None:
+    key = write_key(tmp_path, [("real", "syncdiff")])
+    key.write_text(key.read_text() + "x1,1,clip9,frozen,real\n")
+    with pytest.raises(UserError, match=r"key\.csv: has a pair twice"):
+        evaluate_answers([write_answers(tmp_path, "an", {1: "a"})], key)

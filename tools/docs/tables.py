@@ -340,9 +340,9 @@ def resampled() -> str:
         for name, kept in report["resampled"].items()
     ]
     head = ["weights", *(f"{size} px" for size in sizes), "ms to cut out 128 px"]
-    covered = 128 / mean(report["crop_px_128_a_source_px"])
+    covers = 128 / mean(report["crop_px_128_a_source_px"])
     return (
-        table(head, rows) + f"\n\n*{report['clips']} clips of GRID; a crop covers about {covered:.0f} of their pixels.*"
+        table(head, rows) + f"\n\n*{report['clips']} clips of GRID; a crop covers {covers:.0f} of their pixels.*"
     )
 
 
