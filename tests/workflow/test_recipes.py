@@ -6,6 +6,7 @@ The weights are random and the trainings none, so that the scores mean nothing; 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,13 +21,19 @@ from tests.workflow.conftest import ROOT, TINY, Snakemake
 
 pytestmark = pytest.mark.slow
 LAYERS = EncoderConfig(layers=4, dim=32, heads=4, ffn_dim=64, conv_pos=16)
+QUICK = {
+    "sample": {"max_clips": 1, "steps": 2},
+    "mixed_precision": "no",
+    "evaluate": {"bootstrap": 10, "protocols": ["paired"]},
+}
 SMALL = {"denoiser": {"channels": [32, 32, 32, 32], "head_dim": 16, "layers_per_block": 1}}
-QUICK = {"sample": {"max_clips": 1, "steps": 2}, "mixed_precision": "no", "evaluate": {"bootstrap": 10}}
-PRETRAINED = {"autoencoder": {"pretrained": "vae", "patch_size": 8, "latent_channels": 4}}
-RECIPES = {
-    "lrs2": (["lrs2.yaml"], {}),
-    "paper": (["lrs2.yaml", "paper.yaml"], SMALL | PRETRAINED),
-    "lrs2_256": (["lrs2.yaml", "lrs2_256.yaml"], SMALL | PRETRAINED),
+VAE = {"autoencoder": {"pretrained": "vae", "patch_size": 8, "latent_channels": 4}}
+SPEECH = {"speech": {"checkpoint": "avhubert.pt", "frozen_layers": 3}}
+SCORERS = {"syncnet": {"weights": "syncnet_v2.model"}, "evaluate": {**QUICK["evaluate"], "inception": "inception.pth"}}
+RECIPES: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "lrs2": (["lrs2.yaml"], SPEECH),
+    "paper": (["lrs2.yaml", "paper.yaml"], SMALL | VAE | SPEECH | SCORERS),
+    "lrs2_256": (["lrs2.yaml", "lrs2_256.yaml"], SMALL | VAE),
     "grid": (["grid.yaml"], {"corpus": {"test_speakers": [2], "val_fraction": 0}, "plan": {"min_seconds": 1}}),
 }
 
@@ -74,21 +81,15 @@ def corpora(weights: Path, shared: Path) -> Path:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_goes_from_raw_clips_to_the_table(name: str, corpora: Path, snakemake: Snakemake) -> None:
     files, changes = RECIPES[name]
-    root = "grid" if name == "grid" else "lrs2"
-    own = {
-        "corpus": {"root": root, "name": name} | changes.get("corpus", {}),
-        "speech": {"checkpoint": "avhubert.pt", "frozen_layers": 3},
-        "syncnet": {"weights": "syncnet_v2.model"},
-        "evaluate": {"inception": "inception.pth"} | QUICK["evaluate"],
-        **{key: value for key, value in changes.items() if key not in ("corpus",)},
-        **{key: QUICK[key] for key in ("sample", "mixed_precision")},
-    }
-    (corpora / f"{name}.json").write_text(json.dumps(own))
+    corpus = {"root": "grid" if name == "grid" else "lrs2", "name": name, **changes.get("corpus", {})}
+    (corpora / f"{name}.json").write_text(json.dumps({**QUICK, **changes, "corpus": corpus}))
     recipe = [str(ROOT / "config" / file) for file in files]
     done = snakemake("--configfile", *recipe, TINY, str(corpora / f"{name}.json"), "--", "eval", folder=corpora)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     table = pd.read_csv(corpora / f"results/{name}/table.csv")
     paired = table[(table["method"] == "syncdiff") & (table["protocol"] == "paired")].set_index("metric")
     assert {"lse_c", "lse_d", "fid", "ssim", "mouth_corr", "sharpness"} <= set(paired.index)
-    assert paired.loc["lse_c", "scorer"] == "syncnet_v2" and "inception" in paired.loc["fid", "scorer"]
     assert (paired["n_scored"] == 1).all()
+    if "syncnet" in changes:
+        assert paired.loc["lse_c", "scorer"] == "syncnet_v2"
+        assert "inception" in paired.loc["fid", "scorer"]
