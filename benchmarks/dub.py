@@ -23,8 +23,10 @@ from machine import machine, save
 from memory import enlarge, peak_mb, rendered, repeat
 
 from syncdiff.config import parse_config
-from syncdiff.dubbing.dub import Wishes, dub, look
+from syncdiff.dubbing.cues import look
+from syncdiff.dubbing.dub import dub
 from syncdiff.dubbing.mouths import AHEAD
+from syncdiff.dubbing.wishes import Wishes
 from syncdiff.media.encode import write_pictures
 from syncdiff.media.pictures import Video
 from syncdiff.models.autoencoder import build_autoencoder

@@ -15,8 +15,9 @@ import soundfile
 import torch
 
 from syncdiff.config import Config, parse_config
-from syncdiff.dubbing.dub import Wishes, dub, list_faces
+from syncdiff.dubbing.dub import dub, list_faces
 from syncdiff.dubbing.report import Report
+from syncdiff.dubbing.wishes import Wishes
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_audio
 from syncdiff.media.pictures import Video
