@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import av
@@ -47,7 +48,7 @@ from tests.dubbing.film import even_times, facts, shown_times, write_film
 
 SEEDS = {"A": 11, "B": 12, "voice": 13}  # people of no corpus
 FILM_FPS = 30
-FORM_S = 4.0  # of the films in other forms
+FORM_S = 3.0  # of the films in other forms
 SPEECH_S, SILENCE_S = 3.0, 2.0  # speech, silence, speech
 CLEAR = 0.04  # of a picture's height: a face that is found nearer to the true one is that one
 NARROW = HEIGHT * 9 // 16 // 2 * 2
@@ -57,7 +58,7 @@ class Recipe(NamedTuple):
     """A form of video: when its pictures are due, how they are laid out, and how `write_film` writes them."""
 
     times: list[float]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     layout: str = "wide"  # wide; tall, turned, wide pixels
 
 
@@ -179,7 +180,7 @@ def film_figures(studio: Studio) -> dict[str, Any]:
         "passed": report.passed,
         "people": report.people,
         **outside(studio, video, out, runs),
-        "sides": {key: [before, after] for (key, before), after in zip(sides(video), dict(sides(out)).values())},
+        "sides": {key: [value, dict(sides(out))[key]] for key, value in sides(video)},
     }
 
 
@@ -301,21 +302,28 @@ def compare(video: Path, out: Path, masks: Masks) -> dict[str, float]:
 
 def form_figures(studio: Studio) -> list[dict[str, Any]]:
     """Dub one shot of A in each form; return what became of it."""
-    return [form_row(studio, name, recipe) for name, recipe in recipes().items()]
+    drawn: dict[tuple[float, ...], list[Still]] = {}
+    rows = []
+    for name, recipe in recipes().items():
+        times = tuple(recipe.times)
+        if times not in drawn:
+            drawn[times] = list(shoot(studio.players, times, [Shot("A", FORM_S)]))
+        rows.append(form_row(studio, name, recipe, drawn[times]))
+        print(rows[-1], flush=True)
+    return rows
 
 
-def form_row(studio: Studio, name: str, recipe: Recipe) -> dict[str, Any]:
+def form_row(studio: Studio, name: str, recipe: Recipe, stills: Sequence[Still]) -> dict[str, Any]:
     """Dub one shot in one form."""
     stem = "".join(letter if letter.isalnum() else "-" for letter in name)
     out = studio.folder / f"{stem}-dubbed.mp4"
-    stills = shoot(studio.players, recipe.times, [Shot("A", FORM_S)])
     pictures = (laid_out(still, recipe.layout) for still in stills)
     video = studio.film(f"{stem}.mp4", recipe.times, pictures, **recipe.options)
     report, runs = studio.say(video, studio.sound(FORM_S), out)
     changed, rows = outside(studio, video, out, runs)["outside_mask"], studio.score([video, out])
     before, after = dict(sides(video)), dict(sides(out))
     kept = {key for key in before if key not in {"codec", "sound", "seconds"}}
-    row = {
+    return {
         "form": name,
         "frames": report.frames,
         "dubbed": report.generated,
@@ -327,8 +335,6 @@ def form_row(studio: Studio, name: str, recipe: Recipe) -> dict[str, Any]:
         "squeezed": round(squeezed(studio, video, out), 4),
         **changed,
     }
-    print(row, flush=True)
-    return row
 
 
 def late(video: Path, out: Path) -> float:
@@ -362,17 +368,15 @@ def silence_figures(studio: Studio) -> dict[str, Any]:
         _with_silence(studio),
         np.stack([still.landmarks for still in stills if still.landmarks is not None]),
     )
-    figures: dict[str, Any] = {}
-    for name, decibels in (("closed", Wishes().silence_db), ("as generated", None)):
-        out = studio.folder / f"silence-{name.replace(' ', '-')}.mp4"
-        _, runs = studio.say(video, sound, out, silence_db=decibels)
-        share = runs[0].closing if decibels else share
-        figures[name] = quietness(studio, out, landmarks, share)
-    still = shoot({"A": studio.players["A"].silent()}, times, [Shot("A", seconds)])
-    shut = studio.film("shut.mp4", times, (picture.picture for picture in still))
+    outs = {name: studio.folder / f"silence-{name}.mp4" for name in ("generated", "closed")}
+    studio.say(video, sound, outs["generated"], silence_db=None)
+    _, runs = studio.say(video, sound, outs["closed"])
+    share = np.concatenate([run.closing for run in runs])
+    figures = {name: quietness(studio, out, landmarks, share) for name, out in outs.items()}
+    listener = shoot({"A": studio.players["A"].silent()}, times, [Shot("A", seconds)])
+    shut = studio.film("shut.mp4", times, (still.picture for still in listener))
     moves = openings(studio, shut, list(landmarks))[share == 1]
-    figures["a mouth that is truly shut"] = {"std_in_silence": round(float(np.nanstd(moves)), 4)}
-    return {"seconds": seconds, "silent_s": SILENCE_S, **figures}
+    return {"silent_s": SILENCE_S, **figures, "truly_shut_std": round(float(np.nanstd(moves)), 4)}
 
 
 def _with_silence(studio: Studio) -> Path:

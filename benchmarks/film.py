@@ -28,10 +28,10 @@ from syncdiff.faces.facemesh import IBUG_FROM_MEDIAPIPE
 from syncdiff.media.audio import SAMPLE_RATE
 from syncdiff.media.container import FPS
 
-SIDE = 640  # pixels of the square that is rendered; the film shows HEIGHT of its rows, from TOP on
-HEIGHT, TOP = 360, 130
+SIDE = 640  # pixels of the square that is rendered; the film shows some of its rows
+HEIGHT, EYES = 360, 0.42  # of the film, and where in its height the eyes are
 RATE = 48_000  # Hz, of the film's sound
-CLOSE, BESIDE, FAR = 0.6, 0.46, 0.3  # sizes of a person, 1 fills the square
+CLOSE, BESIDE, FAR = 0.6, 0.46, 0.36  # sizes of a person, 1 fills the square
 PLACES = {"A": 0.28, "B": 0.72}  # of the eyes, shares of the width, where both are seen
 WALKS_S, OFF_S = 0.4, 3.0  # how long it takes to walk out of the picture, and how long nobody is there
 FADE_S, RISE_S = 0.6, 0.16
@@ -139,10 +139,17 @@ def _still(players: dict[str, Player], shot: Shot, number: int, time: float, sin
     up = _ramp(since - 0.8, 1.0, RISE_S) if shot.event == "hand" else 0.0
     if landmarks is not None and up:
         picture = draw_hand(picture, landmarks, players["A"].person, 0.4, up)
-    small = reduce(picture)[TOP : TOP + HEIGHT]
+    top = _top(players[shot.who[0]], scale)
+    small = reduce(picture)[top : top + HEIGHT]
     if shot.event == "fade":
         small = (small * min(since / FADE_S, 1.0)).astype(np.uint8)
-    return Still(number, small, None if landmarks is None else landmarks - np.float32([0, TOP]))
+    return Still(number, small, None if landmarks is None else landmarks - np.float32([0, top]))
+
+
+def _top(player: Player, scale: float) -> int:
+    """Return the first row that the film shows of a square in which somebody is so large."""
+    eyes = max(film.EYE_LEVEL, 1 - film.BODY * player.person.eye_pixels * scale)
+    return int(np.clip(round(eyes * SIDE - EYES * HEIGHT), 0, SIDE - HEIGHT))
 
 
 def _place(shot: Shot, who: str, since: float) -> float | None:
