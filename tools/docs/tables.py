@@ -437,6 +437,7 @@ def dub_silence() -> str:
         [name, *(plain(silence[key][figure], digits) for figure, digits in SILENCE.items())]
         for name, key in (("as generated (`--no-close`)", "generated"), ("closed", "closed"))
     ]
+    rows.append(["a mouth truly shut, as sharp as a crop", plain(silence["shut_movement"], 3), "–", "–", "–"])
     changes = ("in silence", "at its edges", "with sound")
     return table(["", "movement in silence, of that with sound", *(f"largest change {when}" for when in changes)], rows)
 
