@@ -24,7 +24,7 @@ SKIN_AREAS = (  # under the nose, the chin, both cheeks
     (slice(15, 22), slice(23, 26)),
 )
 LIP_ROWS = 3  # the reddest, of the lips' area
-CLEARLY_RED = 4.0  # units of a*: lips that are no redder than the skin tell nothing
+CLEARLY_RED = 2.5  # units of a*: lips that are no redder than the skin tell nothing
 GONE = 0.3  # of their usual redness: lips are behind a hand, of whatever colour
 
 
