@@ -257,10 +257,11 @@ def dub_video(  # noqa: PLR0913, PLR0917 - an option each
 
     The config is the model's own, with the keys of --config (of `sample`, say) laid over it.
     """
-    from syncdiff.dubbing.dub import Wishes
+    from syncdiff.dubbing.dub import dub
     from syncdiff.dubbing.jobs import read_jobs, run_jobs
     from syncdiff.dubbing.lip_sync import LipSync
     from syncdiff.dubbing.output import check_out
+    from syncdiff.dubbing.wishes import Wishes
 
     wishes = Wishes(face, length.value, silence if close else None, crf, syncnet)
     load = partial(LipSync.from_pretrained, model, device=device, config=read_config(config))
@@ -268,14 +269,14 @@ def dub_video(  # noqa: PLR0913, PLR0917 - an option each
         raise UserError("--jobs: its table names the videos; leave VIDEO and --list-faces out")
     if jobs:
         table = read_jobs(jobs, wishes)
-        raise typer.Exit(0 if run_jobs(load().dub, table, report) else 1)
+        raise typer.Exit(0 if run_jobs(partial(dub, load().networks), table, report) else 1)
     if video and list_faces:
         print("\n".join(load().list_faces(video, list_faces, syncnet)))
         return
     if not (video and sound and out):
         raise UserError("dub: give VIDEO SOUND OUT, or VIDEO --list-faces SHEET.png, or --jobs TABLE.csv")
     check_out(out, video, sound)
-    made = load().dub(video, sound, out, **vars(wishes))
+    made = dub(load().networks, video, sound, out, wishes)
     if report:
         made.write(report)
     print(made.line())

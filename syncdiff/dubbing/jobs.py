@@ -6,13 +6,13 @@ import csv
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from syncdiff.dubbing.dub import Wishes
 from syncdiff.dubbing.report import Report
 from syncdiff.dubbing.timeline import Length
+from syncdiff.dubbing.wishes import Wishes
 from syncdiff.errors import UserError
 from syncdiff.pipeline.files import in_a_line, short_message, write_text
 
@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 
 NEEDED = ("video", "sound", "out")
 WISHES = ("face", "length", "crf")
+Dub = Callable[[Path, Path, Path, Wishes], Report]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One video to dub; its fields are the first arguments of `dub`."""
+    """One video to dub; its fields are the arguments of `dub`, after the networks."""
 
     video: Path
     sound: Path
@@ -72,11 +73,11 @@ def _job(where: str, row: dict[str, str], wishes: Wishes) -> Job:
     return Job(Path(row["video"]), Path(row["sound"]), Path(row["out"]), replace(wishes, **given))
 
 
-def run_jobs(dub: Callable[..., Report], jobs: Sequence[Job], report: Path | None = None) -> bool:
+def run_jobs(dub: Dub, jobs: Sequence[Job], report: Path | None = None) -> bool:
     """Do the jobs whose output is not there; say of each in a line what became of it. Return whether all went well.
 
     Args:
-        dub: `LipSync.dub`.
+        dub: of `dubbing.dub`, with its networks.
         report: written anew after each job: a list of {video, sound, out, status, reason, report}.
     """
     rows: list[dict[str, Any]] = []
@@ -94,9 +95,8 @@ def run_jobs(dub: Callable[..., Report], jobs: Sequence[Job], report: Path | Non
     return not any(row["status"] == "failed" for row in rows)
 
 
-def _attempt(dub: Callable[..., Report], job: Job) -> tuple[str, str, Report | None]:
+def _attempt(dub: Dub, job: Job) -> tuple[str, str, Report | None]:
     try:
-        wishes = {field.name: getattr(job.wishes, field.name) for field in fields(job.wishes)}
-        return "ok", "", dub(job.video, job.sound, job.out, **wishes)
+        return "ok", "", dub(job.video, job.sound, job.out, job.wishes)
     except Exception as error:  # one bad video never stops the others
         return "failed", in_a_line(error), None

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from syncdiff.device import choose_device
-from syncdiff.dubbing.dub import Wishes, dub, find_faces
+from syncdiff.dubbing.dub import dub, find_faces
 from syncdiff.dubbing.people import FoundFace, write_sheet
 from syncdiff.dubbing.report import Report
+from syncdiff.dubbing.wishes import Wishes
 from syncdiff.models.pretrained import AUTOENCODER, DENOISER, find_checkpoint, read_pretrained_config
 from syncdiff.synthesis.generate import Networks, load_networks
 

@@ -87,7 +87,7 @@ def dubbed(
 ) -> Iterator[Picture]:
     """Yield every picture of the output; those of a run with the generated mouth, the others as they were read.
 
-    A frame with something before the mouth passes too; its index is added to `hidden`.
+    A frame with something before its mouth passes too; its index is added to `hidden`.
     """
     reel, part = Reel(played(video, timeline)), Part(video.form)
     waiting = deque(sorted(runs, key=lambda run: run.frames.start))
@@ -100,7 +100,7 @@ def dubbed(
         mouths = [(run.transforms[index - run.frames.start], next(crops)) for run, crops in under_way]
         picture = reel.pop()
         seen = [(transform, mouth) for transform, mouth in mouths if mouth is not None]
-        if len(seen) < len(mouths):
+        if mouths and not seen:
             hidden.add(index)
         if seen:
             frame = part.copy(picture.frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -90,24 +90,19 @@ def look_through(video: Video, landmarker: Landmarker, faces: Faces, reader: Lip
     ticks: list[int] = []
     album = Album(faces.size)
 
-    given: deque[tuple[int, np.ndarray]] = deque()  # to the landmarker, which has not answered yet
-
-    def watched() -> Iterator[np.ndarray]:
-        for given_now in progress(video.shown(), "look", video.form.n_frames):
-            given.append(given_now)
-            yield given_now[1]
-
-    def noted() -> Iterator[tuple[bool, list[np.ndarray]]]:
-        for index, (cut, found) in enumerate(faces_of_frames(watched(), landmarker)):
-            tick, frame = given.popleft()
+    def shown() -> Iterator[np.ndarray]:
+        for tick, frame in progress(video.shown(), "look", video.form.n_frames):
             ticks.append(tick)
-            album.add(index, frame, found)
-            if reader:
-                reader.add(index, float(tick * video.form.tick), frame, found)
-            yield cut, found
+            yield frame
 
+    def seen(index: int, frame: np.ndarray, found: list[np.ndarray]) -> None:
+        album.add(index, frame, found)
+        if reader:
+            reader.add(index, float(ticks[index] * video.form.tick), frame, found)
+
+    noted = faces_of_frames(shown(), Watched(landmarker, seen))
     stretches = []
-    for track in link_faces(noted(), round(faces.max_gap_frames * per_frame)):
+    for track in link_faces(noted, round(faces.max_gap_frames * per_frame)):
         snaps, sync = album.take(track), reader.take(track) if reader else None
         if snaps and len(track) >= MIN_STRETCH_S * float(video.form.rate):
             stretches.append(_stretch(track, snaps, faces.size, sync))
@@ -130,6 +125,31 @@ def _stretch(track: Track, snaps: Sequence[Snap], size: int, sync: tuple[float, 
         looks=looks_of([snap.crop for snap in snaps]),
         sync=sync,
     )
+
+
+@dataclass
+class Watched:
+    """A landmarker, and who sees each frame with its faces: at once, not when it is known where scenes begin.
+
+    What knows that looks so far ahead that its frames would fill the memory.
+    """
+
+    landmarker: Landmarker
+    seen: Callable[[int, np.ndarray, list[np.ndarray]], None]
+    misses: str = ""
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """Yield the faces of each frame."""
+        given: deque[np.ndarray] = deque()  # to the landmarker, which has not answered yet
+
+        def watched() -> Iterator[np.ndarray]:
+            for frame in frames:
+                given.append(frame)
+                yield frame
+
+        for index, found in enumerate(self.landmarker.track(watched())):
+            self.seen(index, given.popleft(), found)
+            yield found
 
 
 class Album:

@@ -70,13 +70,13 @@ def write_pictures(
         crf: constant quality, 0 to 51; of VP9 the number that looks alike, 12 more.
 
     Raises:
+        UserError: the disk is full, or another process is writing the same file.
         RuntimeError: ffmpeg failed; its own message.
     """
-    with scratch(path) as folder:
+    with atomic(path) as temporary, scratch(path) as folder:
         silent = folder / "pictures.mp4"
         _encode(silent, path.suffix.lower(), form, pictures, crf)
-        with atomic(path) as temporary:
-            _join(temporary, silent, sound, comment)
+        _join(temporary, silent, sound, comment)
 
 
 def _encode(path: Path, suffix: str, form: Form, pictures: Iterable[Picture], crf: int) -> None:

@@ -53,9 +53,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 def temporary_name(path: Path) -> Path:
     """Return the name under which `atomic` writes a file: always the same, and of a long name a digest."""
-    name = f".{path.stem}.tmp{path.suffix}"
+    return _hidden(path, path.stem, f".tmp{path.suffix}")
+
+
+def _hidden(path: Path, stem: str, end: str) -> Path:
+    name = f".{stem}{end}"
     if len(os.fsencode(name)) > MAX_NAME_BYTES:
-        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.tmp{path.suffix}"
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}{end}"
     return path.with_name(name)
 
 
@@ -65,7 +69,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
     Its name is always the same, so that what a killed process has left in it is deleted by the next.
     """
-    folder = path.with_name(f".{path.stem}.parts")
+    folder = _hidden(path, path.name, ".parts")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import soundfile
 import torch
 
 from syncdiff.config import Config, parse_config
-from syncdiff.dubbing.dub import Wishes, dub, find_faces
+from syncdiff.dubbing.dub import dub, find_faces
 from syncdiff.dubbing.report import Report
+from syncdiff.dubbing.wishes import Wishes
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_audio
 from syncdiff.media.pictures import Video
@@ -35,6 +37,7 @@ FPS = 30
 N = 14
 SHOTS = [Shot("A", N), Shot("B", N), Shot("A", N, "nobody"), Shot("A", N)]
 SECONDS = len(SHOTS) * N / FPS
+JOBS = {"a.mp4": "1", "b.mkv": "2"}  # outputs and faces
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,7 @@ def test_every_shot_with_a_face_is_dubbed_and_all_else_passes(networks: Networks
     assert [stretch["frames"] for stretch in report.stretches] == [[0, 13], [14, 27], [42, 55]]
     assert (report.frames, report.generated, report.passed) == (56, 42, {"no face found": 14})
     assert [stretch["face"] for stretch in report.stretches] == [1, 2, 1]
+    assert report.left == [{"why": "no face found", "frames": [28, 41], "seconds": [0.933, 1.367]}]
     change = _changes(run / "film.mp4", tmp_path / "out.mp4")
     assert max(frame.mean() for frame in change[28:42]) < 1.5
     for start in (0, 14, 42):
@@ -91,6 +95,11 @@ def test_only_the_chosen_person_is_dubbed(networks: Networks, run: Path, tmp_pat
     report = _dub(networks, run, tmp_path / "out.mkv", face="2", length="video")
     assert [stretch["frames"] for stretch in report.stretches] == [[14, 27]]
     assert report.passed == {"another face": 28, "no face found": 14}
+    assert [(row["why"], row["frames"]) for row in report.left] == [
+        ("another face", [0, 13]),
+        ("no face found", [28, 41]),
+        ("another face", [42, 55]),
+    ]
     change = _changes(run / "film.mp4", tmp_path / "out.mkv")
     assert max(frame.mean() for frame in change[:14] + change[28:]) < 1.5
     assert "2 of 56" not in report.line()
@@ -169,3 +178,33 @@ def test_the_command_takes_the_config_of_the_run_and_jobs(run: Path, tmp_path: P
     rows = json.loads((tmp_path / "report.json").read_text())
     assert [row["status"] for row in rows] == ["ok", "failed"]
     assert rows[0]["report"]["fps"] == FPS
+
+
+def test_jobs_that_are_killed_go_on_where_they_were(run: Path, tmp_path: Path) -> None:
+    """The process dies while it writes the second of two videos."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
+        folder.mkdir()
+        rows = [f"{run / 'film.mp4'},{run / 'speech.wav'},{folder / name},{face}" for name, face in JOBS.items()]
+        (folder / "jobs.csv").write_text("\n".join(["video,sound,out,face", *rows]))
+    first, second = (killed / name for name in JOBS)
+    process = subprocess.Popen(_jobs_command(run, killed), stdout=subprocess.DEVNULL)
+    while not second.with_name(".b.mkv.parts").is_dir():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert first.exists()
+    assert not second.exists()
+    made = first.stat()
+    for folder in (killed, undisturbed):
+        subprocess.run(_jobs_command(run, folder), check=True, stdout=subprocess.DEVNULL)
+    assert first.stat().st_mtime_ns == made.st_mtime_ns
+    assert sorted(path.name for path in killed.iterdir()) == ["a.mp4", "b.mkv", "jobs.csv"]
+    for name in JOBS:
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def _jobs_command(run: Path, folder: Path) -> list[str]:
+    command = [sys.executable, "-m", "syncdiff", "dub", "--model", str(run), "--jobs", str(folder / "jobs.csv")]
+    return [*command, "--device", "cpu"]

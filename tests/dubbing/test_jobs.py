@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from syncdiff.dubbing.dub import Wishes
 from syncdiff.dubbing.jobs import read_jobs, run_jobs
 from syncdiff.dubbing.report import Report
+from syncdiff.dubbing.wishes import Wishes
 from syncdiff.errors import UserError
 
 pytestmark = pytest.mark.quick
 
 
-def _dub(video: Path, sound: Path, out: Path, **_: Any) -> Report:
+def _dub(video: Path, sound: Path, out: Path, wishes: Wishes) -> Report:
     """Write the output, or fail as the name of the video says."""
     if video.name == "bad.mp4":
         raise UserError(f"{video}: no face")

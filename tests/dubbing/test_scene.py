@@ -40,3 +40,18 @@ def test_a_hand_of_another_colour_hides_the_mouth() -> None:
     assert SCENE.hides_mouth(hidden, 1)
     seen_now_and_then = scene_of([*(_face(opening) for opening in (0, 1, 2, 3, 4, 5)), hidden])
     assert seen_now_and_then.hides_mouth(hidden, 1)
+
+
+def test_a_hand_of_the_faces_own_colour_hides_the_mouth_in_any_light() -> None:
+    """It is there in half of the pictures, and lips that open are none."""
+    hidden = cv2.ellipse(_face(), (32, 44), (18, 14), 10, 0, 360, SKIN, -1)
+    scene = scene_of([picture for opening in range(6) for picture in (_face(opening), hidden)])
+    for light in (1.0, 0.2):
+        dim = (hidden * light).astype(np.uint8)
+        assert scene.hides_mouth(dim, scene.gain(dim))
+    assert not any(scene.hides_mouth(_face(opening), 1) for opening in range(7))
+
+
+def test_lips_as_pale_as_the_skin_tell_nothing() -> None:
+    pale = np.full((64, 64, 3), SKIN, np.uint8)
+    assert not scene_of([pale] * 4).hides_mouth(pale, 1)

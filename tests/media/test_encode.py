@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import soundfile
 from syncdiff.errors import UserError
 from syncdiff.media.audio import read_audio
 from syncdiff.media.encode import KINDS, check_form, write_pictures
-from syncdiff.media.pictures import Video
+from syncdiff.media.pictures import Picture, Video
 from syncdiff.media.soundtrack import soundtrack_of
 from tests.dubbing.film import even_times, facts, shown_times, write_film
 
@@ -101,3 +102,20 @@ def test_a_fractional_rate_is_written_exactly(tmp_path: Path) -> None:
     soundfile.write(wav, _tone(), 48_000)
     rate = facts(_again(source, wav, tmp_path / "out.mp4"))["rate"]
     assert rate == pytest.approx(FILM, rel=1e-4)
+
+
+def test_two_do_not_write_one_video_at_a_time_and_the_first_goes_on(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    write_film(source, _pictures(12), even_times(12, 30))
+    video = Video(source)
+
+    def disturbed() -> Iterator[Picture]:
+        for index, picture in enumerate(video.pictures()):
+            if index == 6:
+                with pytest.raises(UserError, match=r"out\.mp4: another process is writing it"):
+                    write_pictures(out, video.form, video.pictures(), None, "second")
+            yield picture
+
+    write_pictures(out, video.form, disturbed(), None, "first")
+    assert len(list(shown_times(out))) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]

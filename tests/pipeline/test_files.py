@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +79,19 @@ def test_scratch_is_empty_and_goes_away_whatever_happens(tmp_path: Path) -> None
             assert folder.parent == tmp_path
             raise RuntimeError
 
-    left = tmp_path / ".00000.parts/killed"
+    left = tmp_path / ".00000.tar.parts/killed"
     left.mkdir(parents=True)
     with pytest.raises(RuntimeError):
         work()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.quick
+def test_files_of_one_stem_and_the_longest_names_have_a_scratch_folder_each(tmp_path: Path) -> None:
+    names = ["a.mp4", "a.mkv", f"{'x' * 251}.mp4", f"{'x' * 251}.mkv"]
+    with ExitStack() as stack:
+        folders = [stack.enter_context(scratch(tmp_path / name)) for name in names]
+        assert len({folder for folder in folders if folder.is_dir()}) == len(names)
 
 
 @contextmanager

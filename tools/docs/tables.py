@@ -28,6 +28,19 @@ DEMO_COLUMNS = [
     ("silent", "lse_c"),
 ]
 MESHES = ("facemesh_with_attention", "facemesh_alone")  # in the order of the columns
+SHOTS = {  # of the made film, by what happens in them
+    "": "{}",
+    "fade": "{}, fading in",
+    "leaves": "{}; A leaves for 3 s",
+    "hand": "{}, with a hand before the mouth",
+    "far": "{}, far away",
+}
+SILENCE = {  # figures, and their digits
+    "movement": 3,
+    "largest_change_in_silence": 1,
+    "largest_change_at_edges": 1,
+    "largest_change_with_sound": 1,
+}
 DRIFT = ("mouth_corr", "ssim", "aperture_error", "flicker_mouth")
 
 
@@ -390,7 +403,76 @@ def curation() -> str:
     return table(["", "clips", *(f"SyncNet of {steps:,} steps" for steps in reports)], rows)
 
 
+# ---- dubbing --------------------------------------------------------------------------------------------------------
+
+
+def dub_shots() -> str:
+    """What became of each shot of the made film."""
+    rows = []
+    for index, shot in enumerate(json_of("dub_film")["film"]["shots"], start=1):
+        what = SHOTS[shot["event"]].format(" and ".join(shot["who"]))
+        passed = ", ".join(f"{n} {reason}" for reason, n in shot["passed"].items()) or "–"
+        correlations = (shot[key] for key in ("mouth_corr", "mouth_corr_before", "own_mouth_corr"))
+        figures = ("–" if r is None else plain(r, 2) for r in correlations)
+        rows.append(
+            [f"{index}: {what}", *(str(shot[key]) for key in ("frames", "a_shown", "dubbed")), passed, *figures]
+        )
+    headings = ["shot", "frames", "show A", "dubbed", "passed", "mouth r", "… before", "… of its own sound"]
+    return table(headings, rows)
+
+
+def dub_sides() -> str:
+    """What the headers of the made film say, and those of what came out."""
+    sides = json_of("dub_film")["film"]["sides"]
+    return listing(["", "in", "out"], [[name, *pair] for name, pair in sides.items()])
+
+
+def dub_outside() -> str:
+    """How much the made film has changed outside the mask."""
+    film = json_of("dub_film")["film"]
+    return table(
+        ["pixels outside the mask", "mean difference, grey levels", "PSNR, dB", "largest shift of a frame's colour"],
+        [
+            [name, *(plain(film[key][figure], 2) for figure in ("mean", "psnr", "largest_shift"))]
+            for name, key in (("dubbed", "outside_mask"), ("encoded alone", "encoded_alone"))
+        ],
+    )
+
+
+def dub_forms() -> str:
+    """One shot, dubbed in other forms of video."""
+    rows = []
+    for row in json_of("dub_film")["forms"]:
+        figures = (
+            plain(row["late_ms"], 1),
+            f"{row['squeezed']:+.1%}".replace("-", "−"),
+            plain(row["largest_shift"], 2),
+        )
+        offsets = (plain(row[key], 0) for key in ("offset_before", "offset"))
+        changed = ", ".join(row["changed_headers"]) or "none"
+        rows.append([row["form"], f"{row['dubbed']} of {row['frames']}", *offsets, *figures, changed])
+    headings = ["form", "dubbed", "offset before", "after", "times, ms", "squeezed", "colours", "headers that changed"]
+    return table(headings, rows)
+
+
+def dub_silence() -> str:
+    """How much a mouth moves in silence and with sound, and how much it changes at the edges of the silence."""
+    silence = json_of("dub_film")["silence"]
+    rows = [
+        [name, *(plain(silence[key][figure], digits) for figure, digits in SILENCE.items())]
+        for name, key in (("as generated (`--no-close`)", "generated"), ("closed", "closed"))
+    ]
+    rows.append(["a mouth truly shut, as sharp as a crop", plain(silence["shut_movement"], 3), "–", "–", "–"])
+    changes = ("in silence", "at its edges", "with sound")
+    return table(["", "movement in silence, of that with sound", *(f"largest change {when}" for when in changes)], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "dub-shots": dub_shots,
+    "dub-sides": dub_sides,
+    "dub-outside": dub_outside,
+    "dub-forms": dub_forms,
+    "dub-silence": dub_silence,
     "curation": curation,
     "demo": demo,
     "demo-intervals": demo_intervals,

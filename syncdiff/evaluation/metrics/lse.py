@@ -160,20 +160,16 @@ def score_videos(
     loaded = load_syncnet(syncnet)
     net = for_inference(loaded.net, device, DTYPES[dtype])
     crop = "aligned" if loaded.crop == "aligned" else crop
-
     found = faces.model_copy(update={"size": loaded.crop_size, "min_track_frames": SYNCNET_FRAMES})
 
     def score_segment(video: Path, segment: Segment | None) -> SyncScore:
         audio, frames = scored_pictures(video, net.image_size, crop, jpeg, segment, found)
         return score(frames, audio, net)
 
-    scored, failed = [], []
-    for video in progress(videos, "score"):
-        outcome = attempt(partial(_score_file, None if crop == "none" else face, found, score_segment), video)
-        if outcome.value is not None:
-            scored.append({"video": str(video), **outcome.value})
-        else:
-            failed.append({"video": str(video), "reason": outcome.reason})
+    score_file = partial(_score_file, None if crop == "none" else face, found, score_segment)
+    outcomes = [(str(video), attempt(score_file, video)) for video in progress(videos, "score")]
+    scored = [{"video": video, **done.value} for video, done in outcomes if done.value is not None]
+    failed = [{"video": video, "reason": done.reason} for video, done in outcomes if done.value is None]
     mean: dict[str, Any] = {key: _mean([row[key] for row in scored]) for key in ("offset", "lse_d", "lse_c")}
     mean |= {"n_expected": len(videos), "n_scored": len(scored)}
     return {"videos": scored, "mean": mean, "failed": failed, "scorer": loaded.scorer, "crop": crop}
