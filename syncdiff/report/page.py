@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from packaging.requirements import Requirement
 
-from syncdiff.config import Config
+from syncdiff.config import OTHER_CURVES, Config
 from syncdiff.evaluation.groups import Group, read_groups
 from syncdiff.evaluation.names import method_label
 from syncdiff.evaluation.table import panels
@@ -44,8 +44,9 @@ def report_corpus(config: Config, folder: Path, out_html: Path) -> None:
     ledgers = [path for split in config.splits for path in sorted(folder.glob(f"{split}/**/*.parquet"))]
     ledgers += sorted(folder.glob("runs/*/sampled/*.parquet"))
     ledgers += [path for path in [folder / "curation.parquet"] if path.is_file()]
-    trained = [folder / "autoencoder", folder / "syncnet", folder / "sync_expert", *runs.values()]
-    curves = {run.name: run / "loss.csv" for run in trained if (run / "loss.csv").is_file()}
+    trained = {name: folder / name for name in OTHER_CURVES} | runs
+    trained |= {f"{name}, second stage": run / "second_stage" for name, run in runs.items()}
+    curves = {name: run / "loss.csv" for name, run in trained.items() if (run / "loss.csv").is_file()}
     looks = {name: run / CURVE for name, run in runs.items() if (run / CURVE).is_file()}
     plan, table = folder / "plan/clips.parquet", folder / "table.parquet"
     write_report(read_results(config, table, runs, ledgers, plan, curves, looks), out_html, out_html.parent / "figures")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -76,11 +77,11 @@ def curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     figure, grid = _panels(len(logs), columns=3, height=2.3)
     for axes, (name, log) in zip(grid, logs.items(), strict=False):
         names = [column for column in log.columns if column not in ("step", "learning_rate")]
-        for column, colour in zip(names, [ACCENT, *MORE_COLOURS], strict=False):
+        for column, colour in zip(names, cycle([ACCENT, *MORE_COLOURS]), strict=False):
             smooth = log[column].ewm(alpha=1 - SMOOTHING).mean()
             axes.plot(log["step"], log[column], color=colour, alpha=0.2, linewidth=0.7)
             axes.plot(log["step"], smooth, color=colour, linewidth=1.4, label=f"{column} {smooth.iloc[-1]:.3g}")
-        axes.set_yscale("log")
+        axes.set_yscale("log" if bool((log[names] > 0).all(axis=None)) else "symlog")  # a critic's score has both signs
         axes.minorticks_off()
         axes.set(title=name, xlabel="step")
         axes.legend(fontsize=8, loc="best")

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
 
+SECOND_STAGE = "second_stage"  # folder of its checkpoints and curve, in that of the run
+
 LOSS_BATCHES = 4  # of val, and of training clips, whose loss validation looks at
 PATIENCE = timedelta(hours=2)  # of processes that wait while the main one scores clips; torch's own is ten minutes
 
@@ -97,6 +99,7 @@ def train_denoiser(
     ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim)
     trained = fit(denoiser, loss, partial(_batches, config, source, "train"), first, look(first))
+    (out / SECOND_STAGE / "loss.csv").unlink(missing_ok=True)  # of a run before this one, which it would not tell of
     if config.second_stage.steps:
         trained = _second_stage(config, trained, source, judges, _second_run(config, first, inputs[1]), look)
     state = PartialState()
@@ -131,7 +134,7 @@ def _second_run(config: Config, first: Run, inputs: Sequence[Path]) -> Run:
     """Return the run of the second stage, with its own checkpoints and curve: the first one's stay as they are."""
     return replace(
         first,
-        folder=first.folder / "second_stage",
+        folder=first.folder / SECOND_STAGE,
         settings=config.second_stage,
         fingerprint=fingerprint("train", config, inputs),
         label="second_stage",

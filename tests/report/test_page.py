@@ -12,6 +12,7 @@ from syncdiff.config import parse_config
 from syncdiff.evaluation.groups import write_groups
 from syncdiff.evaluation.score import score_method
 from syncdiff.evaluation.table import write_table
+from syncdiff.report import plots
 from syncdiff.report.gallery import GalleryClip
 from syncdiff.report.page import Results, count_clips, read_ledgers, read_results, reasons, write_report
 from tests.evaluation.drawn import CLIPS, Faked
@@ -121,3 +122,13 @@ def test_ledger_counts_every_stage_and_split(tmp_path: Path) -> None:
     assert counts.loc[("plan", "test"), ["n_in", "ok", "rejected", "failed"]].tolist() == [2, 1, 1, 0]
     assert counts.loc[("faces", "test"), ["n_in", "ok", "rejected", "failed"]].tolist() == [1, 0, 0, 1]
     assert set(reasons(ledger)["reason"]) == {"no audio stream", "OSError: x"}
+
+
+def test_curves_of_both_signs_are_drawn_each_in_a_colour() -> None:
+    steps = np.arange(10, 60, 10)
+    losses = {f"loss_{name}": steps * sign for name, sign in zip("abcdefg", (1, -1, 1, 1, 1, 1, 1), strict=True)}
+    log = pd.DataFrame({"step": steps, "learning_rate": 1e-3, "loss": steps, **losses})
+    figure = plots.curves({"syncdiff, second stage": log, "autoencoder": log.drop(columns="loss_b")})
+    both, positive = (axes for axes in figure.axes if axes.lines)
+    assert both.get_yscale() == "symlog" and positive.get_yscale() == "log"
+    assert len(both.get_legend().get_texts()) == 8  # none is left out

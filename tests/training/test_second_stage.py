@@ -91,6 +91,8 @@ def test_another_second_stage_goes_on_from_the_same_first_one(tmp_path: Path, ca
     train(tmp_path, with_stage(steps=3, batch_size=2, temporal_weight=1.0))
     assert "train: resumed at step 12" in caplog.text
     assert pd.read_csv(tmp_path / "run/second_stage/loss.csv")["step"].tolist() == [3]
+    train(tmp_path, CONFIG)
+    assert not (tmp_path / "run/second_stage/loss.csv").exists()  # the report would show it
 
 
 @pytest.mark.parametrize("lacking", ["--mfcc", "--expert"])
