@@ -354,9 +354,7 @@ def resampled() -> str:
     ]
     head = ["weights", *(f"{size} px" for size in sizes), "ms to cut out 128 px"]
     covers = 128 / mean(report["crop_px_128_a_source_px"])
-    return (
-        table(head, rows) + f"\n\n*{report['clips']} clips of GRID; a crop covers {covers:.0f} of their pixels.*"
-    )
+    return table(head, rows) + f"\n\n*{report['clips']} clips of GRID; a crop covers {covers:.0f} of their pixels.*"
 
 
 def codes() -> str:
