@@ -387,6 +387,12 @@ class Train(Optimizer):
     )
     ema_decay: float = Field(0.99, ge=0, lt=1, description="exponential moving average of the weights")
 
+    @model_validator(mode="after")
+    def _trains_something(self) -> Train:
+        if not (self.steps or self.init):
+            raise ValueError("train.steps: 0 needs train.init, the run whose weights are to be taken")
+        return self
+
 
 class SecondStage(Optimizer):
     """The denoiser's second training, in pixels: it samples runs of frames, which are decoded and looked at."""

@@ -33,7 +33,7 @@ def test_every_overlay_is_valid(path: Path) -> None:
         ({"trian": {}}, "trian: unknown key; did you mean train?"),
         ({"train": {"stpes": 3}}, "train.stpes: unknown key; did you mean train.steps?"),
         ({"bottleneck_dim": 3}, "bottleneck_dim: unknown key; did you mean denoiser.bottleneck_dim?"),
-        ({"train": {"steps": 0}}, "train.steps: input should be greater than or equal to 1"),
+        ({"train": {"steps": 0}}, "train.steps: 0 needs train.init"),
         ({"train": {"steps": "many"}}, "train.steps: input should be a valid integer"),
         ({"corpus": {"kind": "lsr2"}}, "corpus.kind: not known; say demo or lrs2"),
         ({"corpus": {"kind": "lrs2"}}, "corpus.root: missing"),
