@@ -1,4 +1,4 @@
-"""Each recipe through the whole pipeline, from raw clips to the table: with weights of the published layouts.
+"""Recipes through the whole pipeline, from raw clips to the table: the paper's with weights of the published layouts.
 
 The weights are random and the trainings none, so that the scores mean nothing; what is tried is that all fits together.
 """
@@ -31,9 +31,7 @@ VAE = {"autoencoder": {"pretrained": "vae", "patch_size": 8, "latent_channels": 
 SPEECH = {"speech": {"checkpoint": "avhubert.pt", "frozen_layers": 3}}
 SCORERS = {"syncnet": {"weights": "syncnet_v2.model"}, "evaluate": {**QUICK["evaluate"], "inception": "inception.pth"}}
 RECIPES: dict[str, tuple[list[str], dict[str, Any]]] = {
-    "lrs2": (["lrs2.yaml"], SPEECH),
     "paper": (["lrs2.yaml", "paper.yaml"], SMALL | VAE | SPEECH | SCORERS),
-    "lrs2_256": (["lrs2.yaml", "lrs2_256.yaml"], SMALL | VAE),
     "grid": (["grid.yaml"], {"corpus": {"test_speakers": [2], "val_fraction": 0}, "plan": {"min_seconds": 1}}),
 }
 
