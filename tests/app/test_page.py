@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Tab:
 
     def left(self) -> list[Path]:
         """Return the files on the server."""
-        return [path for path in self._served.uploads.rglob("*") if path.is_file()]
+        return [Path(folder, name) for folder, _, names in os.walk(self._served.uploads) for name in names]
 
     def close(self) -> None:
         """Close it, and check that it spoke with this machine alone and that nothing of it is left there."""
