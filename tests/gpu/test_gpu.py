@@ -177,12 +177,13 @@ def test_a_training_goes_on_from_its_checkpoint(place: torch.device, tmp_path: P
 
 
 def test_the_denoiser_is_trained_stopped_and_resumed(place: torch.device, tmp_path: Path) -> None:
-    """The whole stage: pretraining, Muon, structure and sync loss, averaged weights."""
+    """The whole stage: pretraining, Muon, structure loss, the second stage with critic and sync, averaged weights."""
     write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
     write_sync(tmp_path)
     shards = [tuple(tmp_path / f"{name}.tar" for name in ("latents", "speech", "mfcc"))]
     values = json.loads(CONFIG)
-    values["train"] |= {"steps": 4, "sync_weight": 0.01, "checkpoint_every": 2}
+    values["train"] |= {"steps": 4, "checkpoint_every": 2}
+    values["second_stage"] = {"steps": 2, "batch_size": 2, "adversarial_weight": 0.01, "sync_weight": 0.01}
     values["pretraining"]["steps"] = 2
     config, autoencoder = parse_config(values), write_autoencoder(tmp_path / "autoencoder")
     step, expert = Trainer.step, tmp_path / "expert.safetensors"

@@ -1,5 +1,6 @@
 """Training in two processes: the same curve and weights as in one, and how it ends when one of them is ended."""
 
+import json
 import re
 import subprocess
 import sys
@@ -41,17 +42,22 @@ def _train(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("with_sync", [False, True])
-def test_two_processes_train_like_one(shards: Path, tmp_path: Path, with_sync: bool) -> None:
+@pytest.mark.parametrize("in_two_stages", [False, True])
+def test_two_processes_train_like_one(shards: Path, tmp_path: Path, in_two_stages: bool) -> None:
     config, sync = CONFIG, []
-    if with_sync:
-        config = UNTAUGHT.replace('"batch_size": 8', '"batch_size": 32, "sync_weight": 0.01')  # 2 windows, 1 for each
+    if in_two_stages:
+        judged = dict.fromkeys(("adversarial_weight", "feature_weight", "temporal_weight", "sync_weight"), 0.01)
+        stage = {"steps": 3, "batch_size": 4, "learning_rate": 1e-4, **judged}
+        config = json.dumps(json.loads(UNTAUGHT) | {"second_stage": stage})
         sync = write_sync(tmp_path)
     for processes in (1, 2):
         done = _train(shards, tmp_path / str(processes), processes, config=config, sync=sync)
         assert done.returncode == 0, done.stderr[-3000:]
     curves = [pd.read_csv(tmp_path / str(processes) / "loss.csv") for processes in (1, 2)]
     np.testing.assert_allclose(curves[0]["loss"], curves[1]["loss"], rtol=1e-4)
+    if in_two_stages:
+        looks = [pd.read_csv(tmp_path / str(processes) / "second_stage/loss.csv") for processes in (1, 2)]
+        np.testing.assert_allclose(looks[0], looks[1], rtol=1e-3)
     one, two = (load_file(tmp_path / str(processes) / "denoiser.safetensors") for processes in (1, 2))
     for name, value in one.items():
         np.testing.assert_allclose(value, two[name], atol=1e-4, err_msg=name)
