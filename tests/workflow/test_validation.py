@@ -14,9 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_validated_training_goes_through_to_the_report(finished: Path, snakemake: Snakemake, tmp_path: Path) -> None:
-    shutil.copytree(finished / "results", tmp_path / "results", symlinks=True)
-    config = ["--config", "validation={every: 10, clips: 2}", "results=results"]
-    done = snakemake("--configfile", TINY, *config, folder=tmp_path)
+    shutil.copytree(finished, tmp_path, symlinks=True, dirs_exist_ok=True)  # with what Snakemake knows of its jobs
+    done = snakemake("--configfile", TINY, "--config", "validation={every: 10, clips: 2}", folder=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     run = tmp_path / "results/demo/runs/syncdiff"
     rows = pd.read_csv(run / "validation.csv")
