@@ -33,7 +33,6 @@ KEYS = {
     "denoiser={bottleneck_dim: 8}": {"train", *SAMPLES},
     "pretraining={steps: 11}": {"train", *SAMPLES},
     "train={steps: 21}": {"train", *SAMPLES},
-    "validation={every: 10}": {"faces", "priors", "speech", "shards", "ledger", "train", *SAMPLES},  # of val
     "validation={clips: 3}": {"report"},  # without `every` nobody reads it
     "sample={steps: 4}": SAMPLES,
     "evaluate={bootstrap: 21}": {"evaluate", "table", "report"},
