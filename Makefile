@@ -40,8 +40,9 @@ eval: setup
 ablation: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) eval ablation
 
+# In two processes: a few tests take minutes, and each of them up to two cores.
 test: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest --numprocesses 2 --dist loadgroup
 
 quick: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -m quick

@@ -228,7 +228,28 @@ class Optimizer(Section):
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints that a rerun resumes from")
 
 
-class Autoencoder(Optimizer):
+class AdversarialOptimizer(Optimizer):
+    """A training with, where it has a weight, a critic beside it (`models.critic`)."""
+
+    adversarial_weight: float = Field(
+        0.0, ge=0, description="weight of a critic that tells mouths that were made from real ones [I]; 0: none"
+    )
+    feature_weight: float = Field(
+        0.0, ge=0, description="weight of the difference between what that critic sees in both [I]; 0: none"
+    )
+
+    @property
+    def with_critic(self) -> bool:
+        """Whether a critic is trained beside it."""
+        return self.adversarial_weight > 0 or self.feature_weight > 0
+
+    @property
+    def critic_weights(self) -> dict[str, float]:
+        """The weight of each loss that a critic brings; its own is not weighed against others."""
+        return {"adversarial": self.adversarial_weight, "features": self.feature_weight, "critic": 1.0}
+
+
+class Autoencoder(AdversarialOptimizer):
     """diffusers' AutoencoderKL."""
 
     steps: int = Field(400, ge=1, description="optimiser steps")
@@ -239,17 +260,6 @@ class Autoencoder(Optimizer):
     latent_channels: int = Field(64, ge=1, le=256, description="channels of the latents")
     kl_weight: float = Field(1e-7, ge=0, description="weight of the KL term")
     mouth_weight: float = Field(2.0, ge=0, description="extra weight of the reconstruction loss under the mask")
-    adversarial_weight: float = Field(
-        0.0, ge=0, description="weight of a critic that tells decoded mouths from real ones; 0: none"
-    )
-    feature_weight: float = Field(
-        0.0, ge=0, description="weight of the difference between what that critic sees in both; 0: none"
-    )
-
-    @property
-    def with_critic(self) -> bool:
-        """Whether a critic is trained beside it."""
-        return self.adversarial_weight > 0 or self.feature_weight > 0
 
 
 class Latents(Section):
@@ -394,19 +404,13 @@ class Train(Optimizer):
         return self
 
 
-class SecondStage(Optimizer):
+class SecondStage(AdversarialOptimizer):
     """The denoiser's second training, in pixels: it samples runs of frames, which are decoded and looked at."""
 
     steps: int = Field(0, ge=0, description="optimiser steps; 0: none [I]")
     batch_size: int = Field(8, ge=1, description="runs of 5 frames in a step, over all processes")
     learning_rate: float = Field(5e-4, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
     sample_steps: int = Field(2, ge=1, le=50, description="denoising steps of a frame, by DDIM: best as `sample.steps`")
-    adversarial_weight: float = Field(
-        0.0, ge=0, description="weight of a critic that tells sampled mouths from decoded real ones [I]; 0: none"
-    )
-    feature_weight: float = Field(
-        0.0, ge=0, description="weight of the difference between what that critic sees in both [I]"
-    )
     perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS, by the weights `vgg` [I]; 0: none")
     vgg: Place | None = Field(None, description="torchvision's VGG16 weights for LPIPS as a loss")
     temporal_weight: float = Field(
@@ -417,9 +421,9 @@ class SecondStage(Optimizer):
     )
 
     @property
-    def with_critic(self) -> bool:
-        """Whether a critic is trained beside the denoiser."""
-        return self.adversarial_weight > 0 or self.feature_weight > 0
+    def with_lpips(self) -> bool:
+        """Whether LPIPS looks at sampled frames."""
+        return self.steps > 0 and self.perceptual_weight > 0
 
     @property
     def with_sync(self) -> bool:
@@ -554,6 +558,11 @@ class Config(Section):
         return self.faces.tracks or CORPORA[self.corpus.kind].tracks
 
     @property
+    def last_stage(self) -> Optimizer:
+        """The training that the denoiser's weights come out of."""
+        return self.second_stage if self.second_stage.steps else self.train
+
+    @property
     def splits(self) -> list[str]:
         """Split names in the order in which they are planned."""
         pretrain = ["pretrain"] if CORPORA[self.corpus.kind].pretrain and self.corpus.pretrain else []
@@ -620,6 +629,7 @@ def parse_config(values: Mapping[str, Any], need_root: bool = True) -> Config:
     except ValidationError as error:
         raise UserError("config: " + "; ".join(_explain(dict(fault)) for fault in error.errors()[:3])) from None
     _check_rows(config)
+    _check_validation(config)
     _check_study(config)
     for name in config.experiments:
         config.experiment(name)
@@ -640,6 +650,14 @@ def _check_rows(config: Config) -> None:
             if _folded(name) in taken:
                 raise UserError(f"config: {key}.{shown}: this name is taken by another row of the table; rename it")
             taken.add(_folded(name))
+
+
+def _check_validation(config: Config) -> None:
+    if config.validation.every and not config.last_stage.steps:
+        raise UserError(
+            "config: validation.every: train.steps and second_stage.steps are 0, so that there is no step to look at;"
+            " set it to null"
+        )
 
 
 def _check_study(config: Config) -> None:

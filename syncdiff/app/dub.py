@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import cv2
 import gradio as gr
 
-from syncdiff.app.players import Player, in_step, playable, served, template
+from syncdiff.app.players import PACKAGE, Player, in_step, playable, served
 from syncdiff.app.studio import ONE_AT_A_TIME, Studio, attempt, said, wrong
 from syncdiff.app.uploads import MAX_SECONDS, check_sound, check_source
 from syncdiff.dubbing.people import LARGEST, SPEAKING, FoundFace
 from syncdiff.dubbing.report import Report
+from syncdiff.report.jinja import template
 
 CHOSEN = "chosen"
 WHOSE = {
@@ -189,7 +190,7 @@ class DubTab:
         self._visits.keep(visit, "made", made.video)
         pair = Player("the source", served(made.source)), Player("dubbed: synthetic", served(made.video), True)
         downloads = gr.File([str(made.video), str(made.report_file)], visible=True)
-        return said("Done."), in_step(pair), template("report.html.j2").render(report=made.report), downloads
+        return said("Done."), in_step(pair), template("report.html.j2", PACKAGE).render(report=made.report), downloads
 
     def _lacking(self, visit: str, agreed: bool, whom: str, numbers: tuple[int, ...]) -> str:
         """Say what must be done before a video can be dubbed; nothing: ""."""

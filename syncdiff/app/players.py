@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import jinja2
-
 from syncdiff.errors import ClipRejected
 from syncdiff.media.audio import read_audio
 from syncdiff.media.container import open_media, video_stream
 from syncdiff.media.video import read_frames, write_video
+from syncdiff.report.jinja import template
 
+PACKAGE = "syncdiff.app"  # whose templates these are
 PLAYED = {("mov", "h264"): ".mp4", ("mov", "av1"): ".mp4"}  # by every browser of today, with 8 bits and 4:2:0
 PLAYED |= {("matroska", codec): ".webm" for codec in ("vp8", "vp9", "av1")}
 PLAYED_PIXELS = ("yuv420p", "yuvj420p")
@@ -29,18 +29,9 @@ class Player(NamedTuple):
     is_heard: bool = False
 
 
-def template(name: str) -> jinja2.Template:
-    """Return a template of the folder `templates`; a name that it does not get is an error."""
-    loader = jinja2.PackageLoader("syncdiff.app")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template(name)
-
-
 def in_step(players: Sequence[Player]) -> str:
     """Return HTML of videos that start, stop and jump together."""
-    return template("players.html.j2").render(players=players)
+    return template("players.html.j2", PACKAGE).render(players=players)
 
 
 def served(path: Path) -> str:

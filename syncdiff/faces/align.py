@@ -28,7 +28,7 @@ ANCHOR_SHAPE = np.array(
 # In crop sides. A chin hangs 1.8 to 2.1 eye distances below the eyes and 2.4 with the mouth wide open, at 0.98.
 EYE_LINE = 0.33
 EYE_DISTANCE = 0.27
-# Of all edges at the mouth, bilinear weights take half away between a frame, a crop of 128 pixels and the frame again.
+# Bilinear weights would blur on both ways: docs/decisions.md, "How is a face resampled?".
 TO_CROP, TO_FRAME = cv2.INTER_CUBIC, cv2.INTER_LANCZOS4
 BLOCK = 4096  # frames aligned at once: bounds the memory that a long clip needs
 

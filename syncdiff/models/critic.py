@@ -68,7 +68,7 @@ class WithCritic(nn.Module, Generic[N]):
         *features, score = functional_call(self.critic, still, torch.cat([real, made]))
         errors = [(a - b).abs().mean() for a, b in (layer.chunk(2) for layer in features)]
         return {
-            "adversarial": -score.chunk(2)[1].mean(),
+            "adversarial": -score[len(real) :].mean(),
             "features": torch.stack(errors).mean(),
             "critic": F.relu(1 - on_real).mean() + F.relu(1 + on_made).mean(),
         }

@@ -1,4 +1,4 @@
-"""The templates of the report's pages."""
+"""The templates of pages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from syncdiff.evaluation.names import PROTOCOLS, method_label
 from syncdiff.registry.metrics import METRICS
 
 
-def template(name: str) -> jinja2.Template:
-    """Return a template of the folder `templates`; a name that it does not get is an error."""
+def template(name: str, package: str = "syncdiff.report") -> jinja2.Template:
+    """Return a template of a package's folder `templates`; a name that it does not get is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("syncdiff.report"),
+        loader=jinja2.PackageLoader(package),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -175,7 +175,7 @@ def kept_steps(results: Results) -> Iterator[str]:
     """Yield of each run that was validated which weights it keeps, and by what."""
     by = results.config.validation.by
     for run, rows in results.looks.items():
-        steps = results.config.experiment(run).train.steps
+        steps = results.config.experiment(run).last_stage.steps
         [row] = rows[rows["kept"] == 1].to_dict("records")
         ended = "" if rows["step"].max() == steps else f", ended early at step {rows['step'].max():,}"
         yield f"{method_label(run)}: step {row['step']:,} of {steps:,}, by {by} ({row[by]:.3f}){ended}"

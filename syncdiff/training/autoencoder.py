@@ -183,9 +183,11 @@ class AutoencoderLoss:
         l1, l2, kl = (error.abs() * weight).mean(), (error.square() * weight).mean(), coded.kl().mean()
         losses = {"loss": l1 + L2_WEIGHT * l2 + self.settings.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
         if model.critic:
-            judged = model.criticise(made[self.window].float(), pixels[self.window])
-            weights = {"adversarial": self.settings.adversarial_weight, "features": self.settings.feature_weight}
-            losses["loss"] = losses["loss"] + sum(weights.get(name, 1.0) * loss for name, loss in judged.items())
+            judged, weights = (
+                model.criticise(made[self.window].float(), pixels[self.window]),
+                self.settings.critic_weights,
+            )
+            losses["loss"] = losses["loss"] + sum(weights[name] * loss for name, loss in judged.items())
             losses |= judged
         return losses
 

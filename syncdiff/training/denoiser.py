@@ -29,6 +29,7 @@ from syncdiff.models.denoiser import Denoiser, load_denoiser
 from syncdiff.models.lpips import VGG16, read_lpips
 from syncdiff.models.pretrained import DENOISER, save_pretrained
 from syncdiff.models.speech_encoder import SpeechEncoder
+from syncdiff.pipeline.files import write_text
 from syncdiff.shards.verdicts import Verdicts, read_verdicts
 from syncdiff.training.checkpoints import fingerprint
 from syncdiff.training.latents import CropEncoder
@@ -37,7 +38,7 @@ from syncdiff.training.loop import ADAMW, Run, adamw, fit
 from syncdiff.training.muon import Muon
 from syncdiff.training.second_stage import Judges, SecondStageLoss
 from syncdiff.training.source import Shard, Source
-from syncdiff.training.validation import Val, Validation, lip_losses
+from syncdiff.training.validation import CURVE, Figures, Val, Validation, lip_losses
 from syncdiff.training.windows import Windows
 
 log = logging.getLogger(__name__)
@@ -87,21 +88,25 @@ def train_denoiser(
     if config.train.init:
         denoiser.load_state_dict(load_denoiser(config, Path(config.train.init) / DENOISER, CPU).state_dict())
     judges = _judges(config, len(shards[0]) > 2, autoencoder, expert, device)
-    source = _source(config, shards, autoencoder, device, read_verdicts(curation))
+    one_stage = config.model_copy(update={"second_stage": SecondStage()})  # what the first stage knows of the config
+    in_pairs = [shard[:2] for shard in shards]  # MFCC are for the second stage
+    source = _source(config, in_pairs, autoencoder, device, read_verdicts(curation))
     if curation and PartialState().is_main_process:
         log.info(source.curated())
     scorer = [val.scorer] if val else []
-    inputs = [[*files_read(config, shards, autoencoder, net, curation, val), *scorer] for net in (None, expert)]
-    first = _run(config, out, inputs[0], device)
+    first = _run(one_stage, out, [*files_read(one_stage, in_pairs, autoencoder, None, curation, val), *scorer], device)
     if denoiser.speech.from_scratch and config.pretraining.steps and not config.train.init:
         _pretrain(denoiser.speech, config, source, first)
-    look = partial(_validation, config, source, val, autoencoder)
+    look = partial(_validation, config, val, _lip_losses(config, source, val, autoencoder) if val else None)
     ssim = SSIMLoss(components, mean, config.faces.size) if config.diffusion.ssim_weight else None
     loss = DiffusionLoss(config, training_schedule(config.diffusion), ssim)
     trained = fit(denoiser, loss, partial(_batches, config, source, "train"), first, look(first))
-    (out / SECOND_STAGE / "loss.csv").unlink(missing_ok=True)  # of a run before this one, which it would not tell of
-    if config.second_stage.steps:
-        trained = _second_stage(config, trained, source, judges, _second_run(config, first, inputs[1]), look)
+    if judges:
+        inputs = [*files_read(config, shards, autoencoder, expert, curation, val), *scorer]
+        second = _second_run(config, first, inputs)
+        trained = _second_stage(config, trained, replace(source, tars=shards), judges, second, look)
+    else:
+        (out / SECOND_STAGE / "loss.csv").unlink(missing_ok=True)  # of a run before this one: it would not tell of this
     state = PartialState()
     if state.is_main_process:
         save_pretrained(config, trained, autoencoder, out)
@@ -113,7 +118,7 @@ def _run(config: Config, out: Path, inputs: Sequence[Path], device: torch.device
         folder=out,
         settings=config.train,
         seed=config.seed,
-        fingerprint=fingerprint("train", config.model_copy(update={"second_stage": SecondStage()}), inputs),
+        fingerprint=fingerprint("train", config, inputs),
         device=device,
         mixed_precision=config.mixed_precision,
         ema_decay=config.train.ema_decay,
@@ -150,11 +155,14 @@ def _second_stage(
     run: Run,
     look: Callable[..., Validation[WithCritic[Denoiser]] | None],
 ) -> Denoiser:
-    """Go on training in pixels (`training.second_stage`)."""
+    """Go on training in pixels (`training.second_stage`); the run's validation.csv is then of this stage."""
     torch.manual_seed(config.seed)
     model = WithCritic(denoiser.train(), config.second_stage.with_critic)
     batches, validation = partial(_batches, config, source, "second_stage"), look(run, lambda model: model.network)
-    return fit(model, SecondStageLoss(config, judges), batches, run, validation).network
+    trained = fit(model, SecondStageLoss(config, judges), batches, run, validation).network
+    if validation and PartialState().is_main_process:
+        write_text(run.folder.parent / CURVE, (run.folder / CURVE).read_text())
+    return trained
 
 
 def muon(denoiser: Denoiser, learning_rate: float, whole: nn.Module | None = None) -> Muon:
@@ -180,8 +188,9 @@ def files_read(
     val: Val | None = None,
 ) -> list[Path]:
     """Return every file that the weights depend on; the scorer of `val` looks at them alone."""
-    named = (config.speech.checkpoint, config.train.init and f"{config.train.init}/{DENOISER}", config.second_stage.vgg)
-    networks = [Path(path) for path in named if path]
+    begun_with = config.train.init and f"{config.train.init}/{DENOISER}"
+    vgg = config.second_stage.vgg if config.second_stage.with_lpips else None
+    networks = [Path(path) for path in (config.speech.checkpoint, begun_with, vgg) if path]
     given = [path for path in (expert, curation) if path]
     seen = [*shards, *(val.shards if val else [])]
     return [*(tar for shard in seen for tar in shard), *weights_in(autoencoder), *networks, *given]
@@ -199,14 +208,17 @@ def _components(config: Config, autoencoder: Path) -> tuple[Tensor, Tensor]:
     return components, mean
 
 
-def _judges(config: Config, with_mfcc: bool, autoencoder: Path, expert: Path | None, device: torch.device) -> Judges:
-    """Return the networks that look at sampled frames in the second stage."""
-    settings, sync = config.second_stage, None
-    if settings.with_sync and with_mfcc and expert:
-        sync = SyncLoss(expert, device)
-    elif settings.with_sync or with_mfcc or expert:
+def _judges(
+    config: Config, with_mfcc: bool, autoencoder: Path, expert: Path | None, device: torch.device
+) -> Judges | None:
+    """Return the networks that look at sampled frames in the second stage; None: there is none."""
+    settings = config.second_stage
+    if not (settings.with_sync == with_mfcc == (expert is not None)):
         raise UserError("config: second_stage.sync_weight: above 0 it needs --mfcc and --expert; at 0, none of them")
-    lpips = read_lpips(settings.vgg, VGG16).to(device) if settings.vgg and settings.perceptual_weight else None
+    if not settings.steps:
+        return None
+    sync = SyncLoss(expert, device) if expert else None
+    lpips = read_lpips(settings.vgg, VGG16).to(device) if settings.vgg and settings.with_lpips else None
     return Judges(load_autoencoder(autoencoder, device), lpips, sync)
 
 
@@ -218,28 +230,10 @@ def _source(
     return Source(shards, config.speech.feature_set, device, encoder, verdicts)
 
 
-def _validation(
-    config: Config,
-    source: Source,
-    val: Val | None,
-    autoencoder: Path,
-    run: Run,
-    denoiser_of: Callable[[M], Denoiser] = lambda model: model,  # type: ignore[assignment, return-value]
-) -> Validation[M] | None:
-    """Return the looks at a training run; the windows of its clips are of as many shards as val has.
-
-    Args:
-        config: of the run.
-        source: of its clips.
-        val: what is looked at besides; None: there are no looks.
-        autoencoder: folder.
-        run: which; of one without steps there are no looks.
-        denoiser_of: finds the denoiser in what is trained.
-    """
-    if val is None or not run.settings.steps:
-        return None
+def _lip_losses(config: Config, source: Source, val: Val, autoencoder: Path) -> Callable[[Denoiser], Figures]:
+    """Return what takes a denoiser's loss on windows of val, and of as many shards of the training's clips."""
     encoder = CropEncoder(config, load_autoencoder(autoencoder, source.device))
-    filled = [shard[:2] for shard, n_frames in zip(source.tars, source.frames, strict=True) if n_frames]  # no MFCC
+    filled = [shard for shard, n_frames in zip(source.tars, source.frames, strict=True) if n_frames]
     n = min(len(val.shards), len(filled))
     sources = {
         "loss_train": replace(source, tars=[filled[i * len(filled) // n] for i in range(n)]),
@@ -247,7 +241,27 @@ def _validation(
     }
     windows = {name: list(islice(_batches(config, of, "train", 0), LOSS_BATCHES)) for name, of in sources.items()}
     loss = DiffusionLoss(config, training_schedule(config.diffusion))
-    losses = partial(lip_losses, loss, windows, config.mixed_precision)
+    return partial(lip_losses, loss, windows, config.mixed_precision)
+
+
+def _validation(
+    config: Config,
+    val: Val | None,
+    losses: Callable[[Denoiser], Figures] | None,
+    run: Run,
+    denoiser_of: Callable[[M], Denoiser] = lambda model: model,  # type: ignore[assignment, return-value]
+) -> Validation[M] | None:
+    """Return the looks at a training run.
+
+    Args:
+        config: reads `validation`.
+        val: what is looked at; None: there are no looks.
+        losses: of `_lip_losses`.
+        run: which; of one without steps there are no looks.
+        denoiser_of: finds the denoiser in what is trained.
+    """
+    if val is None or losses is None or not run.settings.steps:
+        return None
     return Validation(
         config.validation,
         run.settings.steps,

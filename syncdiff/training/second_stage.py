@@ -115,9 +115,7 @@ class SecondStageLoss:
         settings = self.config.second_stage
         return {
             "latents": 1.0,
-            "adversarial": settings.adversarial_weight,
-            "features": settings.feature_weight,
-            "critic": 1.0,  # it is the critic's own
+            **settings.critic_weights,
             "perceptual": settings.perceptual_weight,
             "temporal": settings.temporal_weight,
             "sync": settings.sync_weight,

@@ -22,7 +22,8 @@ from syncdiff.models.autoencoder import (
     to_pixels,
 )
 from syncdiff.models.critic import WithCritic
-from syncdiff.training.autoencoder import AutoencoderLoss, principal_components
+from syncdiff.priors import mouth_mask
+from syncdiff.training.autoencoder import L2_WEIGHT, AutoencoderLoss, principal_components
 
 pytestmark = pytest.mark.quick
 
@@ -90,6 +91,25 @@ def test_from_there_training_does_not_make_it_worse() -> None:
         optimizer.zero_grad()
         course.append(float(losses["loss"].detach()))
     assert max(course) < 1.2 * course[0]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_a_critic_is_trained_beside_it_where_it_has_a_weight(weight: float) -> None:
+    torch.manual_seed(0)
+    settings = Autoencoder(patch_size=4, latent_channels=3, feature_weight=weight)
+    model = WithCritic(build_autoencoder(settings), settings.with_critic)
+    loss = AutoencoderLoss(settings, mouth_mask(64))
+    losses = loss(model, np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
+    plain = losses["l1"] + L2_WEIGHT * losses["l2"] + settings.kl_weight * losses["kl"]
+    if not weight:
+        assert model.critic is None and losses.keys() == {"loss", "l1", "l2", "kl"}
+        assert float(losses["loss"].detach()) == pytest.approx(float(plain.detach()))
+        return
+    more = weight * losses["features"] + losses["critic"]
+    assert float(losses["loss"].detach()) == pytest.approx(float((plain + more).detach()))
+    losses["loss"].backward()
+    for part in (model.network, model.critic):
+        assert any(weights.grad is not None and bool(weights.grad.any()) for weights in part.parameters())
 
 
 def test_the_linear_part_of_a_linear_autoencoder_is_the_autoencoder() -> None:

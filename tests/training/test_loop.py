@@ -4,7 +4,6 @@ import os
 import platform
 import resource
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
@@ -15,34 +14,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from syncdiff.config import Optimizer
-from syncdiff.training.loop import Run, Trainer, fit
+from syncdiff.training.loop import Trainer, fit
+from tests.training.tiny import tiny_batches, tiny_loss, tiny_model, tiny_run
 
 pytestmark = pytest.mark.quick
 CPU = torch.device("cpu")
 
 
-def _run(folder: Path, steps: int = 30, fingerprint: str = "a") -> Run:
-    settings = Optimizer(steps=steps, batch_size=4, learning_rate=0.05, warmup_steps=2, checkpoint_every=10)
-    return Run(folder, settings, seed=3, fingerprint=fingerprint, device=CPU, mixed_precision="no", ema_decay=0.9)
-
-
-def _model() -> nn.Linear:
-    torch.manual_seed(0)
-    return nn.Linear(3, 1)
-
-
-def _loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
-    noisy = batch + 0.1 * torch.randn_like(batch)  # the loop's own randomness must be resumed too
-    return {"loss": (model(noisy).squeeze(1) - batch.sum(dim=1)).square().mean()}
-
-
-def _batches(done: int) -> Iterator[Tensor]:
-    return (torch.randn(4, 3, generator=torch.Generator().manual_seed(step)) for step in count(done))
-
-
 def test_it_learns_and_writes_its_curve(tmp_path: Path) -> None:
-    fit(_model(), _loss, _batches, _run(tmp_path, steps=200))
+    fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path, steps=200))
     curve = pd.read_csv(tmp_path / "loss.csv")
     assert list(curve.columns) == ["step", "learning_rate", "loss"]
     assert curve["loss"].iloc[-1] < 0.2 * curve["loss"].iloc[0]
@@ -56,57 +36,57 @@ def test_it_computes_in_the_precision_that_is_asked_for(tmp_path: Path, precisio
 
     def loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
         seen.append((model(batch).dtype, torch.backends.cuda.flash_sdp_enabled()))
-        return _loss(model, batch)
+        return tiny_loss(model, batch)
 
-    run = _run(tmp_path, steps=2)
-    trained = fit(_model(), loss, _batches, replace(run, mixed_precision=precision))
+    run = tiny_run(tmp_path, steps=2)
+    trained = fit(tiny_model(), loss, tiny_batches, replace(run, mixed_precision=precision))
     assert set(seen) == {(torch.float32, True) if precision == "no" else (torch.bfloat16, False)}
     assert trained.weight.dtype == torch.float32
     assert torch.backends.cuda.flash_sdp_enabled()
 
 
 def test_a_stopped_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
-    stopped = Trainer(_model(), _run(tmp_path / "stopped"))
-    for batch, _ in zip(_batches(0), range(14), strict=False):  # dies four steps after its last checkpoint
-        stopped.step(_loss, batch)
-    resumed = fit(_model(), _loss, _batches, _run(tmp_path / "stopped"))
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "whole"))
+    stopped = Trainer(tiny_model(), tiny_run(tmp_path / "stopped"))
+    for batch, _ in zip(tiny_batches(0), range(14), strict=False):  # dies four steps after its last checkpoint
+        stopped.step(tiny_loss, batch)
+    resumed = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "stopped"))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     assert (tmp_path / "whole/loss.csv").read_text() == (tmp_path / "stopped/loss.csv").read_text()
 
 
 def test_a_run_that_was_killed_after_its_last_step_writes_what_else_there_is(tmp_path: Path) -> None:
     """Snakemake has deleted the curve meanwhile: it was an output of a job that did not come to its end."""
-    whole = fit(_model(), _loss, _batches, _run(tmp_path))
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path))
     curve = (tmp_path / "loss.csv").read_text()
     (tmp_path / "loss.csv").unlink()
-    again = fit(_model(), _loss, _batches, _run(tmp_path))
+    again = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path))
     assert (tmp_path / "loss.csv").read_text() == curve
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
 def test_sigterm_ends_a_run_with_a_checkpoint_of_that_step(tmp_path: Path) -> None:
     """Step 14 is none of its regular checkpoints. What SIGTERM does elsewhere is as before, afterwards."""
-    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "whole"))
     steps = count(1)
 
     def warned(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
         if next(steps) == 14:
             os.kill(os.getpid(), signal.SIGTERM)
-        return _loss(model, batch)
+        return tiny_loss(model, batch)
 
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit, match="after step 14"):
-        fit(_model(), warned, _batches, _run(tmp_path / "stopped"))
+        fit(tiny_model(), warned, tiny_batches, tiny_run(tmp_path / "stopped"))
     assert signal.getsignal(signal.SIGTERM) is handler
-    assert Trainer(_model(), _run(tmp_path / "stopped")).done == 14
-    resumed = fit(_model(), _loss, _batches, _run(tmp_path / "stopped"))
+    assert Trainer(tiny_model(), tiny_run(tmp_path / "stopped")).done == 14
+    resumed = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "stopped"))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 def test_a_checkpoint_of_another_configuration_is_not_resumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fit(_model(), _loss, _batches, _run(tmp_path, fingerprint="a"))
-    assert Trainer(_model(), _run(tmp_path, fingerprint="b")).done == 0
+    fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path, fingerprint="a"))
+    assert Trainer(tiny_model(), tiny_run(tmp_path, fingerprint="b")).done == 0
     assert "starting afresh" in caplog.text
 
 
@@ -118,9 +98,9 @@ def _faults(folder: Path) -> list[int]:
     def loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
         arrays = [torch.zeros(2**22) for _ in range(8)]  # 16 MB each, 33,000 pages together
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-        return {"loss": _loss(model, batch)["loss"] + 0 * sum(array[0] for array in arrays)}
+        return {"loss": tiny_loss(model, batch)["loss"] + 0 * sum(array[0] for array in arrays)}
 
-    fit(_model(), loss, _batches, _run(folder, steps=9))
+    fit(tiny_model(), loss, tiny_batches, tiny_run(folder, steps=9))
     return faults
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +18,14 @@ from syncdiff.diffusion.schedule import scheduler
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import load_autoencoder
 from syncdiff.models.critic import Critic, WithCritic, mouth_window
-from syncdiff.models.denoiser import Denoiser
+from syncdiff.models.denoiser import Denoiser, load_denoiser
 from syncdiff.models.lpips import VGG16, Lpips
+from syncdiff.synthesis.export import card
+from syncdiff.training.denoiser import train_denoiser
 from syncdiff.training.loop import Trainer
 from syncdiff.training.second_stage import Judges, SecondStageLoss
 from syncdiff.training.source import Source
+from syncdiff.training.validation import Val
 from syncdiff.training.windows import RUN_FRAMES, Windows
 from tests.training.noise import CONFIG, write_autoencoder, write_noise, write_sync
 
@@ -95,6 +99,20 @@ def test_another_second_stage_goes_on_from_the_same_first_one(tmp_path: Path, ca
     assert not (tmp_path / "run/second_stage/loss.csv").exists()  # the report would show it
 
 
+def test_what_only_the_second_stage_reads_does_not_train_the_first_one_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sound, the sync expert, and VGG16 with its weights."""
+    train(tmp_path, CONFIG)
+    caplog.set_level("INFO")
+    options = write_sync(tmp_path)
+    weights = {f"features.{name}": value for name, value in Lpips(VGG16).features.state_dict().items()}
+    torch.save(weights, tmp_path / "vgg.pth")
+    train(tmp_path, with_stage(**ALL, perceptual_weight=0.1, vgg=str(tmp_path / "vgg.pth")), options)
+    assert "train: resumed at step 12" in caplog.text
+    assert "loss_perceptual" in pd.read_csv(tmp_path / "run/second_stage/loss.csv").columns
+
+
 @pytest.mark.parametrize("lacking", ["--mfcc", "--expert"])
 def test_what_the_sync_loss_needs_must_be_there(tmp_path: Path, lacking: str) -> None:
     options = write_sync(tmp_path)
@@ -129,6 +147,38 @@ def test_training_begins_with_a_given_model(tmp_path: Path) -> None:
         train(tmp_path, json.dumps(values))
 
 
+@pytest.mark.parametrize("stages", [1, 2])
+def test_validation_tells_of_the_stage_that_the_weights_come_out_of(tmp_path: Path, stages: int) -> None:
+    write_noise(tmp_path / "latents.tar", tmp_path / "speech.tar")
+    values = json.loads(with_stage(steps=4, batch_size=2) if stages == 2 else CONFIG)
+    config = parse_config(values | {"validation": {"every": 2}})
+    seen: list[float] = []
+
+    def scores(denoiser: Denoiser) -> dict[str, float]:
+        seen.append(float(next(denoiser.unet.parameters()).sum()))
+        return {"mouth_corr": len(seen) % 3}  # the second look of each stage is the best
+
+    pair = (tmp_path / "latents.tar", tmp_path / "speech.tar")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("syncdiff.training.denoiser._lip_losses", lambda *_: lambda denoiser: {"loss_val": 0.0})
+        autoencoder = write_autoencoder(tmp_path / "autoencoder")
+        val = Val([pair], scores, tmp_path / "latents.tar")
+        train_denoiser(config, [pair], autoencoder, tmp_path / "run", CPU, val=val)
+    rows = pd.read_csv(tmp_path / "run/validation.csv")
+    assert rows["step"].tolist() == ([2, 4] if stages == 2 else [2, 4, 6, 8, 10, 12])
+    kept = rows.index[rows["kept"] == 1].item() + (6 if stages == 2 else 0)
+    denoiser = load_denoiser(config, tmp_path / "run/denoiser.safetensors", CPU)
+    assert float(next(denoiser.unet.parameters()).sum()) == pytest.approx(seen[kept])
+    said = " ".join(card(tmp_path / "run", config).split())
+    batches = "batches of 8, then 4 in pixels with batches of 2 runs of frames" if stages == 2 else "batches of 8"
+    assert f"12 steps of training with {batches}, of which the weights after step {rows['step'][kept % 6]}" in said
+
+
+def test_validation_of_a_training_without_steps_is_refused() -> None:
+    with pytest.raises(UserError, match=r"validation\.every: train\.steps and second_stage\.steps are 0"):
+        parse_config({"train": {"steps": 0, "init": "somewhere"}, "validation": {"every": 5}})
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> tuple[SecondStageLoss, WithCritic[Denoiser], dict[str, torch.Tensor]]:
     """The loss with a critic and LPIPS by random weights, the model, and a batch of two runs."""
@@ -150,6 +200,48 @@ def test_each_loss_reaches_the_network_that_it_is_for(stage) -> None:  # type: i
         loss(model, batch)[f"loss_{name}"].backward()
         assert any(bool(weights.grad.any()) for weights in own.parameters() if weights.grad is not None)
         assert not any(bool(weights.grad.any()) for weights in other.parameters() if weights.grad is not None)
+
+
+def test_frames_without_speech_need_not_be_in_sync(stage) -> None:  # type: ignore[no-untyped-def]
+    loss, model, batch = stage
+    seen = []
+
+    class Sync:
+        def __call__(self, pixels: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            seen.append(pixels)
+            return torch.tensor([3.0, 5.0])
+
+    for dropout, expected in ((0.0, 4.0), (1.0, 0.0)):
+        values = loss.config.model_dump(mode="json")
+        config = parse_config(values | {"denoiser": values["denoiser"] | {"speech_dropout": dropout}})
+        judges = replace(loss.judges, sync=Sync())
+        losses = SecondStageLoss(config, judges)(model, batch | {"mfcc": torch.zeros(2), "mfcc_valid": torch.zeros(2)})
+        assert float(losses["loss_sync"].detach()) == expected
+    assert seen[0].shape == (2 * RUN_FRAMES, 3, 64, 64)
+    assert seen[0].requires_grad  # it can teach
+
+
+def test_a_steady_error_does_not_flicker_and_a_changing_one_does(stage) -> None:  # type: ignore[no-untyped-def]
+    loss, model, batch = stage
+    values = loss.config.model_dump(mode="json")
+    config = parse_config(values | {"second_stage": values["second_stage"] | {"temporal_weight": 1.0}})
+    judge = SecondStageLoss(config, loss.judges)
+    real = torch.zeros(2 * RUN_FRAMES, 3, 64, 64)
+    step = torch.arange(2 * RUN_FRAMES).view(-1, 1, 1, 1) % RUN_FRAMES * judge.mask
+    for error, expected in ((judge.mask.expand_as(real), 0.0), (step.expand_as(real), 1.0)):
+        losses = judge._judged(model, batch, real + error, real, torch.ones(2 * RUN_FRAMES))
+        assert float(losses["temporal"].detach()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_seen_outside_of_the_mask_is_the_real_picture(stage) -> None:  # type: ignore[no-untyped-def]
+    loss, model, batch = stage
+    seen = []
+    loss.judges = replace(loss.judges, lpips=lambda *pictures: seen.append(pictures) or torch.zeros(1))
+    loss(model, batch)
+    made, real = seen[0]
+    outside = (loss.mask[loss.window[1:]] == 0).expand_as(made)
+    assert outside.any() and torch.equal(made[outside], real[outside])
+    assert not torch.allclose(made, real)
 
 
 def test_it_samples_as_synthesis_does(stage) -> None:  # type: ignore[no-untyped-def]

@@ -1,9 +1,8 @@
 """Validation: which step it keeps, when it stops, and that training goes its way as if nobody looked."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -11,34 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from syncdiff.config import Optimizer
 from syncdiff.config import Validation as Settings
-from syncdiff.training.loop import Run, Trainer, fit
+from syncdiff.training.loop import Trainer, fit
 from syncdiff.training.validation import CURVE, Validation, lip_losses
+from tests.training.tiny import STEPS, tiny_batches, tiny_loss, tiny_model, tiny_run
 
 CPU = torch.device("cpu")
-STEPS = 30
-
-
-def _run(folder: Path, checkpoint_every: int = 10) -> Run:
-    settings = Optimizer(
-        steps=STEPS, batch_size=4, learning_rate=0.05, warmup_steps=2, checkpoint_every=checkpoint_every
-    )
-    return Run(folder, settings, seed=3, fingerprint="a", device=CPU, mixed_precision="no", ema_decay=0.9)
-
-
-def _model() -> nn.Linear:
-    torch.manual_seed(0)
-    return nn.Linear(3, 1)
-
-
-def _loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
-    noisy = batch + 0.1 * torch.randn_like(batch)
-    return {"loss": (model(noisy).squeeze(1) - batch.sum(dim=1)).square().mean()}
-
-
-def _batches(done: int) -> Iterator[Tensor]:
-    return (torch.randn(4, 3, generator=torch.Generator().manual_seed(step)) for step in count(done))
 
 
 def _validation(**settings: object) -> Validation[nn.Linear]:
@@ -98,7 +75,7 @@ def test_there_is_a_look_at_every_so_many_steps_and_at_the_last_each_once() -> N
 
 @pytest.mark.quick
 def test_training_is_the_same_with_validation_and_without_and_the_best_weights_come_back(tmp_path: Path) -> None:
-    last = fit(_model(), _loss, _batches, _run(tmp_path / "without"))
+    last = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "without"))
     seen: dict[float, Tensor] = {}
     validation = _validation()
     look = validation.scores
@@ -109,7 +86,7 @@ def test_training_is_the_same_with_validation_and_without_and_the_best_weights_c
         return figures
 
     validation.scores = noting
-    best = fit(_model(), _loss, _batches, _run(tmp_path / "with"), validation)
+    best = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "with"), validation)
     states = [torch.load(tmp_path / name / "resume.pt", weights_only=True) for name in ("without", "with")]
     for part in ("model", "optimizer", "ema"):
         assert repr(states[0][part]) == repr(states[1][part]), part
@@ -130,13 +107,25 @@ def test_a_stopped_run_ends_with_the_weights_and_rows_of_one_that_was_not(
     tmp_path: Path, dies_after: int, checkpoint_every: int
 ) -> None:
     """It dies before it looks at a step, or after, or steps later."""
-    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole", checkpoint_every), _validation())
-    stopped = Trainer(_model(), _run(tmp_path / "stopped", checkpoint_every), _validation())
-    for batch, step in zip(_batches(0), range(1, dies_after + 1), strict=False):
-        stopped.step(_loss, batch)
+    whole = fit(
+        tiny_model(),
+        tiny_loss,
+        tiny_batches,
+        tiny_run(tmp_path / "whole", checkpoint_every=checkpoint_every),
+        _validation(),
+    )
+    stopped = Trainer(tiny_model(), tiny_run(tmp_path / "stopped", checkpoint_every=checkpoint_every), _validation())
+    for batch, step in zip(tiny_batches(0), range(1, dies_after + 1), strict=False):
+        stopped.step(tiny_loss, batch)
         if step < dies_after:
             stopped.validate()
-    resumed = fit(_model(), _loss, _batches, _run(tmp_path / "stopped", checkpoint_every), _validation())
+    resumed = fit(
+        tiny_model(),
+        tiny_loss,
+        tiny_batches,
+        tiny_run(tmp_path / "stopped", checkpoint_every=checkpoint_every),
+        _validation(),
+    )
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     for name in ("loss.csv", CURVE):
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "stopped" / name).read_text()
@@ -144,21 +133,21 @@ def test_a_stopped_run_ends_with_the_weights_and_rows_of_one_that_was_not(
 
 @pytest.mark.quick
 def test_a_run_that_was_ended_early_stays_ended(tmp_path: Path) -> None:
-    first = fit(_model(), _loss, _batches, _run(tmp_path), _validation(stop_after=1))
+    first = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path), _validation(stop_after=1))
     rows = (tmp_path / CURVE).read_text()
     ended = pd.read_csv(tmp_path / CURVE)["step"].max()
     assert ended < STEPS
     (tmp_path / CURVE).unlink()
-    again = fit(_model(), _loss, _batches, _run(tmp_path), _validation(stop_after=1))
+    again = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path), _validation(stop_after=1))
     assert (tmp_path / CURVE).read_text() == rows
     assert torch.equal(first.weight, again.weight)
-    assert Trainer(_model(), _run(tmp_path), _validation()).done == ended
+    assert Trainer(tiny_model(), tiny_run(tmp_path), _validation()).done == ended
 
 
 @pytest.mark.quick
 def test_without_validation_no_rows_of_an_earlier_run_stay(tmp_path: Path) -> None:
     (tmp_path / CURVE).write_text("step,kept\n7,1\n")
-    fit(_model(), _loss, _batches, _run(tmp_path))
+    fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path))
     assert not (tmp_path / CURVE).exists()
 
 
@@ -169,7 +158,7 @@ def test_every_look_sees_the_same_noise() -> None:
         return {"loss_lips": model(noisy).square().mean()}
 
     windows = {name: [{"latents": torch.full((2, 3), value)} for value in (0.0, 1.0)] for name in ("a", "b")}
-    model = _model()
+    model = tiny_model()
     one, other = (lip_losses(loss, windows, "no", model) for _ in range(2))
     assert one == other
     assert one["a"] == one["b"]  # the same windows under two names
@@ -183,12 +172,13 @@ from pathlib import Path
 from accelerate import PartialState
 from tests.training import test_validation as one
 from syncdiff.training.loop import fit
+from tests.training.tiny import tiny_batches, tiny_loss, tiny_model, tiny_run
 
 PartialState(cpu=True)
 validation, asked = one._validation(stop_after=1), []
 scores = validation.scores
 validation.scores = lambda model: (asked.append(1), scores(model))[1]
-trained = fit(one._model(), one._loss, one._batches, one._run(Path(sys.argv[1])), validation)
+trained = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(Path(sys.argv[1])), validation)
 state = PartialState()
 print(f"rank {state.process_index}", len(asked), len(validation.rows), trained.weight.tolist(), flush=True)
 """
@@ -199,7 +189,8 @@ def test_of_two_processes_one_scores_and_both_end_with_the_same_weights(tmp_path
     (tmp_path / "program.py").write_text(SHARED)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [sys.executable, *launcher, str(tmp_path / "program.py"), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=found)
     assert done.returncode == 0, done.stderr[-3000:]
     said = dict(line.split(" ", 2)[1:] for line in sorted(done.stdout.splitlines()) if line.startswith("rank "))
     rows = len(pd.read_csv(tmp_path / "out" / CURVE))

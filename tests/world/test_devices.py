@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from syncdiff.cli import app
-from syncdiff.config import Config, Faces, Optimizer, parse_config
+from syncdiff.config import Config, Faces, parse_config
 from syncdiff.device import autocast, choose_device, full_fp32, use_bf16
 from syncdiff.errors import UserError
 from syncdiff.evaluation.metrics.lse import embed_lips
@@ -41,6 +41,7 @@ from syncdiff.training.loop import Run, Trainer, fit
 from syncdiff.weights.files import read_safetensors, write_safetensors
 from tests.standin import cuda_says, stand_in_card
 from tests.training.noise import CONFIG, write_autoencoder, write_noise
+from tests.training.tiny import tiny_batches, tiny_loss, tiny_model, tiny_run
 
 CPU = torch.device("cpu")
 SMALL = json.loads(CONFIG)
@@ -228,25 +229,6 @@ def test_features_scores_and_fp32_are_not_rounded_to_tf32() -> None:
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 
-def _run(folder: Path, fingerprint: str = "a", **settings: int) -> Run:
-    values = {"steps": 30, "batch_size": 4, "learning_rate": 0.05, "warmup_steps": 2, "checkpoint_every": 10}
-    return Run(folder, Optimizer(**values | settings), 3, fingerprint, CPU, "no", ema_decay=0.9)
-
-
-def _model() -> nn.Linear:
-    torch.manual_seed(0)
-    return nn.Linear(3, 1)
-
-
-def _loss(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
-    noisy = batch + 0.1 * torch.randn_like(batch)
-    return {"loss": (model(noisy).squeeze(1) - batch.sum(dim=1)).square().mean()}
-
-
-def _batches(done: int) -> Iterator[Tensor]:
-    return (torch.randn(4, 3, generator=torch.Generator().manual_seed(step)) for step in count(done))
-
-
 def _same(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
@@ -257,11 +239,11 @@ def _stop(run: Run, at: int) -> None:
     def ended(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
         if next(steps) == at:
             os.kill(os.getpid(), signal.SIGTERM)
-        return _loss(model, batch)
+        return tiny_loss(model, batch)
 
     steps = count(1)
     with suppress(SystemExit):
-        fit(_model(), ended, _batches, run)
+        fit(tiny_model(), ended, tiny_batches, run)
 
 
 @pytest.mark.quick
@@ -269,18 +251,18 @@ def test_a_checkpoint_of_another_config_is_set_aside_and_going_back_resumes_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
-    one, other = (_run(tmp_path / "run", name) for name in "ab")
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "whole"))
+    one, other = (tiny_run(tmp_path / "run", name) for name in "ab")
     _stop(one, 14)
     _stop(other, 5)
     assert "is of another config or other data; starting afresh (another config" in caplog.text
     caplog.clear()
-    resumed = fit(_model(), _loss, _batches, one)
+    resumed = fit(tiny_model(), tiny_loss, tiny_batches, one)
     log = caplog.text
     assert "resumed at step 14" in log
     assert "starting afresh" not in log
     assert _same(whole, resumed)
-    assert Trainer(_model(), other).done == 5
+    assert Trainer(tiny_model(), other).done == 5
 
 
 @pytest.mark.quick
@@ -288,11 +270,11 @@ def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    whole = fit(_model(), _loss, _batches, _run(tmp_path))
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path))
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["resume.previous.pt", "resume.pt"]
     newest = tmp_path / "resume.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
-    resumed = fit(_model(), _loss, _batches, _run(tmp_path))
+    resumed = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path))
     log = caplog.text
     assert "resume.pt is damaged" in log
     assert "resumed at step 20" in log
@@ -302,16 +284,16 @@ def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(
 
 @pytest.mark.quick
 def test_a_run_killed_between_its_two_renames_goes_on(tmp_path: Path) -> None:
-    fit(_model(), _loss, _batches, _run(tmp_path))
+    fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path))
     (tmp_path / "resume.pt").unlink()
-    assert Trainer(_model(), _run(tmp_path)).done == 20
+    assert Trainer(tiny_model(), tiny_run(tmp_path)).done == 20
 
 
 @pytest.mark.quick
 def test_no_more_than_three_are_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     for name in "abcdef":
-        _stop(_run(tmp_path, name), 2)
+        _stop(tiny_run(tmp_path, name), 2)
     assert len(list(tmp_path.glob(checkpoints.ASIDE))) == checkpoints.KEPT_ASIDE == 3
     assert "is deleted: 3 newer ones are set aside there" in caplog.text
 
@@ -319,21 +301,21 @@ def test_no_more_than_three_are_set_aside(tmp_path: Path, caplog: pytest.LogCapt
 @pytest.mark.quick
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(tmp_path: Path, bad: float) -> None:
-    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole"))
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "whole"))
     steps = count(1)
 
     def diverging(model: nn.Linear, batch: Tensor) -> dict[str, Tensor]:
-        losses = _loss(model, batch)
+        losses = tiny_loss(model, batch)
         return {"loss": losses["loss"] * bad, "loss_x": losses["loss"]} if next(steps) == 17 else losses
 
     with pytest.raises(UserError) as ended:
-        fit(_model(), diverging, _batches, _run(tmp_path / "run"))
+        fit(tiny_model(), diverging, tiny_batches, tiny_run(tmp_path / "run"))
     told = str(ended.value)
     assert told.startswith("train: in step 17, loss and the gradient's norm was not a finite number")
     assert "resume.pt is of step 10" in told
     assert "lower train.learning_rate or set mixed_precision: no" in told
     assert "\n" not in told
-    resumed = fit(_model(), _loss, _batches, _run(tmp_path / "run"))
+    resumed = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "run"))
     assert _same(whole, resumed)
 
 
@@ -344,7 +326,7 @@ def test_a_gradient_that_is_no_number_ends_the_run_too_and_sigterm_does_not_save
         return {"loss": (0 * model(batch)).sum().sqrt()}  # finite, with a slope of infinity times nothing
 
     with pytest.raises(UserError, match=r"in step 1, the gradient's norm was .* there is none"):
-        fit(_model(), steep, _batches, _run(tmp_path))
+        fit(tiny_model(), steep, tiny_batches, tiny_run(tmp_path))
     assert not list(tmp_path.glob("*.pt"))
 
 
@@ -354,17 +336,17 @@ def test_too_little_memory_names_the_key(tmp_path: Path) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     with pytest.raises(UserError, match=r"too little memory for a step of train.batch_size 4 .* lower it"):
-        fit(_model(), hungry, _batches, _run(tmp_path))
+        fit(tiny_model(), hungry, tiny_batches, tiny_run(tmp_path))
 
 
 @pytest.mark.quick
 def test_stopped_at_ten_random_steps_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    whole = fit(_model(), _loss, _batches, _run(tmp_path / "whole", steps=60))
-    run = _run(tmp_path / "run", steps=60)
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, tiny_run(tmp_path / "whole", steps=60))
+    run = tiny_run(tmp_path / "run", steps=60)
     for seed in range(10):
         _stop(run, random.Random(seed).randint(1, 5))
-    assert 10 <= Trainer(_model(), run).done < 60
-    assert _same(whole, fit(_model(), _loss, _batches, run))
+    assert 10 <= Trainer(tiny_model(), run).done < 60
+    assert _same(whole, fit(tiny_model(), tiny_loss, tiny_batches, run))
     assert (tmp_path / "whole/loss.csv").read_text() == (tmp_path / "run/loss.csv").read_text()
 
 
@@ -397,10 +379,10 @@ def _mean_loss(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
 @pytest.mark.slow
 def test_one_process_and_two_take_turns(tmp_path: Path) -> None:
     """Gradients are added up in another order: to rounding, it is the run of one process."""
-    whole = fit(_model(), _mean_loss, _batches, _run(tmp_path / "whole", steps=40))
-    run = _run(tmp_path / "run", steps=40)
-    trainer = Trainer(_model(), run)
-    for batch, _ in zip(_batches(0), range(13), strict=False):
+    whole = fit(tiny_model(), _mean_loss, tiny_batches, tiny_run(tmp_path / "whole", steps=40))
+    run = tiny_run(tmp_path / "run", steps=40)
+    trainer = Trainer(tiny_model(), run)
+    for batch, _ in zip(tiny_batches(0), range(13), strict=False):
         trainer.step(_mean_loss, batch)
     trainer.save()
     (tmp_path / "two.py").write_text(TWO)
@@ -409,7 +391,7 @@ def test_one_process_and_two_take_turns(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr[-3000:]
     assert "resumed at step 13" in done.stderr
-    again = fit(_model(), _mean_loss, _batches, run)
+    again = fit(tiny_model(), _mean_loss, tiny_batches, run)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 

@@ -335,7 +335,7 @@ def networks_begun_with(wildcards):
     """Networks from elsewhere that an experiment's training reads, where the config names some."""
     config = CONFIG.experiment(wildcards.experiment)
     begun = [f"{config.train.init}/denoiser.safetensors"] if config.train.init else []
-    return begun + [path for path in [config.second_stage.vgg] if path]
+    return begun + ([config.second_stage.vgg] if config.second_stage.with_lpips else [])
 
 
 def training_options(wildcards):
