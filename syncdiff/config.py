@@ -228,31 +228,10 @@ class Optimizer(Section):
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints that a rerun resumes from")
 
 
-class AdversarialOptimizer(Optimizer):
-    """A training with, where it has a weight, a critic beside it (`models.critic`)."""
-
-    adversarial_weight: float = Field(
-        0.0, ge=0, description="weight of a critic that tells mouths that were made from real ones [I]; 0: none"
-    )
-    feature_weight: float = Field(
-        0.0, ge=0, description="weight of the difference between what that critic sees in both [I]; 0: none"
-    )
-
-    @property
-    def with_critic(self) -> bool:
-        """Whether a critic is trained beside it."""
-        return self.adversarial_weight > 0 or self.feature_weight > 0
-
-    @property
-    def critic_weights(self) -> dict[str, float]:
-        """The weight of each loss that a critic brings; its own is not weighed against others."""
-        return {"adversarial": self.adversarial_weight, "features": self.feature_weight, "critic": 1.0}
-
-
-class Autoencoder(AdversarialOptimizer):
+class Autoencoder(Optimizer):
     """diffusers' AutoencoderKL."""
 
-    steps: int = Field(400, ge=1, description="optimiser steps")
+    steps: int = Field(400, ge=0, description="optimiser steps; 0: principal components, untrained")
     batch_size: int = Field(8, ge=1, description="crops in a step")
     learning_rate: float = Field(2e-4, gt=0, description="peak of AdamW's learning rate")
     pretrained: Place | None = Field(None, description="folder of a diffusers AutoencoderKL; null: train on the corpus")
@@ -404,13 +383,19 @@ class Train(Optimizer):
         return self
 
 
-class SecondStage(AdversarialOptimizer):
+class SecondStage(Optimizer):
     """The denoiser's second training, in pixels: it samples runs of frames, which are decoded and looked at."""
 
     steps: int = Field(0, ge=0, description="optimiser steps; 0: none [I]")
     batch_size: int = Field(8, ge=1, description="runs of 5 frames in a step, over all processes")
     learning_rate: float = Field(5e-4, gt=0, description="peak of Muon's and AdamW's learning rate [I]")
     sample_steps: int = Field(2, ge=1, le=50, description="denoising steps of a frame, by DDIM: best as `sample.steps`")
+    adversarial_weight: float = Field(
+        0.0, ge=0, description="weight of a critic that tells sampled mouths from decoded real ones [I]; 0: none"
+    )
+    feature_weight: float = Field(
+        0.0, ge=0, description="weight of the difference between what that critic sees in both [I]; 0: none"
+    )
     perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS, by the weights `vgg` [I]; 0: none")
     vgg: Place | None = Field(None, description="torchvision's VGG16 weights for LPIPS as a loss")
     temporal_weight: float = Field(
@@ -419,6 +404,11 @@ class SecondStage(AdversarialOptimizer):
     sync_weight: float = Field(
         0.0, ge=0, description="weight of the sync loss, by a sync expert that never scores [I]; 0: none"
     )
+
+    @property
+    def with_critic(self) -> bool:
+        """Whether a critic is trained beside the denoiser."""
+        return self.adversarial_weight > 0 or self.feature_weight > 0
 
     @property
     def with_lpips(self) -> bool:

@@ -24,7 +24,9 @@ from syncdiff.estimate.rows import Row
 from syncdiff.media.audio import SAMPLES_PER_FRAME
 from syncdiff.models.autoencoder import build_autoencoder
 from syncdiff.models.cost import NetworkCosts, gflop, parameters
+from syncdiff.models.critic import WithCritic
 from syncdiff.models.denoiser import Denoiser
+from syncdiff.models.lpips import VGG16, Lpips
 from syncdiff.priors import priors_shard
 from syncdiff.shards.pack import pack_shard
 from syncdiff.shards.tar import clip_key, encode_npy, read_shard, to_json, write_shard
@@ -32,6 +34,8 @@ from syncdiff.speech.avhubert import AVHubertEncoder
 from syncdiff.speech.checkpoint import METADATA_KEY, EncoderConfig
 from syncdiff.speech.shard import speech_shard
 from syncdiff.training.latents import latents_shard
+from syncdiff.training.second_stage import Judges, SecondStageLoss
+from syncdiff.training.windows import RUN_FRAMES
 from tests.members import crop_bytes, wav_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -233,6 +237,34 @@ def test_gpu_hours_follow_from_operations_and_the_assumption() -> None:
     assert row_of(estimate(fp32, Gpu(10, 0.5)), "gpu", "train").value == pytest.approx(2 * hours)
     given = row_of(estimate(config, Gpu(samples_per_s=512)), "gpu", "train")
     assert (given.value, given.grade) == (pytest.approx(8000 / 3600), "measured")
+
+
+def test_the_second_stage_costs_what_its_judges_and_its_sampling_do() -> None:
+    """Counted where its loss is really computed: two runs of five frames, with critic and LPIPS."""
+    second = {"steps": 100, "batch_size": 64, "adversarial_weight": 0.01, "perceptual_weight": 0.1, "vgg": "-"}
+    config = parse_config(SMALL | {"second_stage": second, "validation": {"every": 40}, "train": {"steps": 100}})
+    torch.manual_seed(0)
+    model = WithCritic(Denoiser(config), True)
+    autoencoder = build_autoencoder(config.autoencoder).requires_grad_(False)
+    loss = SecondStageLoss(config, Judges(autoencoder, Lpips(VGG16).requires_grad_(False)))
+    n, latents, width = 2 * RUN_FRAMES, (64, 8, 8), config.speech.window_frames
+    batch = {name: torch.randn(n, *latents) for name in ("latents", "masked", "identity", "previous")}
+    batch |= {"pose": torch.rand(n, 8, 8, 3), "valid": torch.ones(n, width, dtype=torch.bool)}
+    batch["speech"] = torch.randn(n, width, NetworkCosts(config).speech_dim)
+
+    def step() -> None:
+        loss(model, batch)["loss"].backward()
+
+    counted = gflop(step) / n
+    assert NetworkCosts(config).second_stage_gflop() == pytest.approx(counted, rel=0.05)
+    rows = estimate(config, Gpu(peak_tflops=10, utilisation=0.5))
+    hours = 100 * 64 * RUN_FRAMES * NetworkCosts(config).second_stage_gflop() / 5e3 / 3600
+    assert row_of(rows, "gpu", "train, second stage").value == pytest.approx(hours)
+    assert not [row for row in estimate(parse_config(SMALL), Gpu()) if "second" in row.name]
+    corpus = CorpusSize({"val": 10}, {"val": 1000}, "", "")
+    assert validated_frames(config, corpus) == 2 * validated_frames(
+        config.model_copy(update={"second_stage": config.second_stage.model_copy(update={"steps": 0})}), corpus
+    )
 
 
 def test_small_steps_take_the_time_of_their_launches() -> None:

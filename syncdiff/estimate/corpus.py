@@ -89,7 +89,8 @@ def validated_frames(config: Config, corpus: CorpusSize) -> int:
     """Return how many frames validation generates in all its looks: of some clips of val, with sound and in silence."""
     if not config.validation.every:
         return 0
-    looks = math.ceil(config.train.steps / config.validation.every)
+    stages = config.train.steps, config.second_stage.steps
+    looks = sum(math.ceil(steps / config.validation.every) for steps in stages)
     return looks * 2 * _chosen(config, corpus, "val", config.validation.clips)
 
 
@@ -104,8 +105,11 @@ def encoded_frames(config: Config, corpus: CorpusSize, networks: NetworkCosts) -
     """Return how many frames training reads and encodes, where latents are not stored: those of each round."""
     size = 2 * 2 * math.prod(networks.latent_shape) + 3 * config.priors.pose_size**2 + 4 * networks.speech_dim
     if corpus.trained * size <= ROUND_BYTES:
-        return corpus.trained
+        return corpus.trained * ((config.train.steps > 0) + (config.second_stage.steps > 0))
     shard = config.plan.frames_per_shard
     in_round = shard * max(1, ROUND_BYTES // 2 // (shard * size))
-    draws = max(1, round(ROUND_STEPS * config.train.batch_size / in_round))
-    return math.ceil(config.train.steps * config.train.batch_size / draws)
+    total = 0
+    for stage in (config.train, config.second_stage):
+        draws = max(1, round(ROUND_STEPS * stage.batch_size / in_round))
+        total += math.ceil(stage.steps * stage.batch_size / draws)
+    return total

@@ -10,6 +10,7 @@ from syncdiff.errors import UserError
 from syncdiff.estimate.corpus import CorpusSize, encoded_frames, sampled_frames, validated_frames
 from syncdiff.estimate.rows import Row, figure
 from syncdiff.models.cost import NetworkCosts, parameters
+from syncdiff.training.windows import RUN_FRAMES
 
 TF32_TO_BF16 = 0.5  # peak of fp32 with TF32 convolutions over that of bf16, on GPUs since 2020
 LAUNCH_S = 0.01  # assumed: the least time of one pass of a network, however small, for launching its kernels
@@ -70,7 +71,7 @@ def gpu_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts, gpu: Gp
     """GPU hours of each stage, their sum and their price."""
     bf16 = config.mixed_precision != "no"
     rows = [_latents(config, corpus, networks, gpu, bf16)]
-    if not config.autoencoder.pretrained:
+    if config.autoencoder.steps and not config.autoencoder.pretrained:
         rows.append(_training("autoencoder", config.autoencoder, bf16, networks.autoencoder_gflop(), gpu))
     if not config.syncnet.weights:
         rows.append(_training("syncnet", config.syncnet, bf16, networks.syncnet_gflop(), gpu))
@@ -79,6 +80,10 @@ def gpu_rows(config: Config, corpus: CorpusSize, networks: NetworkCosts, gpu: Gp
     train = _training("train", config.train, bf16, networks.train_gflop(), gpu, gpu.samples_per_s)
     epochs = config.train.steps * config.train.batch_size / max(1, corpus.trained)
     rows.append(replace(train, basis=f"{figure(epochs)} epochs: {train.basis}"))
+    if (second := config.second_stage).steps:
+        a_run = RUN_FRAMES * networks.second_stage_gflop()
+        passes = PASSES_OF_A_STEP * second.sample_steps
+        rows.append(_training("train, second stage", second, bf16, a_run, gpu, passes=passes))
     if looked_at := validated_frames(config, corpus):
         rows.append(_sampling("train, looks", looked_at, Sample().batch_clips, networks, gpu, bf16))
     rows.append(_sampling("sample", sampled_frames(config, corpus), config.sample.batch_clips, networks, gpu, bf16))
@@ -98,14 +103,20 @@ def _latents(config: Config, corpus: CorpusSize, networks: NetworkCosts, gpu: Gp
 
 
 def _training(
-    name: str, settings: Optimizer, bf16: bool, sample_gflop: float, gpu: Gpu, rate: float | None = None
+    name: str,
+    settings: Optimizer,
+    bf16: bool,
+    sample_gflop: float,
+    gpu: Gpu,
+    rate: float | None = None,
+    passes: int = PASSES_OF_A_STEP,
 ) -> Row:
     """Return the row of one training; `rate` is a measured one, in samples/s."""
     samples = settings.steps * settings.batch_size
     drawn = f"{settings.steps:,} steps of {settings.batch_size}"
     if rate is not None:
         return Row("gpu", name, samples / rate / 3600, "GPU h", "measured", f"{drawn} at {rate:g} samples/s, as given")
-    launching = settings.steps * PASSES_OF_A_STEP * LAUNCH_S / 3600
+    launching = settings.steps * passes * LAUNCH_S / 3600
     hours = max(gpu.hours(samples * sample_gflop, bf16), launching)
     return Row("gpu", name, hours, "GPU h", "assumed", f"{drawn}; {gpu.share(bf16)}; {LEAST}")
 

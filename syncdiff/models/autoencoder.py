@@ -20,7 +20,7 @@ from syncdiff.pipeline.provenance import SUFFIX
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"  # in diffusers' layout, beside config.json
 BATCH = 64  # frames encoded or decoded at once
-START_LOG_VARIANCE = -12.0  # of the posterior: its noise is a third of a grey level
+START_LOG_VARIANCE = -8.0  # of the posterior: almost no noise
 SPARE_CHANNELS = 16  # of the hidden layers, beside those that carry the latents
 PROBE_SIDE = 5  # latents: a decoded middle one is far from the edges
 PROBE_STEP = 0.5  # of scaled latents, whose variance is one

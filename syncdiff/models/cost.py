@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from syncdiff.config import Config
 from syncdiff.errors import UserError
 from syncdiff.models.autoencoder import build_autoencoder, load_autoencoder, posterior, reconstruct
+from syncdiff.models.critic import WithCritic, mouth_window
 from syncdiff.models.denoiser import Denoiser, VisualPriors
+from syncdiff.models.lpips import VGG16, Lpips
 from syncdiff.models.syncnet import SyncNet
 from syncdiff.pipeline.files import short_message
 from syncdiff.speech.mfcc import WINDOW_FRAMES, WINDOW_MFCC
@@ -85,6 +88,14 @@ class NetworkCosts:
         """Of one training sample of the denoiser, backward pass included."""
         return gflop(lambda: _backward(self._denoise()))
 
+    def second_stage_gflop(self) -> float:
+        """Of one frame of the second stage: sampled, decoded, seen by critic and LPIPS; backward pass included.
+
+        The sync expert is not in it: it sees five small pictures at once.
+        """
+        settings = self.config.second_stage
+        return settings.sample_steps * self.train_gflop() + gflop(self._judge)
+
     def frame_gflop(self) -> float:
         """Of one output frame: encode the masked frame, denoise in `sample.steps` steps, decode."""
         once = gflop(lambda: (self._context(), self.denoiser.condition(self._priors())))
@@ -99,6 +110,18 @@ class NetworkCosts:
         frames = torch.zeros(2, 3, WINDOW_FRAMES, side, side, device="meta")  # batch norm needs two
         audio = torch.zeros(2, 13, WINDOW_MFCC, device="meta")
         return gflop(lambda: _backward(torch.cat(net(frames, audio)))) / 2
+
+    def _judge(self) -> None:
+        settings, window = self.config.second_stage, (..., *mouth_window(self.config.faces.size))
+        autoencoder, latents = copy.deepcopy(self.autoencoder).requires_grad_(False), self.latents.detach()
+        real = reconstruct(autoencoder, latents)[window]
+        made = reconstruct(autoencoder, latents.requires_grad_())[window]
+        losses = [(made - real).square().mean()]
+        if settings.with_critic:
+            losses += _on_meta(lambda: WithCritic(nn.Identity(), True)).criticise(made, real).values()
+        if settings.with_lpips:
+            losses.append(_on_meta(lambda: Lpips(VGG16)).requires_grad_(False)(made, real).mean())
+        torch.stack(losses).sum().backward()
 
     def _denoise(self) -> Tensor:
         with_speech = torch.ones(1, dtype=torch.bool, device="meta")

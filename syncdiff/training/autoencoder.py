@@ -27,7 +27,6 @@ from syncdiff.models.autoencoder import (
     start_linear,
     to_pixels,
 )
-from syncdiff.models.critic import WithCritic, mouth_window
 from syncdiff.pipeline.files import write_text
 from syncdiff.priors import mouth_mask
 from syncdiff.shards.tar import Sample, frames_in, member_named, read_shard
@@ -64,9 +63,8 @@ def train_autoencoder(config: Config, shards: Sequence[Path], out: Path, device:
         mixed_precision=config.mixed_precision,
         label="autoencoder",
     )
-    model = WithCritic(autoencoder, config.autoencoder.with_critic)
     loss = AutoencoderLoss(config.autoencoder, mouth_mask(config.faces.size))
-    trained = fit(model, loss, lambda done: batches(crops, done), run).network
+    trained = fit(autoencoder, loss, lambda done: batches(crops, done), run)
     _set_scale(trained, crops.first)
     _save(trained, out)
 
@@ -156,40 +154,24 @@ def principal_components(frames: np.ndarray, settings: Autoencoder) -> tuple[Ten
 class AutoencoderLoss:
     """L1 (sharp edges) and L2 (right colours), heavier under the mask, plus the KL of Kingma & Welling 2014.
 
-    With a critic, what it makes of the mouths too (Esser et al. 2021): the means of what could be there, which L1 and
-    L2 ask for, are softer than what is there.
-
     Args:
-        settings: reads the weights.
+        settings: reads `mouth_weight` and `kl_weight`.
         mask: (S, S) in [0, 1], 1 where the mouth region is hidden.
     """
 
     def __init__(self, settings: Autoencoder, mask: np.ndarray) -> None:
         weight = 1 + settings.mouth_weight * torch.from_numpy(mask)  # (S, S)
         self.weight = weight / weight.mean()
-        self.window = ..., *mouth_window(len(mask))
-        self.settings = settings
+        self.kl_weight = settings.kl_weight
 
-    def __call__(self, model: WithCritic[AutoencoderKL], frames: np.ndarray) -> dict[str, Tensor]:
-        """Return {"loss", "l1", "l2", "kl"} of crops (B, S, S, 3) uint8, with a critic also its losses; scalars."""
-        return model(self._losses, frames)
-
-    def _losses(self, model: WithCritic[AutoencoderKL], frames: np.ndarray) -> dict[str, Tensor]:
-        device = next(model.parameters()).device
+    def __call__(self, autoencoder: AutoencoderKL, frames: np.ndarray) -> dict[str, Tensor]:
+        """Return {"loss", "l1", "l2", "kl"} of crops (B, S, S, 3) uint8."""
+        device = next(autoencoder.parameters()).device
         pixels, weight = to_pixels(frames, device), self.weight.to(device)
-        coded = posterior(model.network, pixels)
-        made = reconstruct(model.network, coded.sample())
-        error = made - pixels  # (B, 3, S, S)
+        coded = posterior(autoencoder, pixels)
+        error = reconstruct(autoencoder, coded.sample()) - pixels  # (B, 3, S, S)
         l1, l2, kl = (error.abs() * weight).mean(), (error.square() * weight).mean(), coded.kl().mean()
-        losses = {"loss": l1 + L2_WEIGHT * l2 + self.settings.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
-        if model.critic:
-            judged, weights = (
-                model.criticise(made[self.window].float(), pixels[self.window]),
-                self.settings.critic_weights,
-            )
-            losses["loss"] = losses["loss"] + sum(weights[name] * loss for name, loss in judged.items())
-            losses |= judged
-        return losses
+        return {"loss": l1 + L2_WEIGHT * l2 + self.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
 
 
 def batches(crops: Crops, done: int) -> Iterator[np.ndarray]:

@@ -115,7 +115,9 @@ class SecondStageLoss:
         settings = self.config.second_stage
         return {
             "latents": 1.0,
-            **settings.critic_weights,
+            "adversarial": settings.adversarial_weight,
+            "features": settings.feature_weight,
+            "critic": 1.0,  # its own, which does not reach the denoiser
             "perceptual": settings.perceptual_weight,
             "temporal": settings.temporal_weight,
             "sync": settings.sync_weight,

@@ -21,9 +21,7 @@ from syncdiff.models.autoencoder import (
     to_frames,
     to_pixels,
 )
-from syncdiff.models.critic import WithCritic
-from syncdiff.priors import mouth_mask
-from syncdiff.training.autoencoder import L2_WEIGHT, AutoencoderLoss, principal_components
+from syncdiff.training.autoencoder import AutoencoderLoss, principal_components
 
 pytestmark = pytest.mark.quick
 
@@ -81,35 +79,16 @@ def test_from_there_training_does_not_make_it_worse() -> None:
     autoencoder = build_autoencoder(settings)
     frames = _frames(40)
     start_linear(autoencoder, *principal_components(frames, settings))
-    model, loss = WithCritic(autoencoder, wanted=False), AutoencoderLoss(settings, np.zeros((32, 32), np.float32) + 1)
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-4)
+    loss = AutoencoderLoss(settings, np.zeros((32, 32), np.float32) + 1)
+    optimizer = torch.optim.AdamW(autoencoder.parameters(), 2e-4)
     course = []
     for _ in range(8):
-        losses = loss(model, frames)
+        losses = loss(autoencoder, frames)
         losses["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
         course.append(float(losses["loss"].detach()))
     assert max(course) < 1.2 * course[0]
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.1])
-def test_a_critic_is_trained_beside_it_where_it_has_a_weight(weight: float) -> None:
-    torch.manual_seed(0)
-    settings = Autoencoder(patch_size=4, latent_channels=3, feature_weight=weight)
-    model = WithCritic(build_autoencoder(settings), settings.with_critic)
-    loss = AutoencoderLoss(settings, mouth_mask(64))
-    losses = loss(model, np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
-    plain = losses["l1"] + L2_WEIGHT * losses["l2"] + settings.kl_weight * losses["kl"]
-    if not weight:
-        assert model.critic is None and losses.keys() == {"loss", "l1", "l2", "kl"}
-        assert float(losses["loss"].detach()) == pytest.approx(float(plain.detach()))
-        return
-    more = weight * losses["features"] + losses["critic"]
-    assert float(losses["loss"].detach()) == pytest.approx(float((plain + more).detach()))
-    losses["loss"].backward()
-    for part in (model.network, model.critic):
-        assert any(weights.grad is not None and bool(weights.grad.any()) for weights in part.parameters())
 
 
 def test_the_linear_part_of_a_linear_autoencoder_is_the_autoencoder() -> None:

@@ -24,6 +24,7 @@ OF_TRIALS = {  # columns of trials.csv that are no metric of the table
     "autoencoder_ms": "ms a step of the autoencoder ↓",
     "encode_ms": "ms to encode a crop ↓",
     "decode_ms": "ms to decode ↓",
+    "grey_levels": "error in grey levels ↓",
 }
 
 
