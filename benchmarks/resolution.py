@@ -40,7 +40,17 @@ WEIGHTS = {
     "cubic, then Lanczos": (align.TO_CROP, align.TO_FRAME),
     "Lanczos": (cv2.INTER_LANCZOS4, cv2.INTER_LANCZOS4),
 }
-CODES = ((64, 8, 64), (96, 8, 64), (128, 8, 32), (128, 8, 48), (128, 8, 64), (128, 8, 96), (128, 4, 16), (192, 8, 32), (256, 16, 64))
+CODES = (
+    (64, 8, 64),
+    (96, 8, 64),
+    (128, 8, 32),
+    (128, 8, 48),
+    (128, 8, 64),
+    (128, 8, 96),
+    (128, 4, 16),
+    (192, 8, 32),
+    (256, 16, 64),
+)
 
 Clip = tuple[list[np.ndarray], np.ndarray]  # frames (H, W, 3) uint8 and landmarks (T, 68, 2)
 Code = Callable[[np.ndarray], np.ndarray]  # crops (N, S, S, 3) uint8 to what is left of them

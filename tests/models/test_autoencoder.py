@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
-from syncdiff.config import Autoencoder
+from syncdiff.config import Autoencoder, parse_config
 from syncdiff.errors import UserError
+from syncdiff.media.video import read_frames
 from syncdiff.models.autoencoder import (
     build_autoencoder,
     decode,
@@ -21,7 +22,9 @@ from syncdiff.models.autoencoder import (
     to_frames,
     to_pixels,
 )
-from syncdiff.training.autoencoder import AutoencoderLoss, principal_components
+from syncdiff.shards.tar import write_shard
+from syncdiff.training.autoencoder import AutoencoderLoss, principal_components, train_autoencoder
+from tests.training.test_train_syncnet import samples
 
 pytestmark = pytest.mark.quick
 
@@ -71,6 +74,19 @@ def test_it_begins_exact_for_dark_bright_and_noisy_pictures_alike() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
     frames = np.stack([np.full((16, 16, 3), level) for level in (0, 128, 255)] + [noise]).astype(np.uint8)
     assert np.array_equal(decode(autoencoder, encode(autoencoder, frames)), frames)
+
+
+def test_without_steps_it_stays_what_it_begins_as(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0.tar", samples(2))
+    config = parse_config({"autoencoder": {"steps": 0}})
+    train_autoencoder(config, [tmp_path / "0.tar"], tmp_path / "out", torch.device("cpu"))
+    crops = np.concatenate([np.stack(list(read_frames(clip["crop.mp4"]))) for clip in samples(2)])
+    begun = build_autoencoder(config.autoencoder)
+    start_linear(begun, *principal_components(crops, config.autoencoder))
+    trained = load_autoencoder(tmp_path / "out", torch.device("cpu"))
+    assert np.array_equal(decode(trained, encode(trained, crops)), decode(begun, encode(begun, crops)))
+    assert float(encode(trained, crops).std()) == pytest.approx(1, abs=0.01)
+    assert (tmp_path / "out/loss.csv").is_file()
 
 
 def test_from_there_training_does_not_make_it_worse() -> None:

@@ -344,6 +344,36 @@ def cuts() -> str:
     return table(["detector", "precision", "recall", "CPU, ms a frame"], rows) + f"\n\n{caption}"
 
 
+def grid_128() -> str:
+    """GRID at 128 pixels: recipes beside each other, all test clips."""
+    columns = [("paired", m) for m in ("mouth_corr", "lse_c", "sharpness", "ssim", "fid", "flicker_mouth")]
+    return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["all"])
+
+
+def grid_128_speakers() -> str:
+    """The same, of speakers whom the training has seen and of one whom it has not."""
+    columns = [("paired", m) for m in ("mouth_corr", "sharpness", "ssim")]
+    return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["seen", "unseen"])
+
+
+def _grid_128(columns: Sequence[tuple[str, str]], groups: Sequence[str]) -> str:
+    rows = csv_of("grid_128")
+    kept = rows.set_index(["row", "group", "protocol", "metric"])
+    lines = []
+    for group in groups:
+        for row in rows["row"].drop_duplicates():
+            cells = []
+            for column in columns:
+                key = (row, group, *column)
+                found = kept.loc[key] if key in kept.index else None
+                there = found is not None and found["value"]
+                cells.append(
+                    figure(column[1], float(found["value"]), *_bounds(found, "ci_low", "ci_high")) if there else "–"
+                )
+            lines.append([row if group == "all" else f"{row}, {group}", *cells])
+    return table(["", *(heading(metric) for _, metric in columns)], lines)
+
+
 def resampled() -> str:
     """What resampling keeps of a mouth's sharpness, by the size of the crop, and what it costs."""
     report = json_of("resolution")
@@ -484,6 +514,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "drift": drift,
     "pose": pose,
     "grid": grid,
+    "grid-128": grid_128,
+    "grid-128-speakers": grid_128_speakers,
     "memory": memory,
     "speeds": speeds,
     "faces-cost": faces_cost,
