@@ -355,15 +355,16 @@ import sys, torch
 from pathlib import Path
 from accelerate import PartialState
 from syncdiff.pipeline.logs import log_to_stderr
+from tests.training import tiny
 from tests.world import test_devices as t
 
 log_to_stderr()
 
 def batches(done):
     state = PartialState(cpu=True)
-    return (batch[state.process_index :: 2] for batch in t._batches(done))
+    return (batch[state.process_index :: 2] for batch in tiny.tiny_batches(done))
 
-trainer = t.Trainer(t._model(), t._run(Path(sys.argv[1]), steps=40))
+trainer = t.Trainer(tiny.tiny_model(), tiny.tiny_run(Path(sys.argv[1]), steps=40))
 for batch, _ in zip(batches(trainer.done), range(14)):
     trainer.step(t._mean_loss, batch)
 trainer.save()

@@ -356,22 +356,20 @@ def grid_128_speakers() -> str:
     return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["seen", "unseen"])
 
 
-def _grid_128(columns: Sequence[tuple[str, str]], groups: Sequence[str]) -> str:
+def _grid_128(columns: list[tuple[str, str]], groups: list[str]) -> str:
     rows = csv_of("grid_128")
     kept = rows.set_index(["row", "group", "protocol", "metric"])
     lines = []
     for group in groups:
         for row in rows["row"].drop_duplicates():
-            cells = []
-            for column in columns:
-                key = (row, group, *column)
-                found = kept.loc[key] if key in kept.index else None
-                there = found is not None and found["value"]
-                cells.append(
-                    figure(column[1], float(found["value"]), *_bounds(found, "ci_low", "ci_high")) if there else "–"
-                )
+            keys = [(row, group, *column) for column in columns]
+            cells = [_grid_128_cell(key[-1], kept.loc[key]) if key in kept.index else "–" for key in keys]
             lines.append([row if group == "all" else f"{row}, {group}", *cells])
     return table(["", *(heading(metric) for _, metric in columns)], lines)
+
+
+def _grid_128_cell(metric: str, row: pd.Series) -> str:
+    return figure(metric, float(row["value"]), *_bounds(row, "ci_low", "ci_high")) if row["value"] else "–"
 
 
 def resampled() -> str:
