@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else item.path.name))
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
     items.sort(key=lambda item: (*TOGETHER, item.path.parent.name).index(item.path.parent.name))
 
 

@@ -261,10 +261,24 @@ def test_the_second_stage_costs_what_its_judges_and_its_sampling_do() -> None:
     hours = 100 * 64 * RUN_FRAMES * NetworkCosts(config).second_stage_gflop() / 5e3 / 3600
     assert row_of(rows, "gpu", "train, second stage").value == pytest.approx(hours)
     assert not [row for row in estimate(parse_config(SMALL), Gpu()) if "second" in row.name]
+
+
+@pytest.mark.quick
+def test_a_second_stage_has_looks_and_reads_crops_of_its_own() -> None:
+    one = {"validation": {"every": 40}, "train": {"steps": 100, "batch_size": 64}, "latents": {"stored": False}}
+    first, both = (parse_config(one | more) for more in ({}, {"second_stage": {"steps": 100, "batch_size": 64}}))
     corpus = CorpusSize({"val": 10}, {"val": 1000}, "", "")
-    assert validated_frames(config, corpus) == 2 * validated_frames(
-        config.model_copy(update={"second_stage": config.second_stage.model_copy(update={"steps": 0})}), corpus
-    )
+    assert validated_frames(both, corpus) == 2 * validated_frames(first, corpus) > 0
+    for n_frames in (1000, 10_000_000):  # in memory at once, and in rounds
+        trained = CorpusSize({"train": 10}, {"train": n_frames}, "", "")
+        read = [encoded_frames(config, trained, NetworkCosts(first)) for config in (first, both)]
+        assert read[1] == 2 * read[0] > 0
+
+
+def test_an_autoencoder_without_steps_costs_no_gpu() -> None:
+    rows = estimate(parse_config(SMALL | {"autoencoder": {"steps": 0}}), Gpu())
+    assert not [row for row in rows if (row.section, row.name) == ("gpu", "autoencoder")]
+    assert row_of(rows, "networks", "autoencoder").value > 0
 
 
 def test_small_steps_take_the_time_of_their_launches() -> None:

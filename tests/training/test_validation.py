@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -107,25 +108,15 @@ def test_a_stopped_run_ends_with_the_weights_and_rows_of_one_that_was_not(
     tmp_path: Path, dies_after: int, checkpoint_every: int
 ) -> None:
     """It dies before it looks at a step, or after, or steps later."""
-    whole = fit(
-        tiny_model(),
-        tiny_loss,
-        tiny_batches,
-        tiny_run(tmp_path / "whole", checkpoint_every=checkpoint_every),
-        _validation(),
-    )
-    stopped = Trainer(tiny_model(), tiny_run(tmp_path / "stopped", checkpoint_every=checkpoint_every), _validation())
+    run = tiny_run(tmp_path / "stopped", checkpoint_every=checkpoint_every)
+    undisturbed = replace(run, folder=tmp_path / "whole")
+    whole = fit(tiny_model(), tiny_loss, tiny_batches, undisturbed, _validation())
+    stopped = Trainer(tiny_model(), run, _validation())
     for batch, step in zip(tiny_batches(0), range(1, dies_after + 1), strict=False):
         stopped.step(tiny_loss, batch)
         if step < dies_after:
             stopped.validate()
-    resumed = fit(
-        tiny_model(),
-        tiny_loss,
-        tiny_batches,
-        tiny_run(tmp_path / "stopped", checkpoint_every=checkpoint_every),
-        _validation(),
-    )
+    resumed = fit(tiny_model(), tiny_loss, tiny_batches, run, _validation())
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     for name in ("loss.csv", CURVE):
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "stopped" / name).read_text()

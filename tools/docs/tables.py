@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from statistics import mean
 
 import pandas as pd
 
 from syncdiff.config import load_config
 from syncdiff.estimate import Gpu, estimate
+from syncdiff.estimate.rows import Row
 from syncdiff.estimate.rows import figure as number
 from syncdiff.evaluation.names import method_label
 from syncdiff.registry.metrics import METRICS
@@ -48,7 +50,8 @@ def content(name: str) -> str:
     """Return what belongs into the place of this name.
 
     `trials GROUP` is a table of trials.csv and `trial GROUP/TRIAL/METRIC` one of its figures, `clock …` the same as a
-    time; `estimate CORPUS` is what a shipped config needs; `headline EXPERIMENT` is the lead over a baseline.
+    time; `estimate CORPUS` is what a shipped config needs and `need CORPUS/SECTION/NAME` one figure of it;
+    `headline EXPERIMENT` is the lead over a baseline.
 
     Raises:
         ValueError: nothing has this name.
@@ -289,13 +292,41 @@ def grid() -> str:
     for protocol, metric in wanted:
         cells = []
         for method in ("syncdiff", "reconstruction", "real"):
-            key = (method, protocol, metric)
-            row = rows.loc[key] if key in rows.index else None
-            cells.append(
-                "–" if row is None else figure(metric, float(row["value"]), *_bounds(row, "ci_low", "ci_high"))
-            )
+            cells.append(_score(rows, (method, protocol, metric)))
         lines.append([f"{heading(metric)}, {protocol}", *cells])
     return table(["", "SyncDiff", "autoencoder round trip", "real video"], lines)
+
+
+def grid_128() -> str:
+    """GRID at 128 pixels: recipes beside each other, all test clips."""
+    columns = [("paired", m) for m in ("mouth_corr", "lse_c", "sharpness", "ssim", "fid", "flicker_mouth")]
+    return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["all"])
+
+
+def grid_128_speakers() -> str:
+    """The same, of speakers whom the training has seen and of one whom it has not."""
+    columns = [("paired", m) for m in ("mouth_corr", "sharpness", "ssim")]
+    return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["seen", "unseen"])
+
+
+def _grid_128(columns: list[tuple[str, str]], groups: list[str]) -> str:
+    rows = csv_of("grid_128")
+    kept = rows.set_index(["row", "group", "protocol", "metric"])
+    lines = []
+    for group in groups:
+        for row in rows["row"].drop_duplicates():
+            keys = [(row, group, *column) for column in columns]
+            cells = [_score(kept, key) for key in keys]
+            lines.append([row if group == "all" else f"{row}, {group}", *cells])
+    return table(["", *(heading(metric) for _, metric in columns)], lines)
+
+
+def _score(rows: pd.DataFrame, key: tuple[str, ...]) -> str:
+    """A row's score with its interval; the last of the key is the metric."""
+    if key not in rows.index or not rows.loc[key, "value"]:
+        return "–"
+    row = rows.loc[key]
+    return figure(key[-1], float(row["value"]), *_bounds(row, "ci_low", "ci_high"))
 
 
 def memory() -> str:
@@ -344,34 +375,6 @@ def cuts() -> str:
     return table(["detector", "precision", "recall", "CPU, ms a frame"], rows) + f"\n\n{caption}"
 
 
-def grid_128() -> str:
-    """GRID at 128 pixels: recipes beside each other, all test clips."""
-    columns = [("paired", m) for m in ("mouth_corr", "lse_c", "sharpness", "ssim", "fid", "flicker_mouth")]
-    return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["all"])
-
-
-def grid_128_speakers() -> str:
-    """The same, of speakers whom the training has seen and of one whom it has not."""
-    columns = [("paired", m) for m in ("mouth_corr", "sharpness", "ssim")]
-    return _grid_128([*columns, ("silent", "mouth_std_ratio")], ["seen", "unseen"])
-
-
-def _grid_128(columns: list[tuple[str, str]], groups: list[str]) -> str:
-    rows = csv_of("grid_128")
-    kept = rows.set_index(["row", "group", "protocol", "metric"])
-    lines = []
-    for group in groups:
-        for row in rows["row"].drop_duplicates():
-            keys = [(row, group, *column) for column in columns]
-            cells = [_grid_128_cell(key[-1], kept.loc[key]) if key in kept.index else "–" for key in keys]
-            lines.append([row if group == "all" else f"{row}, {group}", *cells])
-    return table(["", *(heading(metric) for _, metric in columns)], lines)
-
-
-def _grid_128_cell(metric: str, row: pd.Series) -> str:
-    return figure(metric, float(row["value"]), *_bounds(row, "ci_low", "ci_high")) if row["value"] else "–"
-
-
 def resampled() -> str:
     """What resampling keeps of a mouth's sharpness, by the size of the crop, and what it costs."""
     report = json_of("resolution")
@@ -407,11 +410,24 @@ def metrics() -> str:
 
 def needs(corpus: str) -> str:
     """What `syncdiff estimate` says of a shipped config."""
-    config = load_config(str(ROOT / f"config/{corpus}.yaml"), need_root=False)
-    rows = []
-    for row in estimate(config, Gpu(A100_TFLOPS, UTILISATION, None, None)):
-        rows.append([f"{row.section}: {row.name}", f"{number(row.value)} {row.unit}".strip(), row.grade, row.basis])
+    rows = [[f"{row.section}: {row.name}", _amount(row), row.grade, row.basis] for row in _estimated(corpus)]
     return listing(["", "needs", "grade", "basis"], rows)
+
+
+def need(corpus: str, section: str, name: str) -> str:
+    """One figure of `needs`, with its unit."""
+    [row] = [row for row in _estimated(corpus) if (row.section, row.name) == (section, name)]
+    return _amount(row)
+
+
+@cache
+def _estimated(corpus: str) -> list[Row]:
+    config = load_config(str(ROOT / f"config/{corpus}.yaml"), need_root=False)
+    return estimate(config, Gpu(A100_TFLOPS, UTILISATION, None, None))
+
+
+def _amount(row: Row) -> str:
+    return f"{number(row.value)} {row.unit}".strip()
 
 
 def curation() -> str:
@@ -530,4 +546,5 @@ NAMED: dict[str, Callable[..., str]] = {
     "clock": trial_clock,
     "headline": headline,
     "estimate": needs,
+    "need": need,
 }
